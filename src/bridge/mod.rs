@@ -1,0 +1,65 @@
+//! The JSON-RPC bridge between a kernel and its network (protocol §9).
+//!
+//! Each end offers the other a small service. The two traits are those services; at one end of the bridge they are
+//! implemented for real, at the other by a proxy that calls across. Code above and below the bridge sees only the traits,
+//! so a test or a native program may join the two ends without any bridge.
+
+use futures::future::LocalBoxFuture;
+
+use crate::wire::{IncarnationId, PeerId, RemoteCommsOptions, RemoteError};
+
+/// The answer to a call across the bridge, when it comes.
+pub type Reply<T> = LocalBoxFuture<'static, Result<T, RemoteError>>;
+
+/// What a kernel asks of its network. Calls take effect in the order in which they are made.
+pub trait PlatformServices {
+    /// Starts the network under the identity of `key_seed` (32 bytes in hex).
+    ///
+    /// # Errors
+    /// `remote comms already initialized`, or what kept the network from starting.
+    fn initialize_remote_comms(
+        &self,
+        key_seed: String,
+        options: RemoteCommsOptions,
+        incarnation: IncarnationId,
+    ) -> Reply<()>;
+
+    /// Stops it; nothing is sent or delivered afterwards. Stopping twice is not an error.
+    fn stop_remote_comms(&self) -> Reply<()>;
+
+    /// Writes a message to a peer, opening a channel if there is none. Resolves when it was written, not when it arrived.
+    ///
+    /// # Errors
+    /// Every [`RemoteError`]; the message was not written, and nothing after it will be written before it is sent again.
+    fn send_remote_message(&self, to: PeerId, message: String) -> Reply<()>;
+
+    /// Closes the channel to a peer and refuses new ones until [`reconnect_peer`](Self::reconnect_peer).
+    fn close_connection(&self, peer: PeerId) -> Reply<()>;
+
+    /// Tells where a peer may be found.
+    fn register_location_hints(&self, peer: PeerId, hints: Vec<String>) -> Reply<()>;
+
+    /// Undoes [`close_connection`](Self::close_connection) and any permanent failure, and connects now.
+    fn reconnect_peer(&self, peer: PeerId, hints: Vec<String>) -> Reply<()>;
+
+    /// Forgets all backoffs and permanent failures, as after a sleep.
+    fn reset_all_backoffs(&self) -> Reply<()>;
+}
+
+/// What a network asks of its kernel.
+pub trait KernelServices {
+    /// Hands over a message. Messages from one peer are handed over in the order in which they came.
+    ///
+    /// # Errors
+    /// The kernel could not take it; the peer will have to send it again.
+    fn remote_deliver(&self, from: PeerId, message: String) -> Reply<Option<String>>;
+
+    /// Tells that the network has stopped trying to reach a peer.
+    fn remote_give_up(&self, peer: PeerId) -> Reply<()>;
+
+    /// Tells which incarnation a peer has just shown in a handshake, and asks whether the peer has restarted.
+    ///
+    /// # Errors
+    /// Whoever asks must take an error for a restart (fail closed).
+    fn remote_incarnation_change(&self, peer: PeerId, observed: IncarnationId) -> Reply<bool>;
+}

@@ -1,0 +1,3 @@
+//! The kernel's end: its store, its remotes, and what it asks of the network.
+
+pub mod store;

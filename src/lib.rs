@@ -1,0 +1,14 @@
+//! Exactly-once, in-order messages between object-capability kernels in browsers, which survive each other's restarts.
+//!
+//! A message passes through the modules in this order: a kernel's `RemoteManager` gives it to the session of its remote,
+//! the bridge carries it to the network, the network writes it on a libp2p stream; and the same way up at the other side.
+
+pub mod bridge;
+#[cfg(feature = "kernel")]
+pub mod kernel;
+#[cfg(feature = "network")]
+pub mod network;
+pub mod runtime;
+#[cfg(feature = "kernel")]
+pub mod session;
+pub mod wire;

@@ -1,0 +1,1 @@
+//! The network's end: transport policy, and libp2p below it.

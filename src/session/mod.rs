@@ -1,0 +1,1 @@
+//! Exactly-once, in-order delivery between two incarnations: a pure state machine.

@@ -1,0 +1,333 @@
+//! The envelope around a command: sequence number, acknowledgement, resume point (protocol §4, §5).
+
+use std::{borrow::Cow, fmt};
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::{RemoteCommand, WireError};
+
+/// Largest sequence number: 2^53 − 1, the largest whole number that JavaScript holds exactly.
+pub const MAX_SEQ: u64 = (1 << 53) - 1;
+
+/// A sequence number: 1 for the first message of an incarnation to a peer, and one more for each that follows.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq(u64);
+
+impl Seq {
+    /// The first sequence number.
+    pub const FIRST: Seq = Seq(1);
+
+    /// `None` unless 1 ≤ `value` ≤ [`MAX_SEQ`].
+    pub fn new(value: u64) -> Option<Self> {
+        (1..=MAX_SEQ).contains(&value).then_some(Seq(value))
+    }
+
+    /// The number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The number after this one; at [`MAX_SEQ`], which no kernel lives to reach, it stays.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Seq(self.0.saturating_add(1).min(MAX_SEQ))
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A command without its envelope, as JSON text `"method":…,"params":…` — what the sender keeps until it is acknowledged.
+///
+/// The acknowledgement is added when it is written, so that a retransmission carries the newest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredCommand(String);
+
+impl StoredCommand {
+    /// Marshals a command.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] if it cannot be written as JSON.
+    pub fn new(command: &RemoteCommand) -> Result<Self, WireError> {
+        let params = command.params().map_err(|error| WireError::Malformed(error.to_string()))?;
+        Ok(StoredCommand(format!(r#""method":"{}","params":{params}"#, command.method())))
+    }
+
+    /// The row for the store: a whole message, which an incumbent can read and send as it stands.
+    pub fn to_row(&self, seq: Seq) -> String {
+        self.to_message(seq, None, None)
+    }
+
+    /// Reads a row, whoever wrote it.
+    ///
+    /// # Errors
+    /// The row is not a sequenced message with this number.
+    pub fn from_row(seq: Seq, row: &str) -> Result<Self, WireError> {
+        let message = Message::parse(row)?;
+        match message.command {
+            Some((found, command)) if found == seq => StoredCommand::new(&command),
+            _ => Err(WireError::Malformed(format!("the row of message {seq} holds another"))),
+        }
+    }
+
+    /// The message as it is written now: `ack` is the highest number received in order, `start` the resume point.
+    pub fn to_message(&self, seq: Seq, ack: Option<Seq>, start: Option<Seq>) -> String {
+        let mut text = format!(r#"{{"seq":{seq},"#);
+        push_ack(&mut text, ack, start);
+        text.push_str(&self.0);
+        text.push('}');
+        text
+    }
+}
+
+fn push_ack(text: &mut String, ack: Option<Seq>, start: Option<Seq>) {
+    for (name, value) in [("ack", ack), ("start", start)] {
+        if let Some(value) = value {
+            text.push_str(&format!(r#""{name}":{value},"#));
+        }
+    }
+}
+
+/// One message from a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The highest number that the peer received in order, if it says.
+    pub ack: Option<Seq>,
+    /// Our extension: the lowest number that the peer may still send. Everything below it that did not arrive never will.
+    pub start: Option<Seq>,
+    /// The command and its number; absent in a standalone acknowledgement.
+    pub command: Option<(Seq, RemoteCommand)>,
+}
+
+impl Message {
+    /// The text of a standalone acknowledgement. With `start` it also tells the resume point. An incumbent reads only
+    /// `ack`, and takes `"ack":0` for nothing received.
+    pub fn standalone(ack: Option<Seq>, start: Option<Seq>) -> String {
+        let ack = ack.map_or(0, Seq::get);
+        match start {
+            Some(start) => format!(r#"{{"ack":{ack},"start":{start}}}"#),
+            None => format!(r#"{{"ack":{ack}}}"#),
+        }
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// [`WireError::BadSeq`] for a number that is not one; [`WireError::Malformed`] for everything else.
+    pub fn parse(text: &str) -> Result<Self, WireError> {
+        let raw: RawMessage<'_> =
+            serde_json::from_str(text).map_err(|error| WireError::Malformed(error.to_string()))?;
+        let ack = raw.ack.map(|number| number.or_zero()).transpose()?.flatten();
+        let start = raw.start.map(Number::seq).transpose()?;
+        let command = match (raw.seq, raw.method) {
+            (None, None) if raw.ack.is_some() => None,
+            (None, None) => return Err(WireError::Malformed("neither a command nor an acknowledgement".into())),
+            (None, Some(_)) => return Err(WireError::BadSeq("nothing".into())),
+            (Some(_), None) => return Err(WireError::Malformed("a sequence number without a method".into())),
+            (Some(number), Some(method)) => {
+                let seq = number.seq()?;
+                let params = raw.params.map_or("null", RawValue::get);
+                let command = RemoteCommand::parse(&method, params)
+                    .ok_or_else(|| WireError::Malformed(format!("unknown method {:?}", truncated(&method))))?
+                    .map_err(|error| WireError::Malformed(error.to_string()))?;
+                Some((seq, command))
+            }
+        };
+        Ok(Message { ack, start, command })
+    }
+}
+
+/// Whether a message is a standalone acknowledgement, without reading more of it than its first member.
+pub fn is_standalone_ack(message: &str) -> bool {
+    message.starts_with(r#"{"ack":"#)
+}
+
+fn truncated(text: &str) -> String {
+    text.chars().take(32).collect()
+}
+
+#[derive(Deserialize)]
+struct RawMessage<'a> {
+    #[serde(borrow, default)]
+    seq: Option<Number<'a>>,
+    #[serde(borrow, default)]
+    ack: Option<Number<'a>>,
+    #[serde(borrow, default)]
+    start: Option<Number<'a>>,
+    #[serde(borrow, default)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+}
+
+/// The text of a JSON value that should be a sequence number.
+#[derive(Clone, Copy)]
+struct Number<'a>(&'a str);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Number<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&RawValue>::deserialize(deserializer).map(|raw| Number(raw.get()))
+    }
+}
+
+impl Number<'_> {
+    fn seq(self) -> Result<Seq, WireError> {
+        self.or_zero()?.ok_or_else(|| WireError::BadSeq("0".into()))
+    }
+
+    /// Like [`seq`](Self::seq), but takes 0 for `None`.
+    fn or_zero(self) -> Result<Option<Seq>, WireError> {
+        match self.0.parse() {
+            Ok(0) => Ok(None),
+            Ok(number) if number <= MAX_SEQ => Ok(Seq::new(number)),
+            _ => Err(WireError::BadSeq(truncated(self.0))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::{CapData, Delivery, Eref, Resolution};
+
+    fn eref(text: &str) -> Eref {
+        text.parse().unwrap()
+    }
+
+    fn sent(command: RemoteCommand) -> String {
+        StoredCommand::new(&command).unwrap().to_message(Seq(4), Seq::new(2), None)
+    }
+
+    /// The exact texts of protocol §4, member order included.
+    #[test]
+    fn the_texts_are_the_incumbents() {
+        let methargs = CapData { body: r#"#["hi",[]]"#.into(), slots: vec![eref("ro+2")] };
+        let cases = [
+            (
+                RemoteCommand::Deliver(Delivery::Message {
+                    target: eref("ro-1"),
+                    methargs: methargs.clone(),
+                    result: Some(eref("rp+5")),
+                }),
+                r##"{"seq":4,"ack":2,"method":"deliver","params":["message","ro-1",{"methargs":{"body":"#[\"hi\",[]]","slots":["ro+2"]},"result":"rp+5"}]}"##,
+            ),
+            (
+                RemoteCommand::Deliver(Delivery::Notify(vec![Resolution {
+                    promise: eref("rp-1"),
+                    rejected: true,
+                    value: methargs,
+                }])),
+                r##"{"seq":4,"ack":2,"method":"deliver","params":["notify",[["rp-1",true,{"body":"#[\"hi\",[]]","slots":["ro+2"]}]]]}"##,
+            ),
+            (
+                RemoteCommand::Deliver(Delivery::DropExports(vec![eref("ro-1"), eref("ro-2")])),
+                r#"{"seq":4,"ack":2,"method":"deliver","params":["dropExports",["ro-1","ro-2"]]}"#,
+            ),
+            (
+                RemoteCommand::Deliver(Delivery::RetireExports(vec![])),
+                r#"{"seq":4,"ack":2,"method":"deliver","params":["retireExports",[]]}"#,
+            ),
+            (
+                RemoteCommand::Deliver(Delivery::RetireImports(vec![eref("ro+9")])),
+                r#"{"seq":4,"ack":2,"method":"deliver","params":["retireImports",["ro+9"]]}"#,
+            ),
+            (
+                RemoteCommand::Deliver(Delivery::BringOutYourDead),
+                r#"{"seq":4,"ack":2,"method":"deliver","params":["bringOutYourDead"]}"#,
+            ),
+            (
+                RemoteCommand::RedeemUrl { url: "ocap:z@p".into(), reply_key: "k".into() },
+                r#"{"seq":4,"ack":2,"method":"redeemURL","params":["ocap:z@p","k"]}"#,
+            ),
+            (
+                RemoteCommand::RedeemUrlReply { reply_key: "k".into(), result: Ok(eref("ro+1")) },
+                r#"{"seq":4,"ack":2,"method":"redeemURLReply","params":[true,"k","ro+1"]}"#,
+            ),
+            (
+                RemoteCommand::RedeemUrlReply { reply_key: "k".into(), result: Err("no".into()) },
+                r#"{"seq":4,"ack":2,"method":"redeemURLReply","params":[false,"k","no"]}"#,
+            ),
+        ];
+        for (command, text) in cases {
+            assert_eq!(sent(command.clone()), text);
+            let parsed = Message::parse(text).unwrap();
+            assert_eq!(parsed, Message { ack: Seq::new(2), start: None, command: Some((Seq(4), command)) });
+        }
+    }
+
+    #[test]
+    fn a_standalone_acknowledgement_needs_no_seq() {
+        assert_eq!(Message::standalone(Seq::new(7), None), r#"{"ack":7}"#);
+        assert_eq!(Message::standalone(None, Seq::new(3)), r#"{"ack":0,"start":3}"#);
+        let parsed = Message::parse(r#"{"ack":0,"start":3}"#).unwrap();
+        assert_eq!(parsed, Message { ack: None, start: Seq::new(3), command: None });
+        assert!(is_standalone_ack(r#"{"ack":7}"#) && !is_standalone_ack(r#"{"seq":1,"ack":7}"#));
+    }
+
+    #[test]
+    fn sequence_numbers_that_are_none_are_named() {
+        for number in ["0", "-1", "1.5", "9007199254740992", "1e3", r#""1""#, "[1]", "true"] {
+            let text = format!(r#"{{"seq":{number},"method":"deliver","params":["bringOutYourDead"]}}"#);
+            assert_eq!(Message::parse(&text), Err(WireError::BadSeq(number.into())), "{number}");
+        }
+        assert!(Message::parse(r#"{"ack":-1}"#).is_err() && Message::parse(r#"{"ack":1,"start":0}"#).is_err());
+        assert!(Message::parse(r#"{"method":"deliver","params":["bringOutYourDead"]}"#).is_err());
+        let largest = r#"{"seq":9007199254740991,"method":"deliver","params":["bringOutYourDead"]}"#;
+        assert!(Message::parse(largest).is_ok());
+    }
+
+    #[test]
+    fn malformed_commands_are_errors() {
+        for (method, params) in [
+            ("deliver", r#"[]"#),
+            ("deliver", r#"["explode"]"#),
+            ("deliver", r#"["bringOutYourDead",1]"#),
+            ("deliver", r#"["dropExports"]"#),
+            ("deliver", r#"["dropExports",["o+1"]]"#),
+            ("deliver", r#"["dropExports",["ko1"]]"#),
+            ("deliver", r#"["message","ro-1"]"#),
+            ("deliver", r#"["message","ro-1",{"methargs":{"body":1,"slots":[]},"result":null}]"#),
+            ("deliver", r#"["notify",[["rp-1","yes",{"body":"","slots":[]}]]]"#),
+            ("deliver", "null"),
+            ("redeemURL", r#"["ocap:z@p"]"#),
+            ("redeemURLReply", r#"[true,"k","ko1"]"#),
+            ("redeemURLReply", r#"["true","k","ro+1"]"#),
+            ("nonsense", r#"[]"#),
+        ] {
+            let text = format!(r#"{{"seq":1,"method":"{method}","params":{params}}}"#);
+            assert!(matches!(Message::parse(&text), Err(WireError::Malformed(_))), "{text}");
+        }
+        for text in ["", "garbage", "{}", "[]", r#"{"seq":1}"#, r#"{"seq":1,"seq":2,"method":"deliver"}"#] {
+            assert!(Message::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_row_is_a_message_that_an_incumbent_can_send_and_its_rows_are_read() {
+        let command = StoredCommand::new(&RemoteCommand::Deliver(Delivery::BringOutYourDead)).unwrap();
+        let row = command.to_row(Seq(3));
+        assert_eq!(row, r#"{"seq":3,"method":"deliver","params":["bringOutYourDead"]}"#);
+        let theirs = r#"{"seq":3,"ack":9,"method":"deliver","params":["bringOutYourDead"]}"#;
+        assert_eq!(StoredCommand::from_row(Seq(3), theirs).unwrap(), command);
+        assert!(StoredCommand::from_row(Seq(2), theirs).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in r#"\{("(seq|ack|start|method|params)":(-?[0-9.e]{1,9}|"[a-zR]*"|\[[^\]]{0,20}\]),?){0,5}\}"#) {
+            let _ = Message::parse(&text);
+        }
+    }
+}
