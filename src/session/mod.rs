@@ -1,1 +1,341 @@
-//! Exactly-once, in-order delivery between two incarnations: a pure state machine.
+//! Exactly-once, in-order delivery between two incarnations (protocol §5): a pure state machine.
+//!
+//! A [`Session`] numbers what goes out and keeps it until it is acknowledged (`outbox`), puts what comes in back in order
+//! and drops repetitions (`inbox`), and decides what is written next on a channel that may die at any moment. It reads no
+//! clock, does no I/O and keeps nothing on disk: its owner, a remote handle, stores the numbers and messages in the same
+//! transaction as their effects, tells it the time, writes what [`Session::poll_write`] gives, and asks again at
+//! [`Session::poll_timeout`].
+//!
+//! What it relies on, and the transport guarantees: a channel keeps order; a write that is refused was not and will not be
+//! written; every write that was accepted for a former channel is answered before the next channel is announced by
+//! [`Session::channel_up`].
+
+mod inbox;
+mod link;
+mod outbox;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use inbox::Inbox;
+pub use inbox::{Lost, Receipt};
+use link::Link;
+pub use link::{Write, WriteOutcome, WriteToken};
+pub use outbox::Acknowledged;
+use outbox::Outbox;
+
+use crate::{
+    runtime::Timestamp,
+    wire::{LimitType, Message, RemoteCommand, RemoteCommsOptions, RemoteError, Seq, StoredCommand},
+};
+
+/// The numbers that a session lives by; see [`RemoteCommsOptions`] for those that users set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// Unacknowledged messages before sends are refused.
+    pub max_queue: usize,
+    /// Messages ahead of a gap that are held until it closes; more are dropped, and come again.
+    pub max_held: usize,
+    /// The same limit in bytes of message text.
+    pub max_held_bytes: usize,
+    /// How long an acknowledgement may take before everything unacknowledged is written again.
+    pub ack_timeout: Duration,
+    /// How often that is done without progress before giving up.
+    pub max_retransmissions: u32,
+    /// How long an acknowledgement waits for a message to ride on, counted from the first message it is for.
+    pub delayed_ack: Duration,
+    /// Messages received after which an acknowledgement waits no longer.
+    pub ack_every: u32,
+    /// How long writing pauses after a refusal by the rate limit.
+    pub rate_limit_pause: Duration,
+}
+
+impl From<&RemoteCommsOptions> for SessionConfig {
+    fn from(options: &RemoteCommsOptions) -> Self {
+        SessionConfig {
+            max_queue: options.max_queue,
+            max_held: options.max_queue,
+            max_held_bytes: options.max_message_size_bytes.saturating_mul(4),
+            ack_timeout: Duration::from_millis(options.ack_timeout_ms),
+            max_retransmissions: options.max_retransmissions,
+            delayed_ack: Duration::from_millis(options.delayed_ack_ms),
+            // A quarter of the sender's queue, so that a steady sender never fills it while an acknowledgement waits.
+            ack_every: u32::try_from(options.max_queue / 4).unwrap_or(u32::MAX).max(1),
+            rate_limit_pause: Duration::from_millis(100),
+        }
+    }
+}
+
+/// What the store holds of a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SavedSession {
+    /// The highest number given to a message; 0 before the first.
+    pub last_sent: u64,
+    /// The lowest number not yet acknowledged; 0 or 1 before the first message.
+    pub start: u64,
+    /// The highest number received in order; 0 before the first.
+    pub highest_received: u64,
+    /// The unacknowledged messages, in order.
+    pub pending: Vec<(Seq, StoredCommand)>,
+}
+
+/// One remote's session. See the module's documentation.
+#[derive(Debug)]
+pub struct Session {
+    config: SessionConfig,
+    outbox: Outbox,
+    inbox: Inbox,
+    link: Link,
+    /// When an acknowledgement must leave, if one is owed.
+    ack_due: Option<Timestamp>,
+    /// Messages received that no acknowledgement has covered yet.
+    unacknowledged: u32,
+    /// When the oldest unacknowledged message counts as lost.
+    retransmit_at: Option<Timestamp>,
+    retransmissions: u32,
+}
+
+/// What a timer brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerOutcome {
+    /// Nothing that the owner must act on; there may be something to write.
+    Proceed,
+    /// The peer did not acknowledge in all the time it was given: the owner must give it up.
+    GiveUp,
+}
+
+impl Session {
+    /// A session as the store left it. Whatever is pending is written as soon as the owner asks for writes.
+    pub fn restore(config: SessionConfig, saved: SavedSession, now: Timestamp) -> Self {
+        let mut session = Session {
+            outbox: Outbox::restore(saved.last_sent, saved.start, saved.pending),
+            inbox: Inbox::new(saved.highest_received, config.max_held, config.max_held_bytes),
+            link: Link::new(),
+            ack_due: None,
+            unacknowledged: 0,
+            retransmit_at: None,
+            retransmissions: 0,
+            config,
+        };
+        session.arm_retransmission(now);
+        session
+    }
+
+    // --- Sending
+
+    /// Whether one more message may be sent.
+    ///
+    /// # Errors
+    /// [`RemoteError::ResourceLimit`] when the queue of unacknowledged messages is full. No number has been used.
+    pub fn check_room(&self) -> Result<(), RemoteError> {
+        let pending = self.outbox.len();
+        if pending < self.config.max_queue {
+            return Ok(());
+        }
+        Err(RemoteError::ResourceLimit {
+            limit_type: LimitType::PendingMessages,
+            current: pending as u64,
+            limit: self.config.max_queue as u64,
+        })
+    }
+
+    /// Gives a message its number. It is staged: it may be written only after [`commit_staged`](Self::commit_staged), and
+    /// [`roll_back_staged`](Self::roll_back_staged) takes it and its number back.
+    pub fn stage(&mut self, command: StoredCommand) -> Seq {
+        self.outbox.stage(command)
+    }
+
+    /// The transaction that holds the staged messages is durable.
+    pub fn commit_staged(&mut self, now: Timestamp) {
+        let was_empty = self.retransmit_at.is_none();
+        self.outbox.commit_staged();
+        if was_empty {
+            self.arm_retransmission(now);
+        }
+    }
+
+    /// The transaction that held the staged messages was rolled back.
+    pub fn roll_back_staged(&mut self) {
+        self.outbox.roll_back_staged();
+    }
+
+    /// The lowest number that is not acknowledged, for the store.
+    pub fn start(&self) -> Seq {
+        self.outbox.start()
+    }
+
+    /// How many messages wait for their acknowledgement.
+    pub fn pending(&self) -> usize {
+        self.outbox.len()
+    }
+
+    // --- The channel
+
+    /// A new channel to the same incarnation is up. Everything unacknowledged goes out again, in order, before anything new.
+    pub fn channel_up(&mut self, now: Timestamp) {
+        self.link.channel_up();
+        self.outbox.rewind();
+        self.inbox.channel_up();
+        if self.retransmit_at.is_some() {
+            self.arm_retransmission(now);
+        }
+    }
+
+    /// The network was started anew: no channel that was known exists any more.
+    pub fn network_started(&mut self) {
+        self.link = Link::new();
+        self.outbox.rewind();
+        self.inbox.channel_up();
+    }
+
+    /// The next thing to write, if anything may be written now; at most one write is under way.
+    pub fn poll_write(&mut self, now: Timestamp) -> Option<Write> {
+        let due = self.link.may_write(now)?;
+        let ack = self.inbox.highest();
+        let start = due.resume.then(|| self.outbox.start());
+        let text = if let Some((seq, command)) = self.outbox.next_unwritten() {
+            self.link.begin_message(seq);
+            command.to_message(seq, ack, start)
+        } else {
+            let ack_is_due = self.ack_due.is_some_and(|due| due <= now);
+            let resume_is_due = due.announced && due.resume && (ack.is_some() || self.outbox.start() > Seq::FIRST);
+            if !(ack_is_due || resume_is_due) {
+                return None;
+            }
+            self.link.begin_ack();
+            Message::standalone(ack, start)
+        };
+        self.ack_due = None;
+        self.unacknowledged = 0;
+        Some(Write { token: self.link.token(), text })
+    }
+
+    /// How a write ended. Results of writes that a restart or a give-up made meaningless are ignored.
+    pub fn write_finished(&mut self, now: Timestamp, token: WriteToken, outcome: WriteOutcome) {
+        match self.link.finished(token, outcome, now, self.config.rate_limit_pause) {
+            link::Finished::Written(seq) => self.outbox.written(seq),
+            link::Finished::Rewind => {
+                self.outbox.rewind();
+                self.owe_ack(now);
+            }
+            link::Finished::NotWritten => self.owe_ack(now),
+            link::Finished::AckWritten | link::Finished::Ignored => {}
+        }
+    }
+
+    // --- Receiving
+
+    /// What an acknowledgement covers. Nothing changes until [`acknowledge`](Self::acknowledge); between the two the owner
+    /// removes the messages from its store.
+    pub fn acknowledged_by(&self, ack: Option<Seq>) -> Option<Acknowledged> {
+        self.outbox.acknowledged_by(ack?)
+    }
+
+    /// The store has forgotten what the acknowledgement covers.
+    pub fn acknowledge(&mut self, now: Timestamp, acknowledged: &Acknowledged) {
+        self.outbox.acknowledge(acknowledged);
+        self.retransmissions = 0;
+        self.arm_retransmission(now);
+    }
+
+    /// Takes a numbered message of `size` bytes. What became deliverable is then to be had from
+    /// [`next_in_order`](Self::next_in_order).
+    pub fn receive(&mut self, now: Timestamp, seq: Seq, command: RemoteCommand, size: usize) -> Receipt {
+        let receipt = self.inbox.receive(seq, command, size);
+        if receipt != Receipt::InOrder {
+            // Tell the sender where we are: its acknowledgement, or the retransmission it waits for, may have been lost.
+            self.owe_ack(now);
+        }
+        receipt
+    }
+
+    /// Takes the sender's word that nothing below `start` will come any more.
+    pub fn sender_starts_at(&mut self, start: Option<Seq>) {
+        if let Some(start) = start {
+            self.inbox.sender_starts_at(start);
+        }
+    }
+
+    /// The numbers that were found to be lost for good and must be skipped in the store before going on.
+    pub fn lost(&self) -> Option<Lost> {
+        self.inbox.lost()
+    }
+
+    /// The next message in order, if it is here. The same one is given again until [`delivered`](Self::delivered).
+    pub fn next_in_order(&self) -> Option<(Seq, &RemoteCommand)> {
+        self.inbox.next_in_order()
+    }
+
+    /// Everything up to `seq` is processed, or skipped, in a transaction that is durable. Only now may it be acknowledged.
+    pub fn delivered(&mut self, now: Timestamp, seq: Seq) {
+        self.inbox.delivered(seq);
+        self.unacknowledged = self.unacknowledged.saturating_add(1);
+        self.owe_ack(now);
+    }
+
+    /// The highest number received in order.
+    pub fn highest_received(&self) -> Option<Seq> {
+        self.inbox.highest()
+    }
+
+    // --- Time
+
+    /// When [`handle_timeout`](Self::handle_timeout) and [`poll_write`](Self::poll_write) are to be called at the latest.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let ack_due = self.ack_due.filter(|_| self.link.is_open());
+        [ack_due, self.retransmit_at, self.link.resumes_at()].into_iter().flatten().min()
+    }
+
+    /// Tells the time.
+    pub fn handle_timeout(&mut self, now: Timestamp) -> TimerOutcome {
+        if self.retransmit_at.is_none_or(|due| due > now) {
+            return TimerOutcome::Proceed;
+        }
+        if self.retransmissions >= self.config.max_retransmissions {
+            return TimerOutcome::GiveUp;
+        }
+        self.retransmissions = self.retransmissions.saturating_add(1);
+        self.outbox.rewind();
+        self.link.try_again();
+        self.arm_retransmission(now);
+        TimerOutcome::Proceed
+    }
+
+    // --- Ends
+
+    /// Abandons everything unacknowledged. Numbers are not used again: the first message that follows tells the peer where
+    /// the sender starts (the `start` member), so that both ends meet again. Returns what was abandoned.
+    pub fn give_up(&mut self) -> Option<Acknowledged> {
+        let abandoned = self.outbox.abandon();
+        self.link = self.link.restarted();
+        self.retransmit_at = None;
+        self.retransmissions = 0;
+        abandoned
+    }
+
+    /// The peer came back with another incarnation: both directions begin at 1 again, and nothing of before is left.
+    pub fn peer_restarted(&mut self) {
+        self.outbox = Outbox::restore(0, 1, Vec::new());
+        self.inbox = Inbox::new(0, self.config.max_held, self.config.max_held_bytes);
+        self.link = self.link.restarted();
+        self.ack_due = None;
+        self.unacknowledged = 0;
+        self.retransmit_at = None;
+        self.retransmissions = 0;
+    }
+
+    fn arm_retransmission(&mut self, now: Timestamp) {
+        self.retransmit_at = (!self.outbox.is_empty()).then(|| now.after(self.config.ack_timeout));
+    }
+
+    /// An acknowledgement is owed. The first one owed sets the time, so that steady traffic cannot put it off.
+    fn owe_ack(&mut self, now: Timestamp) {
+        if self.inbox.highest().is_none() {
+            return;
+        }
+        let delay = if self.unacknowledged >= self.config.ack_every { Duration::ZERO } else { self.config.delayed_ack };
+        let due = now.after(delay);
+        self.ack_due = Some(self.ack_due.map_or(due, |earlier| earlier.min(due)));
+    }
+}

@@ -1,0 +1,111 @@
+//! The receiver's window: what came is put in order, repetitions are dropped, gaps are waited for.
+
+use std::collections::BTreeMap;
+
+use crate::wire::{RemoteCommand, Seq};
+
+/// What a numbered message turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// The next in order: it can be delivered.
+    InOrder,
+    /// Received before; dropped.
+    Duplicate,
+    /// Ahead of a gap; held until the gap closes.
+    Held,
+    /// Ahead of a gap, and there is no room to hold it; dropped. The sender still has it.
+    NoRoom,
+}
+
+/// Numbers that the sender will never send again and that did not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The first lost number.
+    pub first: Seq,
+    /// The last lost number.
+    pub last: Seq,
+}
+
+#[derive(Debug)]
+struct Arrived {
+    command: RemoteCommand,
+    size: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Inbox {
+    /// Highest number delivered in order; 0 before the first.
+    highest: u64,
+    /// What has arrived and is not delivered, the next in order included.
+    arrived: BTreeMap<Seq, Arrived>,
+    max_held: usize,
+    max_held_bytes: usize,
+    /// Nothing below this will come any more.
+    sender_start: u64,
+    /// Whether the sender has told its start on this channel: then a gap is never guessed at.
+    explicit: bool,
+}
+
+impl Inbox {
+    pub(super) fn new(highest: u64, max_held: usize, max_held_bytes: usize) -> Self {
+        Inbox { highest, arrived: BTreeMap::new(), max_held, max_held_bytes, sender_start: 0, explicit: false }
+    }
+
+    pub(super) fn highest(&self) -> Option<Seq> {
+        Seq::new(self.highest)
+    }
+
+    fn next(&self) -> u64 {
+        self.highest.saturating_add(1)
+    }
+
+    pub(super) fn channel_up(&mut self) {
+        self.explicit = false;
+    }
+
+    pub(super) fn sender_starts_at(&mut self, start: Seq) {
+        self.explicit = true;
+        self.sender_start = self.sender_start.max(start.get());
+    }
+
+    pub(super) fn receive(&mut self, seq: Seq, command: RemoteCommand, size: usize) -> Receipt {
+        if seq.get() < self.next() {
+            return Receipt::Duplicate;
+        }
+        if self.arrived.contains_key(&seq) {
+            // A sender of the older kind retransmits from the lowest number that it still has. If that is the lowest that
+            // we hold, what is missing before it was given up there and will never come.
+            if !self.explicit && self.arrived.first_key_value().is_some_and(|(first, _)| *first == seq) {
+                self.sender_start = self.sender_start.max(seq.get());
+            }
+            return Receipt::Duplicate;
+        }
+        let in_order = seq.get() == self.next();
+        if !in_order && !self.has_room(size) {
+            return Receipt::NoRoom;
+        }
+        self.arrived.insert(seq, Arrived { command, size });
+        if in_order { Receipt::InOrder } else { Receipt::Held }
+    }
+
+    fn has_room(&self, size: usize) -> bool {
+        let held = self.arrived.values().fold(size, |total, arrived| total.saturating_add(arrived.size));
+        self.arrived.len() < self.max_held && held <= self.max_held_bytes
+    }
+
+    pub(super) fn lost(&self) -> Option<Lost> {
+        let below = |limit: u64| self.arrived.keys().next().map_or(limit, |first| limit.min(first.get()));
+        let last = below(self.sender_start).checked_sub(1)?;
+        (last >= self.next()).then(|| Some(Lost { first: Seq::new(self.next())?, last: Seq::new(last)? }))?
+    }
+
+    pub(super) fn next_in_order(&self) -> Option<(Seq, &RemoteCommand)> {
+        let (seq, arrived) = self.arrived.first_key_value()?;
+        (seq.get() == self.next()).then_some((*seq, &arrived.command))
+    }
+
+    pub(super) fn delivered(&mut self, seq: Seq) {
+        self.highest = self.highest.max(seq.get());
+        self.arrived = self.arrived.split_off(&seq.next());
+    }
+}

@@ -1,0 +1,201 @@
+//! What a session knows of its channel, and the one write that may be under way on it.
+//!
+//! The bridge between kernel and network has no word for "the channel is down". A session learns it from a refused write,
+//! and that a channel is up from the handshake's question about the incarnation.
+
+use std::time::Duration;
+
+use crate::{
+    runtime::Timestamp,
+    wire::{LimitType, RemoteError, Seq},
+};
+
+/// Names one write, so that its result can be told from that of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteToken(u64);
+
+/// Something to write on the channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Goes back with the result.
+    pub token: WriteToken,
+    /// The message.
+    pub text: String,
+}
+
+/// How a write ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteOutcome {
+    /// It was written, which does not mean that it arrived.
+    Written,
+    /// Too many messages in a short time: it was not written, and may be soon.
+    RateLimited,
+    /// It was not written, and nothing will be before another channel is up.
+    Refused,
+}
+
+impl From<&Result<(), RemoteError>> for WriteOutcome {
+    fn from(result: &Result<(), RemoteError>) -> Self {
+        match result {
+            Ok(()) => WriteOutcome::Written,
+            Err(RemoteError::ResourceLimit { limit_type: LimitType::MessageRate, .. }) => WriteOutcome::RateLimited,
+            Err(_) => WriteOutcome::Refused,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing is known; a write makes the network open a channel.
+    Unknown,
+    /// A channel was announced.
+    Up,
+    /// A write was refused: wait for a channel, or for the retransmission timer to try once more.
+    Down,
+    /// The rate limit refused a write: go on at this time.
+    Paused(Timestamp),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Payload {
+    Message(Seq),
+    Ack,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    token: WriteToken,
+    payload: Payload,
+    /// It carries the resume point.
+    resumes: bool,
+    /// A channel was announced since it was handed out. The network answers everything meant for a former channel before
+    /// it announces a new one, so if it is written at all it is the first thing on the new one.
+    overtaken: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Link {
+    state: State,
+    /// The next thing written tells the resume point.
+    resume: bool,
+    in_flight: Option<InFlight>,
+    tokens: u64,
+}
+
+/// Permission to write.
+pub(super) struct Due {
+    /// The resume point is to be told.
+    pub(super) resume: bool,
+    /// A channel is known to be up, so that telling it costs no dial.
+    pub(super) announced: bool,
+}
+
+/// What a finished write means for the two logs.
+pub(super) enum Finished {
+    Written(Seq),
+    AckWritten,
+    NotWritten,
+    Rewind,
+    Ignored,
+}
+
+impl Link {
+    pub(super) fn new() -> Self {
+        Link { state: State::Unknown, resume: true, in_flight: None, tokens: 0 }
+    }
+
+    /// A link that knows nothing any more; tokens go on, so that results of before stay without meaning.
+    pub(super) fn restarted(&self) -> Self {
+        Link { tokens: self.tokens, ..Link::new() }
+    }
+
+    pub(super) fn token(&self) -> WriteToken {
+        WriteToken(self.tokens)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, State::Up | State::Unknown) && self.in_flight.is_none()
+    }
+
+    pub(super) fn resumes_at(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Paused(until) => Some(until),
+            State::Unknown | State::Up | State::Down => None,
+        }
+    }
+
+    pub(super) fn may_write(&mut self, now: Timestamp) -> Option<Due> {
+        if let State::Paused(until) = self.state
+            && until <= now
+        {
+            self.state = State::Up;
+        }
+        self.is_open().then_some(Due { resume: self.resume, announced: self.state == State::Up })
+    }
+
+    pub(super) fn begin_message(&mut self, seq: Seq) {
+        self.begin(Payload::Message(seq));
+    }
+
+    pub(super) fn begin_ack(&mut self) {
+        self.begin(Payload::Ack);
+    }
+
+    fn begin(&mut self, payload: Payload) {
+        self.tokens = self.tokens.wrapping_add(1);
+        let token = self.token();
+        self.in_flight = Some(InFlight { token, payload, resumes: self.resume, overtaken: false });
+        self.resume = false;
+    }
+
+    pub(super) fn channel_up(&mut self) {
+        self.state = State::Up;
+        self.resume = true;
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.overtaken = true;
+        }
+    }
+
+    /// Stops waiting for an announcement.
+    pub(super) fn try_again(&mut self) {
+        if self.state == State::Down {
+            self.state = State::Unknown;
+        }
+    }
+
+    pub(super) fn finished(
+        &mut self,
+        token: WriteToken,
+        outcome: WriteOutcome,
+        now: Timestamp,
+        pause: Duration,
+    ) -> Finished {
+        let Some(write) = self.in_flight.take_if(|write| write.token == token) else { return Finished::Ignored };
+        match outcome {
+            WriteOutcome::Written => {
+                if write.overtaken && write.resumes {
+                    self.resume = false;
+                }
+                if self.state == State::Unknown {
+                    self.state = State::Up;
+                }
+                match write.payload {
+                    Payload::Message(seq) => Finished::Written(seq),
+                    Payload::Ack => Finished::AckWritten,
+                }
+            }
+            WriteOutcome::RateLimited => {
+                self.resume |= write.resumes;
+                self.state = State::Paused(now.after(pause));
+                Finished::NotWritten
+            }
+            // It was meant for the channel before; the one that is up now has seen nothing yet.
+            WriteOutcome::Refused if write.overtaken => Finished::Rewind,
+            WriteOutcome::Refused => {
+                self.resume = true;
+                self.state = State::Down;
+                Finished::Rewind
+            }
+        }
+    }
+}
