@@ -1,5 +1,7 @@
 //! What a kernel store is built on: an ordered map of text with nested savepoints.
 
+use crate::wire::Kref;
+
 /// An error of the storage itself, or of what was found in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -14,6 +16,12 @@ pub enum StoreError {
         /// Its value, cut to a printable length.
         value: String,
     },
+    /// A reference to an object or promise that does not exist.
+    #[error("the store has no {0}")]
+    UnknownKref(Kref),
+    /// A reference count would fall below zero: it is wrong, or something was released twice.
+    #[error("the count of {0} would fall below zero")]
+    CountBelowZero(Kref),
     /// A savepoint that was never created, or is released already.
     #[error("no savepoint named {0:?}")]
     NoSavepoint(String),

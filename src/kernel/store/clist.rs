@@ -1,0 +1,295 @@
+//! C-lists: the two-way table between an endpoint's references and the kernel's.
+//!
+//! An entry that exports an object counts nothing; one that imports it counts as recognising and, while its flag `R`
+//! stands, as reaching it. Any entry of a promise counts one.
+
+use std::{fmt, str::FromStr};
+
+use super::{KernelStore, Party, RefError, StoreError, objects::Change};
+use crate::wire::{Direction, EndpointId, Eref, Kref, RefKind};
+
+/// The endpoint's side of a c-list entry: `R ro-1` while reachable, `_ ro-1` once dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) reachable: bool,
+    pub(super) eref: Eref,
+}
+
+impl FromStr for Entry {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (flag, eref) = text.split_once(' ').ok_or(())?;
+        let reachable = match flag {
+            "R" => true,
+            "_" => false,
+            _ => return Err(()),
+        };
+        Ok(Entry { reachable, eref: eref.parse().map_err(|_| ())? })
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", if self.reachable { 'R' } else { '_' }, self.eref)
+    }
+}
+
+fn slot_key(endpoint: EndpointId, slot: impl fmt::Display) -> String {
+    format!("{endpoint}.c.{slot}")
+}
+
+impl KernelStore {
+    pub(super) fn entry(&self, endpoint: EndpointId, kref: Kref) -> Result<Option<Entry>, StoreError> {
+        self.parsed(&slot_key(endpoint, kref))
+    }
+
+    fn set_entry(&mut self, endpoint: EndpointId, kref: Kref, entry: Entry) -> Result<(), StoreError> {
+        self.set(&slot_key(endpoint, kref), &entry.to_string())
+    }
+
+    /// An endpoint's name for `kref`; `None` if it has none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn kref_to_eref(&self, endpoint: EndpointId, kref: Kref) -> Result<Option<Eref>, StoreError> {
+        Ok(self.entry(endpoint, kref)?.map(|entry| entry.eref))
+    }
+
+    /// What an endpoint means by `eref`; `None` if it is not in its c-list.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn eref_to_kref(&self, endpoint: EndpointId, eref: Eref) -> Result<Option<Kref>, StoreError> {
+        self.parsed(&slot_key(endpoint, eref))
+    }
+
+    /// Whether an endpoint still reaches `kref`; `None` if it is not in its c-list.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn is_reachable(&self, endpoint: EndpointId, kref: Kref) -> Result<Option<bool>, StoreError> {
+        Ok(self.entry(endpoint, kref)?.map(|entry| entry.reachable))
+    }
+
+    /// A whole c-list, by kernel reference.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn clist(&self, endpoint: EndpointId) -> Result<Vec<(Kref, Eref)>, StoreError> {
+        let mut entries = Vec::new();
+        for kref in self.clist_krefs(endpoint, "k")? {
+            if let Some(entry) = self.entry(endpoint, kref)? {
+                entries.push((kref, entry.eref));
+            }
+        }
+        Ok(entries)
+    }
+
+    pub(super) fn clist_promises(&self, endpoint: EndpointId) -> Result<Vec<Kref>, StoreError> {
+        self.clist_krefs(endpoint, "kp")
+    }
+
+    fn clist_krefs(&self, endpoint: EndpointId, start: &str) -> Result<Vec<Kref>, StoreError> {
+        let prefix = slot_key(endpoint, start);
+        let read = |rest: String| format!("{start}{rest}").parse().map_err(|_| StoreError::corrupt(&prefix, &rest));
+        self.suffixes(&prefix)?.into_iter().map(read).collect()
+    }
+
+    /// Enters what an endpoint exports for the first time: a new object that it owns, or a new promise that it decides. A
+    /// remote is also subscribed to its promise, because it may have passed it on to us from a third kernel.
+    ///
+    /// # Errors
+    /// [`RefError::WrongKind`] when `eref` is not a remote's or vat's as the endpoint is; [`RefError::UnknownReference`] for
+    /// an import; [`RefError::Store`].
+    pub fn export_eref(&mut self, endpoint: EndpointId, eref: Eref) -> Result<Kref, RefError> {
+        insist_kind(endpoint, eref)?;
+        if eref.direction == Direction::Import {
+            return Err(RefError::UnknownReference { endpoint, eref });
+        }
+        let kref = match eref.kind {
+            RefKind::Object => self.create_object(endpoint)?,
+            RefKind::Promise => self.create_promise()?,
+        };
+        self.add_entry(endpoint, kref, eref)?;
+        if eref.kind == RefKind::Promise {
+            self.set_decider(kref, endpoint)?;
+            if endpoint.is_remote() {
+                self.add_subscriber(kref, endpoint)?;
+            }
+        }
+        Ok(kref)
+    }
+
+    /// Gives an endpoint something it does not have yet, under a new name.
+    ///
+    /// # Errors
+    /// [`StoreError`], also when there is no such object or promise.
+    pub fn import_kref(&mut self, endpoint: EndpointId, kref: Kref) -> Result<Eref, StoreError> {
+        let counter = match kref.kind {
+            RefKind::Object => "nextObjectId",
+            RefKind::Promise => "nextPromiseId",
+        };
+        let index = self.count_up(&format!("e.{counter}.{endpoint}"))?;
+        let eref = Eref { remote: endpoint.is_remote(), kind: kref.kind, direction: Direction::Import, index };
+        self.add_entry(endpoint, kref, eref)?;
+        Ok(eref)
+    }
+
+    fn add_entry(&mut self, endpoint: EndpointId, kref: Kref, eref: Eref) -> Result<(), StoreError> {
+        if counts(eref) {
+            self.add_reference(kref)?;
+        }
+        self.set_entry(endpoint, kref, Entry { reachable: true, eref })?;
+        self.set(&slot_key(endpoint, eref), &kref.to_string())
+    }
+
+    /// Sets the reachable flag again, and counts it.
+    pub(super) fn set_reachable(&mut self, endpoint: EndpointId, kref: Kref, entry: Entry) -> Result<(), StoreError> {
+        if entry.reachable {
+            return Ok(());
+        }
+        if counts(entry.eref) && !kref.is_promise() {
+            self.change_object(kref, Some(Change::Gain), None)?;
+        }
+        self.set_entry(endpoint, kref, Entry { reachable: true, ..entry })
+    }
+
+    /// Clears the reachable flag of an object, and the count that went with it.
+    pub(super) fn clear_reachable(&mut self, endpoint: EndpointId, kref: Kref, entry: Entry) -> Result<(), StoreError> {
+        if !entry.reachable || kref.is_promise() {
+            return Ok(());
+        }
+        if counts(entry.eref) {
+            self.change_object(kref, Some(Change::Lose), None)?;
+        }
+        self.set_entry(endpoint, kref, Entry { reachable: false, ..entry })
+    }
+
+    /// Removes an entry with its counts. An object that the endpoint exported loses its owner, a promise that it waited for
+    /// a subscriber.
+    ///
+    /// # Errors
+    /// [`RefError::UnknownReference`] if there is no such entry; [`RefError::StillDecides`] for a promise that the endpoint
+    /// has yet to settle; [`RefError::Store`].
+    pub fn delete_clist_entry(&mut self, endpoint: EndpointId, kref: Kref, eref: Eref) -> Result<(), RefError> {
+        let entry = self.entry(endpoint, kref)?.filter(|entry| entry.eref == eref);
+        let entry = entry.ok_or(RefError::UnknownReference { endpoint, eref })?;
+        if kref.is_promise() {
+            if self.decider(kref)? == Some(Party::Endpoint(endpoint)) {
+                return Err(RefError::StillDecides { endpoint, kref });
+            }
+            self.remove_subscriber(kref, endpoint)?;
+            self.release_reference(kref)?;
+        } else if counts(eref) {
+            let reachable = entry.reachable.then_some(Change::Lose);
+            self.change_object(kref, reachable, Some(Change::Lose))?;
+        } else if self.owner(kref)? == Some(Party::Endpoint(endpoint)) {
+            self.delete_owner(kref)?;
+        }
+        Ok(self.delete_entry_rows(endpoint, kref, eref)?)
+    }
+
+    pub(super) fn delete_entry_rows(&mut self, endpoint: EndpointId, kref: Kref, eref: Eref) -> Result<(), StoreError> {
+        self.delete(&slot_key(endpoint, kref))?;
+        self.delete(&slot_key(endpoint, eref))
+    }
+}
+
+/// Whether an entry of that name counts: its exporter's entry of an object does not.
+pub(super) fn counts(eref: Eref) -> bool {
+    eref.kind == RefKind::Promise || eref.direction == Direction::Import
+}
+
+pub(super) fn insist_kind(endpoint: EndpointId, eref: Eref) -> Result<(), RefError> {
+    if eref.remote == endpoint.is_remote() { Ok(()) } else { Err(RefError::WrongKind { endpoint, eref }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{KernelStore, MemoryStore, Party, RefError, StoreError};
+    use crate::wire::{EndpointId, Eref, Kref};
+
+    const BOB: EndpointId = EndpointId::Remote(1);
+    const CAROL: EndpointId = EndpointId::Remote(2);
+
+    fn new_store() -> KernelStore {
+        KernelStore::open(Box::new(MemoryStore::new())).unwrap()
+    }
+
+    fn eref(text: &str) -> Eref {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_entry_is_spelled_as_the_incumbent_spells_it() {
+        let mut store = new_store();
+        let kref = store.export_eref(BOB, eref("ro+5")).unwrap();
+        assert_eq!(store.import_kref(CAROL, kref).unwrap(), eref("ro-1"));
+        let row = |key: &str| store.get(key).unwrap();
+        assert_eq!(row("r1.c.ro+5").as_deref(), Some("ko1"));
+        assert_eq!(row("r1.c.ko1").as_deref(), Some("R ro+5"));
+        assert_eq!(row("r2.c.ro-1").as_deref(), Some("ko1"));
+        assert_eq!(row("r2.c.ko1").as_deref(), Some("R ro-1"));
+        assert_eq!(row("e.nextObjectId.r2").as_deref(), Some("2"));
+        assert_eq!(row("ko1.owner").as_deref(), Some("r1"));
+        assert_eq!(row("ko1.refCount").as_deref(), Some("1,1"), "the exporter's own entry counts nothing");
+        store.audit().unwrap();
+    }
+
+    #[test]
+    fn a_remotes_promise_has_it_as_decider_and_subscriber_a_vats_only_as_decider() {
+        let mut store = new_store();
+        let theirs = store.export_eref(BOB, eref("rp+1")).unwrap();
+        assert_eq!(store.decider(theirs).unwrap(), Some(Party::Endpoint(BOB)));
+        assert_eq!(store.subscribers(theirs).unwrap(), [BOB]);
+        assert_eq!(store.promise_count(theirs).unwrap(), Some(2));
+        let ours = store.export_eref(EndpointId::Vat(1), eref("p+1")).unwrap();
+        assert_eq!(store.subscribers(ours).unwrap(), []);
+        store.audit().unwrap();
+    }
+
+    #[test]
+    fn removing_entries_releases_what_they_counted() {
+        let mut store = new_store();
+        let kref = store.export_eref(BOB, eref("ro+5")).unwrap();
+        let carols = store.import_kref(CAROL, kref).unwrap();
+        let wrong = RefError::UnknownReference { endpoint: CAROL, eref: eref("ro-9") };
+        assert_eq!(store.delete_clist_entry(CAROL, kref, eref("ro-9")), Err(wrong));
+        store.delete_clist_entry(CAROL, kref, carols).unwrap();
+        assert_eq!(store.get("ko1.refCount").unwrap().as_deref(), Some("0,0"));
+        store.delete_clist_entry(BOB, kref, eref("ro+5")).unwrap();
+        assert_eq!(store.owner(kref).unwrap(), None);
+        assert_eq!(store.clist(BOB).unwrap(), []);
+        store.collect_garbage().unwrap();
+        assert_eq!(store.object_counts(kref).unwrap(), None);
+        store.audit().unwrap();
+    }
+
+    #[test]
+    fn a_promise_cannot_be_taken_from_its_decider() {
+        let mut store = new_store();
+        let kref = store.export_eref(BOB, eref("rp+1")).unwrap();
+        let refused = Err(RefError::StillDecides { endpoint: BOB, kref });
+        assert_eq!(store.delete_clist_entry(BOB, kref, eref("rp+1")), refused);
+    }
+
+    #[test]
+    fn what_does_not_exist_cannot_be_given_away() {
+        let mut store = new_store();
+        assert_eq!(store.import_kref(BOB, Kref::object(7)), Err(StoreError::UnknownKref(Kref::object(7))));
+    }
+
+    #[test]
+    fn corrupt_entries_are_errors() {
+        let mut store = new_store();
+        for value in ["ro+1", "X ro+1", "R ko1", "R", ""] {
+            store.set("r1.c.ko1", value).unwrap();
+            assert!(matches!(store.kref_to_eref(BOB, Kref::object(1)), Err(StoreError::Corrupt { .. })), "{value}");
+        }
+        store.set("r1.c.ro+1", "ro+1").unwrap();
+        assert!(matches!(store.eref_to_kref(BOB, eref("ro+1")), Err(StoreError::Corrupt { .. })));
+        store.set("r1.c.kx", "R ro+1").unwrap();
+        assert!(matches!(store.clist(BOB), Err(StoreError::Corrupt { .. })));
+    }
+}

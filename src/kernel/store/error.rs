@@ -1,0 +1,74 @@
+//! Why a reference cannot be used as asked.
+
+use super::StoreError;
+use crate::wire::{EndpointId, Eref, Kref};
+
+/// Why a reference cannot be used as asked. All but [`Store`](RefError::Store) are the fault of whoever named it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RefError {
+    /// The endpoint names something that it was never given, or has lost.
+    #[error("{endpoint} has no {eref}")]
+    UnknownReference {
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// Its name for the thing.
+        eref: Eref,
+    },
+    /// A remote's reference in a vat's c-list, or the reverse.
+    #[error("{eref} is not a reference of {endpoint}'s kind")]
+    WrongKind {
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// The reference.
+        eref: Eref,
+    },
+    /// Only the importer drops and retires imports, only the exporter retires exports, and neither applies to promises.
+    #[error("{endpoint} cannot drop or retire {eref} so")]
+    NotCollectable {
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// The reference.
+        eref: Eref,
+    },
+    /// Retired without having been dropped.
+    #[error("{endpoint} retires {eref}, which is still reachable")]
+    StillReachable {
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// The reference.
+        eref: Eref,
+    },
+    /// The endpoint's c-list lacks what the endpoint is to decide, or to hear of.
+    #[error("{kref} is not in the c-list of {endpoint}")]
+    NotInClist {
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// The promise.
+        kref: Kref,
+    },
+    /// The entry of a promise that the endpoint has yet to decide cannot go: nobody would ever resolve it.
+    #[error("{endpoint} has yet to decide {kref}")]
+    StillDecides {
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// The promise.
+        kref: Kref,
+    },
+    /// The promise is settled.
+    #[error("{0} is resolved already")]
+    AlreadyResolved(Kref),
+    /// The promise is for another to decide.
+    #[error("{kref} is not for {endpoint} to decide")]
+    NotDecider {
+        /// Who tried.
+        endpoint: EndpointId,
+        /// The promise.
+        kref: Kref,
+    },
+    /// There is no such promise.
+    #[error("there is no promise {0}")]
+    UnknownPromise(Kref),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,230 @@
+//! The run queue, and the messages that wait in unresolved promises. What a queued item mentions is counted.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{KernelStore, RefError, StoreError};
+use crate::wire::{CapData, EndpointId, Kref};
+
+/// A message inside the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelMessage {
+    /// Method and arguments.
+    pub methargs: CapData<Kref>,
+    /// The promise for the answer, if one is wanted.
+    #[serde(default)]
+    pub result: Option<Kref>,
+}
+
+impl KernelMessage {
+    pub(super) fn mentions(&self) -> impl Iterator<Item = Kref> + '_ {
+        self.result.iter().chain(&self.methargs.slots).copied()
+    }
+}
+
+/// One item of the run queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum RunItem {
+    /// A message is to be delivered.
+    Send {
+        /// The object or promise that it is for.
+        target: Kref,
+        /// The message.
+        message: KernelMessage,
+    },
+    /// An endpoint is to be told that a promise is settled.
+    Notify {
+        /// The endpoint.
+        #[serde(rename = "endpointId")]
+        endpoint: EndpointId,
+        /// The promise.
+        kpid: Kref,
+    },
+}
+
+impl RunItem {
+    pub(super) fn mentions(&self) -> Vec<Kref> {
+        match self {
+            RunItem::Send { target, message } => std::iter::once(*target).chain(message.mentions()).collect(),
+            RunItem::Notify { kpid, .. } => vec![*kpid],
+        }
+    }
+}
+
+pub(super) const RUN: &str = "run";
+
+impl KernelStore {
+    /// Appends to the run queue.
+    ///
+    /// # Errors
+    /// [`StoreError`], also for a mention of something that does not exist.
+    pub fn enqueue_run(&mut self, item: &RunItem) -> Result<(), StoreError> {
+        for kref in item.mentions() {
+            self.add_reference(kref)?;
+        }
+        self.push(RUN, item)
+    }
+
+    /// Takes the oldest item from the run queue. What it mentions is not counted any more, but is safe until the next
+    /// [`collect_garbage`](Self::collect_garbage).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn dequeue_run(&mut self) -> Result<Option<RunItem>, StoreError> {
+        let Some(item) = self.pop::<RunItem>(RUN)? else { return Ok(None) };
+        for kref in item.mentions() {
+            self.release_reference(kref)?;
+        }
+        Ok(Some(item))
+    }
+
+    /// How many items the run queue holds.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn run_queue_length(&self) -> Result<u64, StoreError> {
+        self.length(RUN)
+    }
+
+    /// Leaves a message in an unresolved promise; [`resolve_promise`](Self::resolve_promise) hands it back.
+    ///
+    /// # Errors
+    /// [`RefError::AlreadyResolved`], [`RefError::UnknownPromise`]; [`RefError::Store`], also for a mention of something
+    /// that does not exist.
+    pub fn enqueue_promise_message(&mut self, kpid: Kref, message: &KernelMessage) -> Result<(), RefError> {
+        self.insist_unresolved(kpid)?;
+        self.add_reference(kpid)?;
+        for kref in message.mentions() {
+            self.add_reference(kref)?;
+        }
+        Ok(self.push(&kpid.to_string(), message)?)
+    }
+
+    /// How many messages wait in a promise.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn promise_queue_length(&self, kpid: Kref) -> Result<u64, StoreError> {
+        self.length(&kpid.to_string())
+    }
+
+    pub(super) fn take_promise_messages(&mut self, kpid: Kref) -> Result<Vec<KernelMessage>, StoreError> {
+        let name = kpid.to_string();
+        let mut messages = Vec::new();
+        while let Some(message) = self.pop::<KernelMessage>(&name)? {
+            self.release_reference(kpid)?;
+            for kref in message.mentions() {
+                self.release_reference(kref)?;
+            }
+            messages.push(message);
+        }
+        self.delete(&end_key(&name, Head))?;
+        self.delete(&end_key(&name, Tail))?;
+        Ok(messages)
+    }
+
+    fn length(&self, name: &str) -> Result<u64, StoreError> {
+        let (head, tail) = (self.end(name, Head)?, self.end(name, Tail)?);
+        head.checked_sub(tail).ok_or_else(|| StoreError::corrupt(&end_key(name, Head), &head.to_string()))
+    }
+
+    fn end(&self, name: &str, end: End) -> Result<u64, StoreError> {
+        Ok(self.number(&end_key(name, end))?.unwrap_or(1))
+    }
+
+    fn push(&mut self, name: &str, item: &impl Serialize) -> Result<(), StoreError> {
+        let position = self.count_up(&end_key(name, Head))?;
+        self.set_json(&format!("queue.{name}.{position}"), item)
+    }
+
+    fn pop<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, StoreError> {
+        if self.length(name)? == 0 {
+            return Ok(None);
+        }
+        let key = format!("queue.{name}.{}", self.count_up(&end_key(name, Tail))?);
+        let item = self.json(&key)?.ok_or_else(|| StoreError::corrupt(&key, ""))?;
+        self.delete(&key)?;
+        Ok(Some(item))
+    }
+}
+
+use End::{Head, Tail};
+
+/// Where the next item is written, and where the next is read: the incumbent's head and tail. Both start at 1.
+#[derive(Clone, Copy)]
+enum End {
+    Head,
+    Tail,
+}
+
+fn end_key(name: &str, end: End) -> String {
+    format!("queue.{name}.{}", if matches!(end, Head) { "head" } else { "tail" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{KernelMessage, KernelStore, MemoryStore, RefError, RunItem, StoreError};
+    use crate::wire::{CapData, EndpointId, Kref};
+
+    const BOB: EndpointId = EndpointId::Remote(1);
+
+    fn new_store() -> KernelStore {
+        KernelStore::open(Box::new(MemoryStore::new())).unwrap()
+    }
+
+    #[test]
+    fn items_are_spelled_as_the_incumbent_spells_them() {
+        let mut store = new_store();
+        let target = store.translate_inbound_ref(BOB, "ro+1".parse().unwrap()).unwrap();
+        let result = store.create_promise().unwrap();
+        let methargs = CapData { body: "#[]".into(), slots: vec![target, target] };
+        let send = RunItem::Send { target, message: KernelMessage { methargs, result: Some(result) } };
+        let notify = RunItem::Notify { endpoint: BOB, kpid: result };
+        store.enqueue_run(&send).unwrap();
+        store.enqueue_run(&notify).unwrap();
+        let row = |key: &str| store.get(key).unwrap();
+        assert_eq!(
+            row("queue.run.1").as_deref(),
+            Some(
+                r##"{"type":"send","target":"ko1","message":{"methargs":{"body":"#[]","slots":["ko1","ko1"]},"result":"kp1"}}"##
+            )
+        );
+        assert_eq!(row("queue.run.2").as_deref(), Some(r#"{"type":"notify","endpointId":"r1","kpid":"kp1"}"#));
+        assert_eq!(row("queue.run.head").as_deref(), Some("3"));
+        assert_eq!(row("ko1.refCount").as_deref(), Some("3,3"), "once as target, twice as slot");
+        assert_eq!(row("kp1.refCount").as_deref(), Some("3"));
+        assert_eq!(store.run_queue_length().unwrap(), 2);
+        store.audit().unwrap();
+
+        assert_eq!(store.dequeue_run().unwrap(), Some(send));
+        assert_eq!(store.dequeue_run().unwrap(), Some(notify));
+        assert_eq!(store.dequeue_run().unwrap(), None);
+        assert_eq!(store.get("queue.run.tail").unwrap().as_deref(), Some("3"));
+        assert_eq!(store.get("queue.run.1").unwrap(), None);
+        store.audit().unwrap();
+    }
+
+    #[test]
+    fn a_message_about_nothing_is_refused() {
+        let mut store = new_store();
+        let gone = Kref::object(4);
+        let message = KernelMessage { methargs: CapData { body: String::new(), slots: vec![] }, result: None };
+        let refused = store.enqueue_run(&RunItem::Send { target: gone, message: message.clone() });
+        assert_eq!(refused, Err(StoreError::UnknownKref(gone)));
+        let unknown = Kref::promise(4);
+        assert_eq!(store.enqueue_promise_message(unknown, &message), Err(RefError::UnknownPromise(unknown)));
+    }
+
+    #[test]
+    fn corrupt_queues_are_errors() {
+        let mut store = new_store();
+        store.set("queue.run.head", "1").unwrap();
+        store.set("queue.run.tail", "2").unwrap();
+        assert!(matches!(store.dequeue_run(), Err(StoreError::Corrupt { .. })));
+        store.set("queue.run.head", "3").unwrap();
+        assert!(matches!(store.dequeue_run(), Err(StoreError::Corrupt { .. })), "the item is missing");
+        store.set("queue.run.tail", "2").unwrap();
+        store.set("queue.run.2", r#"{"type":"explode"}"#).unwrap();
+        assert!(matches!(store.dequeue_run(), Err(StoreError::Corrupt { .. })));
+    }
+}

@@ -1,0 +1,66 @@
+//! Reading and writing single rows: numbers, JSON and parsed text. Whatever cannot be read is [`StoreError::Corrupt`].
+
+use std::str::FromStr;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{KernelStore, StoreError};
+
+impl StoreError {
+    pub(super) fn corrupt(key: &str, value: &str) -> Self {
+        StoreError::Corrupt { key: key.to_owned(), value: value.chars().take(64).collect() }
+    }
+}
+
+impl KernelStore {
+    pub(super) fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.kv.get(key)
+    }
+
+    pub(super) fn set(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
+        self.kv.set(key, value)
+    }
+
+    pub(super) fn delete(&mut self, key: &str) -> Result<(), StoreError> {
+        self.kv.delete(key)
+    }
+
+    /// What stands after `prefix` in every key that starts with it, in key order.
+    pub(super) fn suffixes(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let mut found = Vec::new();
+        let mut last = prefix.to_owned();
+        while let Some(key) = self.kv.next_key(&last)? {
+            let Some(suffix) = key.strip_prefix(prefix) else { break };
+            found.push(suffix.to_owned());
+            last = key;
+        }
+        Ok(found)
+    }
+
+    pub(super) fn parsed<T: FromStr>(&self, key: &str) -> Result<Option<T>, StoreError> {
+        let Some(value) = self.get(key)? else { return Ok(None) };
+        value.parse().map(Some).map_err(|_| StoreError::corrupt(key, &value))
+    }
+
+    pub(super) fn number(&self, key: &str) -> Result<Option<u64>, StoreError> {
+        self.parsed(key)
+    }
+
+    /// The value of a counter that starts at 1, which is then one higher.
+    pub(super) fn count_up(&mut self, key: &str) -> Result<u64, StoreError> {
+        let value = self.number(key)?.unwrap_or(1);
+        let next = value.checked_add(1).ok_or_else(|| StoreError::corrupt(key, &value.to_string()))?;
+        self.set(key, &next.to_string())?;
+        Ok(value)
+    }
+
+    pub(super) fn json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
+        let Some(value) = self.get(key)? else { return Ok(None) };
+        serde_json::from_str(&value).map(Some).map_err(|_| StoreError::corrupt(key, &value))
+    }
+
+    pub(super) fn set_json(&mut self, key: &str, value: &impl Serialize) -> Result<(), StoreError> {
+        let text = serde_json::to_string(value).map_err(|error| StoreError::Storage(format!("{key}: {error}")))?;
+        self.set(key, &text)
+    }
+}
