@@ -27,6 +27,7 @@ use std::{collections::BTreeSet, fmt};
 
 pub use error::RefError;
 pub use gc::{GcAction, GcKind};
+pub(crate) use identity::Secret;
 pub use kv::{KeyValueStore, StoreError};
 pub use memory::MemoryStore;
 pub use objects::{ObjectCounts, Party};
