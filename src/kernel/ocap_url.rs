@@ -126,7 +126,7 @@ impl fmt::Display for OcapUrl {
 }
 
 /// Length of an XChaCha20 nonce, in bytes.
-pub const NONCE_LENGTH: usize = 24;
+pub(super) const NONCE_LENGTH: usize = 24;
 
 /// A reference is padded to a multiple of this, in bytes.
 const PADDING: usize = 16;
@@ -140,7 +140,7 @@ const PADDING: usize = 16;
 ///
 /// A reference is padded so that the length of its id tells nothing of how many objects there are, and the peer id is
 /// authenticated with it, so that an id is good only at the peer that issued it.
-pub struct OidSealer {
+pub(super) struct OidSealer {
     cipher: XChaCha20Poly1305,
     peer: PeerId,
 }
@@ -150,7 +150,7 @@ impl OidSealer {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn provide(store: &mut KernelStore, peer: PeerId, mut random: [u8; 32]) -> Result<Self, StoreError> {
+    pub(super) fn provide(store: &mut KernelStore, peer: PeerId, mut random: [u8; 32]) -> Result<Self, StoreError> {
         let fresh = Secret::new(random);
         random.zeroize();
         let key = match store.ocap_url_key()? {
@@ -167,7 +167,7 @@ impl OidSealer {
     ///
     /// # Errors
     /// [`OcapUrlError::Sealing`], which the cipher gives for texts of many gigabytes only.
-    pub fn seal(&self, kref: Kref, nonce: [u8; NONCE_LENGTH]) -> Result<String, OcapUrlError> {
+    pub(super) fn seal(&self, kref: Kref, nonce: [u8; NONCE_LENGTH]) -> Result<String, OcapUrlError> {
         let mut text = kref.to_string().into_bytes();
         text.resize(text.len().next_multiple_of(PADDING), 0);
         let payload = Payload { msg: &text, aad: self.peer.as_str().as_bytes() };
@@ -181,7 +181,7 @@ impl OidSealer {
     ///
     /// # Errors
     /// [`OcapUrlError::NotIssuedHere`] for everything that [`seal`](Self::seal) did not make, whatever is wrong with it.
-    pub fn open(&self, oid: &str) -> Result<Kref, OcapUrlError> {
+    pub(super) fn open(&self, oid: &str) -> Result<Kref, OcapUrlError> {
         self.try_open(oid).ok_or(OcapUrlError::NotIssuedHere)
     }
 

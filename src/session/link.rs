@@ -113,6 +113,10 @@ impl Link {
         WriteToken(self.tokens)
     }
 
+    pub(super) fn is_current(&self, token: WriteToken) -> bool {
+        self.in_flight.is_some_and(|write| write.token == token)
+    }
+
     pub(super) fn is_open(&self) -> bool {
         matches!(self.state, State::Up | State::Unknown) && self.in_flight.is_none()
     }

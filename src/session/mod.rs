@@ -211,6 +211,11 @@ impl Session {
         Some(Write { token: self.link.token(), text })
     }
 
+    /// Whether a result for this write still means something.
+    pub fn is_current(&self, token: WriteToken) -> bool {
+        self.link.is_current(token)
+    }
+
     /// How a write ended. Results of writes that a restart or a give-up made meaningless are ignored.
     pub fn write_finished(&mut self, now: Timestamp, token: WriteToken, outcome: WriteOutcome) {
         match self.link.finished(token, outcome, now, self.config.rate_limit_pause) {
@@ -304,14 +309,20 @@ impl Session {
 
     // --- Ends
 
+    /// What [`give_up`](Self::give_up) would abandon, for the store.
+    pub fn abandonable(&self) -> Option<Acknowledged> {
+        self.outbox.everything()
+    }
+
     /// Abandons everything unacknowledged. Numbers are not used again: the first message that follows tells the peer where
-    /// the sender starts (the `start` member), so that both ends meet again. Returns what was abandoned.
-    pub fn give_up(&mut self) -> Option<Acknowledged> {
-        let abandoned = self.outbox.abandon();
+    /// the sender starts (the `start` member), so that both ends meet again.
+    pub fn give_up(&mut self) {
+        if let Some(abandoned) = self.outbox.everything() {
+            self.outbox.acknowledge(&abandoned);
+        }
         self.link = self.link.restarted();
         self.retransmit_at = None;
         self.retransmissions = 0;
-        abandoned
     }
 
     /// The peer came back with another incarnation: both directions begin at 1 again, and nothing of before is left.

@@ -63,6 +63,12 @@ impl StoredCommand {
         Ok(StoredCommand(format!(r#""method":"{}","params":{params}"#, command.method())))
     }
 
+    /// Length of the text, in bytes.
+    #[allow(clippy::len_without_is_empty)] // It is never empty.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The row for the store: a whole message, which an incumbent can read and send as it stands.
     pub fn to_row(&self, seq: Seq) -> String {
         self.to_message(seq, None, None)

@@ -121,6 +121,22 @@ impl KernelStore {
         Ok(kref)
     }
 
+    /// Creates an object of an endpoint that leaves its names to the kernel: `ko7` is its `o+7`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn export_new_object(&mut self, endpoint: EndpointId) -> Result<Kref, StoreError> {
+        let kref = self.create_object(endpoint)?;
+        let eref = Eref {
+            remote: endpoint.is_remote(),
+            kind: RefKind::Object,
+            direction: Direction::Export,
+            index: kref.index,
+        };
+        self.add_entry(endpoint, kref, eref)?;
+        Ok(kref)
+    }
+
     /// Gives an endpoint something it does not have yet, under a new name.
     ///
     /// # Errors

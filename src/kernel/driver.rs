@@ -1,0 +1,254 @@
+//! Joins a [`Kernel`] to a network and a clock: carries out its effects, brings it results and the time.
+//!
+//! Everything that the network tells is handled before the call returns, and results of writes that have come in by then
+//! are handled first: the session relies on this order.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::{Future, poll_fn},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+use futures::{
+    FutureExt as _, StreamExt as _,
+    future::{LocalBoxFuture, ready},
+    stream::FuturesUnordered,
+};
+
+use super::{Kernel, KernelEffect, KernelError, KernelEvent, RemoteWrite};
+use crate::{
+    bridge::{KernelServices, PlatformServices, Reply},
+    runtime::{Runtime, Timestamp},
+    session::WriteToken,
+    wire::{EndpointId, IncarnationId, PeerId, RemoteCommsOptions, RemoteError},
+};
+
+/// What is called with each event, in order. It may call the driver.
+pub type EventHandler = Box<dyn Fn(KernelEvent)>;
+
+struct WriteResult {
+    remote: EndpointId,
+    token: WriteToken,
+    result: Result<(), RemoteError>,
+}
+
+/// A running kernel. Dropping it, or [`stop`](Self::stop), ends its task and timers; its store is as durable as ever.
+pub struct KernelDriver {
+    kernel: RefCell<Kernel>,
+    platform: Rc<dyn PlatformServices>,
+    runtime: Rc<dyn Runtime>,
+    on_event: EventHandler,
+    writes: RefCell<FuturesUnordered<LocalBoxFuture<'static, WriteResult>>>,
+    timer: RefCell<Option<(Timestamp, LocalBoxFuture<'static, ()>)>>,
+    waker: RefCell<Option<Waker>>,
+    stopped: Cell<bool>,
+}
+
+impl KernelDriver {
+    /// Runs a kernel on `runtime` over `platform`. Nothing is sent before [`start_network`](Self::start_network).
+    pub fn start(
+        kernel: Kernel,
+        platform: Rc<dyn PlatformServices>,
+        runtime: Rc<dyn Runtime>,
+        on_event: EventHandler,
+    ) -> Rc<Self> {
+        let driver = Rc::new(KernelDriver {
+            kernel: RefCell::new(kernel),
+            platform,
+            runtime: Rc::clone(&runtime),
+            on_event,
+            writes: RefCell::default(),
+            timer: RefCell::default(),
+            waker: RefCell::default(),
+            stopped: Cell::new(false),
+        });
+        let weak = Rc::downgrade(&driver);
+        runtime.spawn(
+            poll_fn(move |context| match weak.upgrade() {
+                Some(driver) => driver.poll(context),
+                None => Poll::Ready(()),
+            })
+            .boxed_local(),
+        );
+        driver
+    }
+
+    /// Starts the network under this kernel's identity and incarnation, and sends what is pending. To be called again
+    /// whenever the network's end was loaded anew.
+    ///
+    /// # Errors
+    /// What kept the network from starting; [`KernelError::Store`].
+    pub async fn start_network(&self, options: RemoteCommsOptions) -> Result<(), KernelError> {
+        let (seed, incarnation) = {
+            let kernel = self.kernel.borrow();
+            (kernel.identity().key_seed_hex(), kernel.incarnation().clone())
+        };
+        self.platform.initialize_remote_comms(seed.to_string(), options, incarnation).await?;
+        self.call(|kernel, now| kernel.network_started(now))
+    }
+
+    /// Calls the kernel, then carries out what it wants done.
+    ///
+    /// # Errors
+    /// What `work` answers; [`RemoteError::NetworkStopped`] after [`stop`](Self::stop).
+    pub fn call<T>(
+        &self,
+        work: impl FnOnce(&mut Kernel, Timestamp) -> Result<T, KernelError>,
+    ) -> Result<T, KernelError> {
+        if self.stopped.get() {
+            return Err(RemoteError::NetworkStopped.into());
+        }
+        let result = work(&mut self.kernel.borrow_mut(), self.runtime.now());
+        self.carry_out();
+        result
+    }
+
+    /// Looks at the kernel.
+    pub fn inspect<T>(&self, look: impl FnOnce(&Kernel) -> T) -> T {
+        look(&self.kernel.borrow())
+    }
+
+    /// What the driver calls the network by.
+    pub fn platform(&self) -> &Rc<dyn PlatformServices> {
+        &self.platform
+    }
+
+    /// Random bytes for the kernel's keys and nonces.
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.runtime.fill_random(&mut bytes);
+        bytes
+    }
+
+    /// Stops the network and everything here. Calls fail from now on.
+    ///
+    /// # Errors
+    /// What the network answers; everything here is stopped all the same.
+    pub async fn stop(&self) -> Result<(), RemoteError> {
+        self.stopped.set(true);
+        self.wake();
+        self.platform.stop_remote_comms().await
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    fn carry_out(&self) {
+        loop {
+            let now = self.runtime.now();
+            let Some(effect) = self.kernel.borrow_mut().poll_effect(now) else { break };
+            match effect {
+                KernelEffect::Write(RemoteWrite { remote, token, to, message }) => {
+                    let reply = self.platform.send_remote_message(to, message);
+                    let write = reply.map(move |result| WriteResult { remote, token, result });
+                    self.writes.borrow_mut().push(write.boxed_local());
+                }
+                KernelEffect::RegisterLocationHints { peer, hints } => {
+                    let reply = self.platform.register_location_hints(peer, hints);
+                    self.runtime.spawn(
+                        reply
+                            .map(|result| {
+                                if let Err(error) = result {
+                                    tracing::warn!(%error, "the network did not take location hints");
+                                }
+                            })
+                            .boxed_local(),
+                    );
+                }
+                KernelEffect::Event(event) => (self.on_event)(event),
+            }
+        }
+        self.wake();
+    }
+
+    /// Brings the kernel every result that is there.
+    fn take_results(&self, context: &mut Context<'_>) {
+        loop {
+            let polled = self.writes.borrow_mut().poll_next_unpin(context);
+            let Poll::Ready(Some(WriteResult { remote, token, result })) = polled else { return };
+            let now = self.runtime.now();
+            let handled = self.kernel.borrow_mut().write_finished(remote, token, &result, now);
+            log_failure("a write's result", handled);
+            self.carry_out();
+        }
+    }
+
+    fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+        *self.waker.borrow_mut() = Some(context.waker().clone());
+        loop {
+            if self.stopped.get() {
+                self.writes.borrow_mut().clear();
+                *self.timer.borrow_mut() = None;
+                return Poll::Ready(());
+            }
+            self.take_results(context);
+            let Some(due) = self.kernel.borrow().poll_timeout() else {
+                *self.timer.borrow_mut() = None;
+                break;
+            };
+            if !self.timer_is_over(due, context) {
+                break;
+            }
+            let now = self.runtime.now();
+            let handled = self.kernel.borrow_mut().handle_timeout(now);
+            log_failure("a timer", handled);
+            self.carry_out();
+        }
+        *self.waker.borrow_mut() = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    fn timer_is_over(&self, due: Timestamp, context: &mut Context<'_>) -> bool {
+        let mut timer = self.timer.borrow_mut();
+        if timer.as_ref().is_none_or(|(set_for, _)| *set_for != due) {
+            *timer = Some((due, self.runtime.sleep(due.since(self.runtime.now()))));
+        }
+        let over = timer.as_mut().is_none_or(|(_, sleep)| Pin::new(sleep).poll(context).is_ready());
+        if over {
+            *timer = None;
+        }
+        over
+    }
+
+    /// Handles what the network tells, after every result that it gave before.
+    fn told<T>(&self, work: impl FnOnce(&mut Kernel, Timestamp) -> Result<T, KernelError>) -> Result<T, KernelError> {
+        if !self.stopped.get() {
+            // The task's own waker is put back when it is woken at the end of `call`.
+            self.take_results(&mut Context::from_waker(Waker::noop()));
+        }
+        self.call(work)
+    }
+}
+
+fn log_failure(what: &'static str, handled: Result<(), KernelError>) {
+    if let Err(error) = handled {
+        tracing::error!(%error, "the kernel could not handle {what}");
+    }
+}
+
+fn reply<T: 'static>(result: Result<T, KernelError>) -> Reply<T> {
+    ready(result.map_err(|error| match error {
+        KernelError::Remote(error) => error,
+        other => RemoteError::Other { name: other.name().to_owned(), message: other.to_string() },
+    }))
+    .boxed_local()
+}
+
+impl KernelServices for KernelDriver {
+    fn remote_deliver(&self, from: PeerId, message: String) -> Reply<Option<String>> {
+        reply(self.told(|kernel, now| kernel.handle_remote_message(&from, &message, now).map(|()| None)))
+    }
+
+    fn remote_give_up(&self, peer: PeerId) -> Reply<()> {
+        reply(self.told(|kernel, now| kernel.handle_remote_give_up(&peer, now)))
+    }
+
+    fn remote_incarnation_change(&self, peer: PeerId, observed: IncarnationId) -> Reply<bool> {
+        reply(self.told(|kernel, now| kernel.handle_incarnation_change(&peer, &observed, now)))
+    }
+}

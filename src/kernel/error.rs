@@ -1,0 +1,135 @@
+//! Errors of the kernel's end, and the errors that promises are rejected with.
+
+use super::{
+    identity::IdentityError,
+    ocap_url::OcapUrlError,
+    store::{RefError, StoreError},
+};
+use crate::wire::{CapData, EndpointId, Kref, PeerId, RemoteError, WireError};
+
+/// Why the kernel could not do what it was asked, by its program or by a peer. Whatever it was, it was rolled back.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum KernelError {
+    /// The store failed, or holds what it should not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A reference is unknown, or not of the right kind.
+    #[error(transparent)]
+    Reference(#[from] RefError),
+    /// A message is not what the protocol allows.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// A limit was reached, or the network refused.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// An OCAP URL is malformed, forged, or another kernel's.
+    #[error(transparent)]
+    Url(#[from] OcapUrlError),
+    /// The kernel's identity cannot be what was asked for.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A result must be a promise.
+    #[error("{0} is not a promise")]
+    NotAPromise(Kref),
+    /// Only objects have URLs.
+    #[error("{0} is not an object")]
+    NotAnObject(Kref),
+    /// The program named something that it does not hold.
+    #[error("{0} is not known to this program: it was never given, or was released")]
+    NotHeld(Kref),
+    /// The issuer of an OCAP URL refused to redeem it.
+    #[error("the URL could not be redeemed: {0}")]
+    Redemption(String),
+    /// No answer to the redemption of an OCAP URL came in time.
+    #[error("redeeming the URL at {0} timed out")]
+    RedemptionTimeout(PeerId),
+    /// There is no such remote.
+    #[error("no remote {0}")]
+    UnknownRemote(EndpointId),
+}
+
+impl KernelError {
+    /// The stable name, as `Error.name` in JavaScript.
+    pub fn name(&self) -> &str {
+        match self {
+            KernelError::Store(error) => KernelError::store_name(error),
+            KernelError::Reference(RefError::Store(error)) => KernelError::store_name(error),
+            KernelError::Reference(
+                RefError::AlreadyResolved(_) | RefError::NotDecider { .. } | RefError::UnknownPromise(_),
+            )
+            | KernelError::NotAPromise(_) => "PromiseError",
+            KernelError::Reference(_) | KernelError::NotHeld(_) | KernelError::NotAnObject(_) => "ReferenceError",
+            KernelError::Wire(_) => "ProtocolError",
+            KernelError::Remote(error) => error.name(),
+            KernelError::Url(_) => "OcapURLError",
+            KernelError::Identity(_) => "IdentityError",
+            KernelError::Redemption(_) => "RedemptionError",
+            KernelError::RedemptionTimeout(_) => "RedemptionTimeoutError",
+            KernelError::UnknownRemote(_) => "UnknownRemoteError",
+        }
+    }
+
+    fn store_name(error: &StoreError) -> &'static str {
+        match error {
+            StoreError::Corrupt { .. } | StoreError::UnknownKref(_) | StoreError::CountBelowZero(_) => {
+                "StoreCorruptError"
+            }
+            StoreError::Storage(_) | StoreError::NoSavepoint(_) => "StoreError",
+        }
+    }
+
+    /// Whether the storage itself failed, so that the same may succeed later: the fault is not the message's.
+    pub fn is_storage_failure(&self) -> bool {
+        let error = match self {
+            KernelError::Store(error) | KernelError::Reference(RefError::Store(error)) => error,
+            _ => return false,
+        };
+        matches!(error, StoreError::Storage(_) | StoreError::NoSavepoint(_))
+    }
+}
+
+/// Why a kernel rejects a promise by itself; the codes are the incumbent's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RejectionCode {
+    /// The peer that was to decide it came back without its memory.
+    PeerRestarted,
+    /// The peer that was to decide it cannot be reached, or was given up.
+    ConnectionLost,
+    /// The object it was sent to is gone.
+    ObjectDeleted,
+    /// The message could not be delivered.
+    DeliveryFailed,
+    /// A promise was resolved to something that takes no messages.
+    BadPromiseResolution,
+}
+
+impl RejectionCode {
+    /// The code as it stands in the message of the error.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RejectionCode::PeerRestarted => "PEER_RESTARTED",
+            RejectionCode::ConnectionLost => "CONNECTION_LOST",
+            RejectionCode::ObjectDeleted => "OBJECT_DELETED",
+            RejectionCode::DeliveryFailed => "DELIVERY_FAILED",
+            RejectionCode::BadPromiseResolution => "BAD_PROMISE_RESOLUTION",
+        }
+    }
+
+    /// The rejection as marshalled data: an `Error` with the message `[KERNEL:<code>] <detail>`, in smallcaps.
+    pub fn rejection(self, detail: &str) -> CapData<Kref> {
+        let message = format!("[KERNEL:{}] {detail}", self.as_str());
+        let error = serde_json::json!({ "#error": message, "name": "Error" });
+        CapData { body: format!("#{error}"), slots: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rejection_is_a_smallcaps_error() {
+        let rejection = RejectionCode::PeerRestarted.rejection("it \"restarted\"");
+        assert_eq!(rejection.body, r##"#{"#error":"[KERNEL:PEER_RESTARTED] it \"restarted\"","name":"Error"}"##);
+    }
+}

@@ -1,0 +1,178 @@
+//! What the program may ask of its kernel. It names objects and promises by their kernel references, but only those that it
+//! was given or made: its c-list, that of vat `v1`, says which.
+
+use super::{
+    Kernel, KernelError, RedemptionId,
+    queue::KernelQueue as _,
+    store::{KernelMessage, KernelStore, Party},
+};
+use crate::{
+    runtime::Timestamp,
+    wire::{CapData, EndpointId, Kref, PeerId, RemoteError, Resolution},
+};
+
+/// The endpoint of the program that an embedded kernel serves.
+pub const PROGRAM: EndpointId = EndpointId::Vat(1);
+
+/// Fails unless the program holds the reference.
+fn held(store: &KernelStore, kref: Kref) -> Result<Kref, KernelError> {
+    match store.kref_to_eref(PROGRAM, kref)? {
+        Some(_) => Ok(kref),
+        None => Err(KernelError::NotHeld(kref)),
+    }
+}
+
+/// Takes a reference from the program.
+pub(super) fn forget(store: &mut KernelStore, kref: Kref) -> Result<(), KernelError> {
+    match store.kref_to_eref(PROGRAM, kref)? {
+        Some(eref) => Ok(store.delete_clist_entry(PROGRAM, kref, eref)?),
+        None => Ok(()),
+    }
+}
+
+impl Kernel {
+    /// Makes a new object of the program's. It lives until the program [releases](Self::release) it and nobody else
+    /// holds it.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn export_object(&mut self) -> Result<Kref, KernelError> {
+        self.store.transaction("exportObject", |store| {
+            let kref = store.export_new_object(PROGRAM)?;
+            store.pin_object(kref)?;
+            Ok(kref)
+        })
+    }
+
+    /// Makes a new promise that the program is to settle.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn create_promise(&mut self) -> Result<Kref, KernelError> {
+        self.store.transaction("createPromise", |store| {
+            let promise = store.create_promise()?;
+            store.translate_outbound_ref(PROGRAM, promise)?;
+            store.set_decider(promise, PROGRAM)?;
+            Ok(promise)
+        })
+    }
+
+    /// Sends a message and gives the promise of its result, whose outcome comes as a [`KernelEvent`](super::KernelEvent).
+    ///
+    /// # Errors
+    /// [`KernelError::NotHeld`]; [`KernelError::Remote`] when the message is too long or too many to that peer are
+    /// unacknowledged; [`KernelError::Store`]. Nothing has changed then.
+    pub fn send(&mut self, target: Kref, methargs: CapData<Kref>, now: Timestamp) -> Result<Kref, KernelError> {
+        let Kernel { store, queue, remotes, .. } = self;
+        let result = store.transaction("send", |store| {
+            held(store, target)?;
+            let methargs = methargs.try_map(|slot| held(store, slot))?;
+            if let Some(remote) = super::router::remote_in_charge(store, target)? {
+                remotes.remote(remote)?.check_message(&methargs)?;
+            }
+            let result = store.create_promise()?;
+            store.translate_outbound_ref(PROGRAM, result)?;
+            store.add_subscriber(result, PROGRAM)?;
+            queue.enqueue_send(store, target, KernelMessage { methargs, result: Some(result) })?;
+            Ok::<_, KernelError>(result)
+        })?;
+        self.settle(now)?;
+        Ok(result)
+    }
+
+    /// Settles a promise that the program is to decide: one it made, or the result of a message it received.
+    ///
+    /// # Errors
+    /// [`KernelError::NotHeld`]; [`KernelError::Reference`] for a promise that is settled, or for another to decide;
+    /// [`KernelError::Remote`] for a value too long to be sent; [`KernelError::Store`].
+    pub fn resolve(
+        &mut self,
+        promise: Kref,
+        rejected: bool,
+        value: CapData<Kref>,
+        now: Timestamp,
+    ) -> Result<(), KernelError> {
+        let Kernel { store, queue, remotes, .. } = self;
+        store.transaction("resolve", |store| {
+            held(store, promise)?;
+            let value = value.try_map(|slot| held(store, slot))?;
+            super::remote_handle::check_size(&value, remotes.max_message_bytes())?;
+            queue.resolve_promises(store, Some(PROGRAM), vec![Resolution { promise, rejected, value }])?;
+            // The program knows the outcome; a name for it is of no more use.
+            forget(store, promise)?;
+            Ok::<_, KernelError>(())
+        })?;
+        self.settle(now)
+    }
+
+    /// Lets go of references, the program's own objects included. Their names mean nothing to the program afterwards.
+    ///
+    /// # Errors
+    /// [`KernelError::NotHeld`]; [`KernelError::Store`]. Either all are released or none.
+    pub fn release(&mut self, krefs: &[Kref], now: Timestamp) -> Result<(), KernelError> {
+        self.store.transaction("release", |store| {
+            for kref in krefs {
+                held(store, *kref)?;
+                if store.owner(*kref)? == Some(Party::Endpoint(PROGRAM)) {
+                    store.unpin_object(*kref)?;
+                } else {
+                    forget(store, *kref)?;
+                }
+            }
+            Ok::<_, KernelError>(())
+        })?;
+        self.settle(now)
+    }
+
+    /// Makes a URL by which anyone who has it can get the object, through this kernel, as long as the program keeps it.
+    ///
+    /// # Errors
+    /// [`KernelError::NotHeld`]; [`KernelError::NotAnObject`] for a promise; [`KernelError::Store`].
+    pub fn issue_ocap_url(&mut self, kref: Kref, nonce: [u8; 24]) -> Result<String, KernelError> {
+        held(&self.store, kref)?;
+        if kref.is_promise() {
+            return Err(KernelError::NotAnObject(kref));
+        }
+        let relays: Vec<String> = self.store.known_relays()?.into_iter().map(|relay| relay.addr).collect();
+        Ok(self.remotes.issuer().issue(kref, nonce, &relays)?)
+    }
+
+    /// Redeems a URL; the end is an event. `random` makes the key of the reply unique across restarts.
+    ///
+    /// # Errors
+    /// See [`RemoteManager::redeem_ocap_url`](super::RemoteManager::redeem_ocap_url).
+    pub fn redeem_ocap_url(
+        &mut self,
+        url: &str,
+        random: [u8; 16],
+        now: Timestamp,
+    ) -> Result<RedemptionId, KernelError> {
+        let id = self.remotes.redeem_ocap_url(&mut self.store, url, random, now)?;
+        self.settle(now)?;
+        Ok(id)
+    }
+
+    /// Tells where a peer may be found.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn register_location_hints(
+        &mut self,
+        peer: &PeerId,
+        hints: Vec<String>,
+        now: Timestamp,
+    ) -> Result<(), KernelError> {
+        self.remotes.remote_for(&mut self.store, peer, hints, now)?;
+        self.settle(now)
+    }
+
+    /// The program has closed its connection to a peer for good: what was pending is rejected.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn handle_connection_closed(&mut self, peer: &PeerId, now: Timestamp) -> Result<(), KernelError> {
+        let reason = RemoteError::IntentionalClose(peer.clone()).to_string();
+        self.remotes.handle_remote_give_up(&mut self.store, &mut self.queue, peer, &reason)?;
+        self.settle(now)
+    }
+}

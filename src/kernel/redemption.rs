@@ -1,0 +1,77 @@
+//! Redemptions of OCAP URLs that wait for the issuer's answer.
+
+use std::collections::HashMap;
+
+use crate::{runtime::Timestamp, wire::EndpointId};
+
+/// Names one redemption of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RedemptionId(u64);
+
+#[derive(Debug)]
+struct Pending {
+    id: RedemptionId,
+    remote: EndpointId,
+    deadline: Timestamp,
+}
+
+/// What waits, by reply key. Keys are random, so that an answer meant for a former life of this kernel finds nothing.
+#[derive(Debug, Default)]
+pub(super) struct Redemptions {
+    pending: HashMap<String, Pending>,
+    last_id: u64,
+}
+
+impl Redemptions {
+    /// 128 random bits in hex.
+    pub(super) fn reply_key(random: [u8; 16]) -> String {
+        format!("{:032x}", u128::from_be_bytes(random))
+    }
+
+    pub(super) fn next_id(&mut self) -> RedemptionId {
+        self.last_id = self.last_id.wrapping_add(1);
+        RedemptionId(self.last_id)
+    }
+
+    pub(super) fn wait(&mut self, id: RedemptionId, key: String, remote: EndpointId, deadline: Timestamp) {
+        self.pending.insert(key, Pending { id, remote, deadline });
+    }
+
+    /// Whether anybody waits for this answer of that remote. Nobody else can give it.
+    pub(super) fn expects(&self, remote: EndpointId, key: &str) -> bool {
+        self.pending.get(key).is_some_and(|pending| pending.remote == remote)
+    }
+
+    pub(super) fn take(&mut self, key: &str) -> Option<RedemptionId> {
+        self.pending.remove(key).map(|pending| pending.id)
+    }
+
+    /// Takes everything that waits for one remote.
+    pub(super) fn take_all_of(&mut self, remote: EndpointId) -> Vec<RedemptionId> {
+        self.take_if(|pending| pending.remote == remote)
+    }
+
+    /// Takes everything whose time is over.
+    pub(super) fn take_expired(&mut self, now: Timestamp) -> Vec<(RedemptionId, EndpointId)> {
+        let remotes: HashMap<_, _> = self.pending.values().map(|pending| (pending.id, pending.remote)).collect();
+        let expired = self.take_if(|pending| pending.deadline <= now);
+        expired.into_iter().filter_map(|id| Some((id, *remotes.get(&id)?))).collect()
+    }
+
+    fn take_if(&mut self, condition: impl Fn(&Pending) -> bool) -> Vec<RedemptionId> {
+        let mut taken = Vec::new();
+        self.pending.retain(|_, pending| {
+            let take = condition(pending);
+            if take {
+                taken.push(pending.id);
+            }
+            !take
+        });
+        taken.sort_unstable();
+        taken
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        self.pending.values().map(|pending| pending.deadline).min()
+    }
+}

@@ -1,0 +1,533 @@
+//! All remotes of a kernel. Decides what a handshake's incarnation means, and what becomes of a remote that restarted or
+//! was lost; leaves sequence numbers to each [`RemoteHandle`] and the network to whoever carries out its [`Effect`]s.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use super::{
+    error::KernelError,
+    issuer::UrlIssuer,
+    ocap_url::OcapUrl,
+    queue::KernelQueue,
+    redemption::{RedemptionId, Redemptions},
+    remote_handle::{Inbound, Outcome, RemoteHandle, redemption_timeout},
+    store::{KernelStore, RemoteInfo},
+};
+use crate::{
+    runtime::Timestamp,
+    session::{SessionConfig, TimerOutcome, WriteToken},
+    wire::{EndpointId, IncarnationId, Kref, PeerId, RemoteCommsOptions, RemoteError, Seq},
+};
+
+/// Something to do outside, in the order given, after the transaction that caused it was committed.
+#[derive(Debug, PartialEq)]
+pub enum Effect {
+    /// Tell the network where a peer may be found.
+    RegisterLocationHints {
+        /// The peer.
+        peer: PeerId,
+        /// Multiaddrs.
+        hints: Vec<String>,
+    },
+    /// A redemption has ended. The object it gave, if any, is not counted for anyone yet.
+    Redeemed {
+        /// Which.
+        id: RedemptionId,
+        /// The object, or why there is none.
+        result: Result<Kref, KernelError>,
+    },
+    /// Something that users may want to know.
+    Event(RemoteEvent),
+}
+
+/// A message to write, whose result is to be reported with [`RemoteManager::write_finished`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct RemoteWrite {
+    /// The remote it is for.
+    pub remote: EndpointId,
+    /// Goes back with the result.
+    pub token: WriteToken,
+    /// The peer.
+    pub to: PeerId,
+    /// The message.
+    pub message: String,
+}
+
+/// Something that happened to a remote.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RemoteEvent {
+    /// The peer came back with another incarnation.
+    PeerRestarted {
+        /// The peer.
+        peer: PeerId,
+        /// What it was before.
+        former: IncarnationId,
+        /// What it is now.
+        current: IncarnationId,
+        /// Messages to the former incarnation that were discarded.
+        discarded: usize,
+        /// Promises that it was to decide and that were rejected.
+        promises_rejected: usize,
+    },
+    /// The peer was given up; the next message to it tries again.
+    GivenUp {
+        /// The peer.
+        peer: PeerId,
+        /// Why.
+        reason: String,
+        /// Messages that were discarded.
+        discarded: usize,
+        /// Promises that it was to decide and that were rejected.
+        promises_rejected: usize,
+    },
+    /// Messages that the peer had abandoned before they arrived.
+    MessagesLost {
+        /// The peer.
+        peer: PeerId,
+        /// The first lost number.
+        first: Seq,
+        /// The last lost number.
+        last: Seq,
+    },
+    /// A message that could not be processed was passed over.
+    MessageRejected {
+        /// The peer.
+        peer: PeerId,
+        /// Its number.
+        seq: Seq,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How a remote manager is set up.
+#[derive(Clone, Debug)]
+pub struct RemoteManagerConfig {
+    /// Numbers of every session.
+    pub session: SessionConfig,
+    /// Longest message, in bytes.
+    pub max_message_bytes: usize,
+}
+
+impl From<&RemoteCommsOptions> for RemoteManagerConfig {
+    fn from(options: &RemoteCommsOptions) -> Self {
+        RemoteManagerConfig { session: options.into(), max_message_bytes: options.max_message_size_bytes }
+    }
+}
+
+/// All remotes of a kernel. See the module's documentation.
+pub struct RemoteManager {
+    config: RemoteManagerConfig,
+    issuer: UrlIssuer,
+    remotes: BTreeMap<EndpointId, RemoteHandle>,
+    by_peer: HashMap<PeerId, EndpointId>,
+    redemptions: Redemptions,
+    effects: VecDeque<Effect>,
+}
+
+impl RemoteManager {
+    /// Takes up every remote in the store.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn new(
+        store: &mut KernelStore,
+        config: RemoteManagerConfig,
+        issuer: UrlIssuer,
+        now: Timestamp,
+    ) -> Result<Self, KernelError> {
+        let mut manager = RemoteManager {
+            config,
+            issuer,
+            remotes: BTreeMap::new(),
+            by_peer: HashMap::new(),
+            redemptions: Redemptions::default(),
+            effects: VecDeque::new(),
+        };
+        for (id, info) in store.all_remotes()? {
+            manager.take_up(store, id, info, now)?;
+        }
+        Ok(manager)
+    }
+
+    fn take_up(
+        &mut self,
+        store: &mut KernelStore,
+        id: EndpointId,
+        info: RemoteInfo,
+        now: Timestamp,
+    ) -> Result<(), KernelError> {
+        let peer = info.peer_id.clone();
+        let hints = info.hints.clone();
+        let RemoteManagerConfig { session, max_message_bytes } = self.config.clone();
+        let handle = RemoteHandle::restore(store, id, info, session, max_message_bytes, now)?;
+        self.remotes.insert(id, handle);
+        self.by_peer.insert(peer.clone(), id);
+        if !hints.is_empty() {
+            self.effects.push_back(Effect::RegisterLocationHints { peer, hints });
+        }
+        Ok(())
+    }
+
+    // --- Remotes
+
+    /// The remote for a peer, established if there is none; `hints` tell where the peer may be found.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn remote_for(
+        &mut self,
+        store: &mut KernelStore,
+        peer: &PeerId,
+        hints: Vec<String>,
+        now: Timestamp,
+    ) -> Result<EndpointId, KernelError> {
+        let Some(id) = self.by_peer.get(peer).copied() else {
+            return self.establish_remote(store, peer, hints, now);
+        };
+        self.register_location_hints(store, peer, hints)?;
+        Ok(id)
+    }
+
+    /// Makes the record of a peer that is not known yet.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn establish_remote(
+        &mut self,
+        store: &mut KernelStore,
+        peer: &PeerId,
+        hints: Vec<String>,
+        now: Timestamp,
+    ) -> Result<EndpointId, KernelError> {
+        let info = RemoteInfo { peer_id: peer.clone(), hints };
+        let id = store.transaction("establishRemote", |store| {
+            let id = store.next_remote_id()?;
+            store.set_remote_info(id, &info)?;
+            Ok::<_, KernelError>(id)
+        })?;
+        self.take_up(store, id, info, now)?;
+        Ok(id)
+    }
+
+    /// Adds places where a peer may be found, newest first, at most [`Self::MAX_HINTS`].
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn register_location_hints(
+        &mut self,
+        store: &mut KernelStore,
+        peer: &PeerId,
+        hints: Vec<String>,
+    ) -> Result<(), KernelError> {
+        if hints.is_empty() {
+            return Ok(());
+        }
+        if let Some(remote) = self.by_peer.get(peer).and_then(|id| self.remotes.get_mut(id)) {
+            remote.add_hints(store, &hints)?;
+        }
+        self.effects.push_back(Effect::RegisterLocationHints { peer: peer.clone(), hints });
+        Ok(())
+    }
+
+    /// Location hints kept for one peer.
+    pub const MAX_HINTS: usize = 10;
+
+    /// Every remote, by id.
+    pub fn remotes(&self) -> impl Iterator<Item = &RemoteHandle> {
+        self.remotes.values()
+    }
+
+    /// One remote.
+    ///
+    /// # Errors
+    /// [`KernelError::UnknownRemote`].
+    pub fn remote(&self, id: EndpointId) -> Result<&RemoteHandle, KernelError> {
+        self.remotes.get(&id).ok_or(KernelError::UnknownRemote(id))
+    }
+
+    pub(super) fn remote_mut(&mut self, id: EndpointId) -> Result<&mut RemoteHandle, KernelError> {
+        self.remotes.get_mut(&id).ok_or(KernelError::UnknownRemote(id))
+    }
+
+    pub(super) fn max_message_bytes(&self) -> usize {
+        self.config.max_message_bytes
+    }
+
+    pub(super) fn commit_staged(&mut self, now: Timestamp) {
+        self.remotes.values_mut().for_each(|remote| remote.commit_staged(now));
+    }
+
+    pub(super) fn roll_back_staged(&mut self) {
+        self.remotes.values_mut().for_each(RemoteHandle::roll_back_staged);
+    }
+
+    // --- OCAP URLs
+
+    /// The issuer of this kernel's URLs.
+    pub fn issuer(&self) -> &UrlIssuer {
+        &self.issuer
+    }
+
+    /// Redeems a URL: this kernel's own at once, another's by asking its issuer. The end is an [`Effect::Redeemed`].
+    ///
+    /// # Errors
+    /// [`KernelError::Url`]; [`KernelError::Remote`] when too many messages to the issuer are unacknowledged already;
+    /// [`KernelError::Store`].
+    pub fn redeem_ocap_url(
+        &mut self,
+        store: &mut KernelStore,
+        url: &str,
+        random: [u8; 16],
+        now: Timestamp,
+    ) -> Result<RedemptionId, KernelError> {
+        let parsed: OcapUrl = url.parse()?;
+        let id = self.redemptions.next_id();
+        if parsed.peer() == self.issuer.peer() {
+            let kref = self.issuer.open(url)?;
+            let result = if store.owner(kref)?.is_some() { Ok(kref) } else { Err(gone()) };
+            self.effects.push_back(Effect::Redeemed { id, result });
+            return Ok(id);
+        }
+        let remote_id = self.remote_for(store, parsed.peer(), parsed.relays().to_vec(), now)?;
+        let key = Redemptions::reply_key(random);
+        let remote = self.remotes.get_mut(&remote_id).ok_or(KernelError::UnknownRemote(remote_id))?;
+        let staged = store.transaction("redeemURL", |store| remote.redeem_url(store, url.to_owned(), key.clone()));
+        match staged {
+            Ok(()) => remote.commit_staged(now),
+            Err(error) => {
+                remote.roll_back_staged();
+                return Err(error);
+            }
+        }
+        self.redemptions.wait(id, key, remote_id, now.after(redemption_timeout(&self.config.session)));
+        Ok(id)
+    }
+
+    fn reject_redemptions(&mut self, remote: EndpointId, error: &RemoteError) {
+        for id in self.redemptions.take_all_of(remote) {
+            self.effects.push_back(Effect::Redeemed { id, result: Err(error.clone().into()) });
+        }
+    }
+
+    // --- What the network tells
+
+    /// Takes a message from a peer.
+    ///
+    /// # Errors
+    /// [`KernelError::Wire`] if it is no message; [`KernelError::Store`], after which the peer will have to send it again.
+    /// A message that is well-formed but cannot be processed is no error here: it is passed over, and an event tells.
+    pub fn handle_remote_message(
+        &mut self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+        from: &PeerId,
+        message: &str,
+        now: Timestamp,
+    ) -> Result<(), KernelError> {
+        let id = self.remote_for(store, from, Vec::new(), now)?;
+        let remote = self.remotes.get_mut(&id).ok_or(KernelError::UnknownRemote(id))?;
+        let mut context = Inbound { store, queue, issuer: &self.issuer, redemptions: &self.redemptions };
+        for outcome in remote.handle_remote_message(now, &mut context, message)? {
+            self.finish(from, outcome);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, peer: &PeerId, outcome: Outcome) {
+        let peer = peer.clone();
+        let event = match outcome {
+            Outcome::Delivered => return,
+            Outcome::Redeemed { reply_key, result } => {
+                if let Some(id) = self.redemptions.take(&reply_key) {
+                    let result = result.map_err(KernelError::Redemption);
+                    self.effects.push_back(Effect::Redeemed { id, result });
+                }
+                return;
+            }
+            Outcome::Lost(lost) => RemoteEvent::MessagesLost { peer, first: lost.first, last: lost.last },
+            Outcome::Rejected { seq, error } => RemoteEvent::MessageRejected { peer, seq, reason: error.to_string() },
+        };
+        self.effects.push_back(Effect::Event(event));
+    }
+
+    /// Judges the incarnation that a peer has just shown in a handshake; true means that the peer restarted, and that
+    /// everything about its former incarnation is gone, durably, from this kernel.
+    ///
+    /// Any other answer also means that a channel to the peer is up, so what is unacknowledged is written again.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`]; the caller must treat it as a restart, and nothing has changed.
+    pub fn handle_incarnation_change(
+        &mut self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+        peer: &PeerId,
+        observed: &IncarnationId,
+        now: Timestamp,
+    ) -> Result<bool, KernelError> {
+        let known = store.peer_incarnation(peer)?;
+        let id = self.by_peer.get(peer).copied();
+        let former = match known {
+            Some(former) if former != *observed => former,
+            same_or_first => {
+                if same_or_first.is_none() {
+                    store.transaction("firstIncarnation", |store| store.set_peer_incarnation(peer, observed))?;
+                }
+                if let Some(remote) = id.and_then(|id| self.remotes.get_mut(&id)) {
+                    remote.channel_up(now);
+                }
+                return Ok(false);
+            }
+        };
+        let remote = id.and_then(|id| self.remotes.get_mut(&id));
+        let promises_rejected = store.transaction("peerRestart", |store| {
+            store.set_peer_incarnation(peer, observed)?;
+            match &remote {
+                Some(remote) => remote.persist_peer_restart(store, queue),
+                None => Ok::<_, KernelError>(0),
+            }
+        })?;
+        let discarded = remote.as_ref().map_or(0, |remote| remote.pending());
+        if let Some(remote) = remote {
+            remote.handle_peer_restart();
+        }
+        if let Some(id) = id {
+            self.reject_redemptions(id, &RemoteError::PeerRestarted(peer.clone()));
+        }
+        self.effects.push_back(Effect::Event(RemoteEvent::PeerRestarted {
+            peer: peer.clone(),
+            former,
+            current: observed.clone(),
+            discarded,
+            promises_rejected,
+        }));
+        Ok(true)
+    }
+
+    /// The network has stopped trying to reach a peer. A peer that is not known is nobody's loss.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn handle_remote_give_up(
+        &mut self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+        peer: &PeerId,
+        reason: &str,
+    ) -> Result<(), KernelError> {
+        let Some(id) = self.by_peer.get(peer).copied() else { return Ok(()) };
+        let Some(remote) = self.remotes.get_mut(&id) else { return Ok(()) };
+        let detail = format!("remote peer {peer} was given up: {reason}");
+        let promises_rejected = store.transaction("giveUp", |store| remote.persist_give_up(store, queue, &detail))?;
+        let discarded = remote.pending();
+        remote.give_up();
+        self.reject_redemptions(id, &RemoteError::ConnectionLost { peer: peer.clone(), reason: reason.to_owned() });
+        self.effects.push_back(Effect::Event(RemoteEvent::GivenUp {
+            peer: peer.clone(),
+            reason: reason.to_owned(),
+            discarded,
+            promises_rejected,
+        }));
+        Ok(())
+    }
+
+    /// The network was started, perhaps again: whatever channels there were are gone, and it knows no hints.
+    pub fn network_started(&mut self) {
+        for remote in self.remotes.values_mut() {
+            remote.network_started();
+            if !remote.hints().is_empty() {
+                self.effects.push_front(Effect::RegisterLocationHints {
+                    peer: remote.peer().clone(),
+                    hints: remote.hints().to_vec(),
+                });
+            }
+        }
+    }
+
+    /// How a write ended. An error that no retry can cure gives the remote up; any other waits for the next channel.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn write_finished(
+        &mut self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+        remote: EndpointId,
+        token: WriteToken,
+        result: &Result<(), RemoteError>,
+        now: Timestamp,
+    ) -> Result<(), KernelError> {
+        let Some(handle) = self.remotes.get_mut(&remote).filter(|handle| handle.is_current(token)) else {
+            return Ok(());
+        };
+        handle.write_finished(now, token, result.into());
+        match result {
+            // The store keeps what is pending for when the network is started again.
+            Err(error) if error.is_terminal() && *error != RemoteError::NetworkStopped => {
+                let peer = handle.peer().clone();
+                self.handle_remote_give_up(store, queue, &peer, &error.to_string())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    // --- Time and effects
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let sessions = self.remotes.values().filter_map(RemoteHandle::poll_timeout);
+        sessions.chain(self.redemptions.next_deadline()).min()
+    }
+
+    /// Tells the time.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn handle_timeout(
+        &mut self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+        now: Timestamp,
+    ) -> Result<(), KernelError> {
+        for (id, remote) in self.redemptions.take_expired(now) {
+            let Ok(remote) = self.remote(remote) else { continue };
+            let result = Err(KernelError::RedemptionTimeout(remote.peer().clone()));
+            self.effects.push_back(Effect::Redeemed { id, result });
+        }
+        let silent: Vec<PeerId> = self
+            .remotes
+            .values_mut()
+            .filter_map(|remote| match remote.handle_timeout(now) {
+                TimerOutcome::Proceed => None,
+                TimerOutcome::GiveUp => Some(remote.peer().clone()),
+            })
+            .collect();
+        for peer in silent {
+            let reason = format!("not acknowledged after {} retries", self.config.session.max_retransmissions);
+            self.handle_remote_give_up(store, queue, &peer, &reason)?;
+        }
+        Ok(())
+    }
+
+    /// The next effect that is no write; they come before the writes.
+    pub fn take_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// The next write, of whichever remote has one.
+    pub fn poll_write(&mut self, now: Timestamp) -> Option<RemoteWrite> {
+        self.remotes.values_mut().find_map(|remote| {
+            let write = remote.poll_write(now)?;
+            Some(RemoteWrite {
+                remote: remote.id(),
+                token: write.token,
+                to: remote.peer().clone(),
+                message: write.text,
+            })
+        })
+    }
+}
+
+fn gone() -> KernelError {
+    KernelError::Redemption("the object behind the URL no longer exists".to_owned())
+}

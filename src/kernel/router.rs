@@ -1,0 +1,296 @@
+//! Takes what is queued to whom it is for: the program, a remote, or the queue of a promise. Each item is a turn of its own,
+//! in one transaction.
+
+use super::{
+    Effect, Kernel, KernelEffect, KernelError, KernelEvent, PROGRAM, RejectionCode, RemoteManager, RunQueue,
+    program::forget,
+    queue::{KernelQueue as _, outcome},
+    store::{GcAction, GcKind, KernelMessage, KernelStore, Party, RunItem},
+};
+use crate::{
+    runtime::Timestamp,
+    wire::{CapData, Delivery, EndpointId, Kref, Resolution},
+};
+
+/// How many promises that resolve to promises are followed before a message is rejected.
+const MAX_HOPS: usize = 64;
+
+/// Where a message goes.
+enum Destination {
+    Object {
+        owner: EndpointId,
+        target: Kref,
+    },
+    /// The peer decides this promise and can send the message on by itself.
+    Pipeline {
+        remote: EndpointId,
+        target: Kref,
+    },
+    /// Nobody knows yet; the message waits in this promise.
+    Wait(Kref),
+    /// Nowhere: the result is rejected with this.
+    Nowhere(CapData<Kref>),
+}
+
+fn destination(store: &KernelStore, target: Kref) -> Result<Destination, KernelError> {
+    let mut target = target;
+    for _ in 0..MAX_HOPS {
+        if !target.is_promise() {
+            return Ok(match store.owner(target)? {
+                Some(Party::Endpoint(owner)) => Destination::Object { owner, target },
+                Some(Party::Kernel) | None => {
+                    Destination::Nowhere(RejectionCode::ObjectDeleted.rejection("the target object is gone"))
+                }
+            });
+        }
+        let Some((rejected, value)) = outcome(store, target)? else {
+            return Ok(match store.decider(target)? {
+                Some(Party::Endpoint(remote)) if remote.is_remote() => Destination::Pipeline { remote, target },
+                _ => Destination::Wait(target),
+            });
+        };
+        if rejected {
+            return Ok(Destination::Nowhere(value));
+        }
+        match reference(&value) {
+            Some(next) => target = next,
+            None => break,
+        }
+    }
+    let detail = "the target was resolved to something that takes no messages";
+    Ok(Destination::Nowhere(RejectionCode::BadPromiseResolution.rejection(detail)))
+}
+
+/// The reference that a value is, if it is nothing more: in smallcaps, a string that begins with `$0`.
+fn reference(value: &CapData<Kref>) -> Option<Kref> {
+    let text: String = serde_json::from_str(value.body.strip_prefix('#')?).ok()?;
+    let rest = text.strip_prefix("$0")?;
+    (rest.is_empty() || rest.starts_with('.')).then(|| value.slots.first().copied())?
+}
+
+/// The remote that a message to `target` would be written to, if it would be.
+pub(super) fn remote_in_charge(store: &KernelStore, target: Kref) -> Result<Option<EndpointId>, KernelError> {
+    Ok(match destination(store, target)? {
+        Destination::Object { owner: remote, .. } | Destination::Pipeline { remote, .. } => {
+            Some(remote).filter(|endpoint| endpoint.is_remote())
+        }
+        Destination::Wait(_) | Destination::Nowhere(_) => None,
+    })
+}
+
+/// What one turn has at hand.
+struct Turn<'a> {
+    store: &'a mut KernelStore,
+    queue: &'a mut RunQueue,
+    remotes: &'a mut RemoteManager,
+    events: Vec<KernelEvent>,
+}
+
+impl Kernel {
+    /// Does everything that can be done without the outside: ends redemptions, runs the queue, collects garbage.
+    pub(super) fn settle(&mut self, now: Timestamp) -> Result<(), KernelError> {
+        loop {
+            self.take_effects()?;
+            while self.run_turn(now)? {}
+            if !self.collect_garbage(now)? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take_effects(&mut self) -> Result<(), KernelError> {
+        while let Some(effect) = self.remotes.take_effect() {
+            self.effects.push_back(match effect {
+                Effect::RegisterLocationHints { peer, hints } => KernelEffect::RegisterLocationHints { peer, hints },
+                Effect::Event(event) => KernelEffect::Event(KernelEvent::Remote(event)),
+                Effect::Redeemed { id, result } => {
+                    if let Ok(kref) = result {
+                        self.store.transaction("redeemed", |store| store.translate_outbound_ref(PROGRAM, kref))?;
+                    }
+                    KernelEffect::Event(KernelEvent::Redeemed { id, result })
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Runs the item at the head of the queue; false when there is none.
+    fn run_turn(&mut self, now: Timestamp) -> Result<bool, KernelError> {
+        let Kernel { store, queue, remotes, .. } = self;
+        let turn = store.transaction("turn", |store| {
+            let Some(item) = store.dequeue_run()? else { return Ok(None) };
+            let routed: Result<_, KernelError> = store.transaction("route", |store| {
+                let mut turn = Turn { store, queue, remotes, events: Vec::new() };
+                turn.route(item.clone())?;
+                Ok(turn.events)
+            });
+            match routed {
+                Err(error) if !error.is_storage_failure() => {
+                    remotes.roll_back_staged();
+                    reject_item(store, queue, remotes, item, &error)?;
+                    Ok(Some(Vec::new()))
+                }
+                routed => routed.map(Some),
+            }
+        });
+        match turn {
+            Ok(events) => {
+                self.remotes.commit_staged(now);
+                let ran = events.is_some();
+                self.effects.extend(events.into_iter().flatten().map(KernelEffect::Event));
+                Ok(ran)
+            }
+            Err(error) => {
+                self.remotes.roll_back_staged();
+                Err(error)
+            }
+        }
+    }
+
+    /// Tells owners and importers what is no longer needed, and reaps what is due; false when there was nothing to tell.
+    fn collect_garbage(&mut self, now: Timestamp) -> Result<bool, KernelError> {
+        let Kernel { store, queue, remotes, .. } = self;
+        let collected = store.transaction("collectGarbage", |store| {
+            let mut turn = Turn { store, queue, remotes, events: Vec::new() };
+            let actions = turn.store.collect_garbage()?;
+            let mut busy = !actions.is_empty();
+            for action in actions {
+                turn.deliver_gc(action)?;
+            }
+            while let Some(endpoint) = turn.store.next_reap()? {
+                busy = true;
+                if endpoint.is_remote() {
+                    turn.remotes.remote_mut(endpoint)?.deliver_bring_out_your_dead(turn.store)?;
+                }
+            }
+            Ok((busy, turn.events))
+        });
+        match collected {
+            Ok((busy, events)) => {
+                self.remotes.commit_staged(now);
+                self.effects.extend(events.into_iter().map(KernelEffect::Event));
+                Ok(busy)
+            }
+            Err(error) => {
+                self.remotes.roll_back_staged();
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks a peer to collect its garbage and say what it dropped.
+    ///
+    /// # Errors
+    /// [`KernelError::UnknownRemote`]; [`KernelError::Store`].
+    pub fn reap_remote(&mut self, remote: EndpointId, now: Timestamp) -> Result<(), KernelError> {
+        self.remotes.remote(remote)?;
+        self.store.transaction("reap", |store| store.schedule_reap(remote))?;
+        self.settle(now)
+    }
+}
+
+/// The item could not be delivered: whoever waits for the result is told.
+fn reject_item(
+    store: &mut KernelStore,
+    queue: &mut RunQueue,
+    remotes: &mut RemoteManager,
+    item: RunItem,
+    error: &KernelError,
+) -> Result<(), KernelError> {
+    tracing::warn!(%error, "a queued item could not be delivered");
+    match item {
+        RunItem::Send { message: KernelMessage { result: Some(promise), .. }, .. } => {
+            let value = RejectionCode::DeliveryFailed.rejection(&error.to_string());
+            queue.resolve_promises(store, None, vec![Resolution { promise, rejected: true, value }])
+        }
+        RunItem::Notify { endpoint, kpid } if endpoint.is_remote() => {
+            remotes.remote_mut(endpoint)?.deliver_undeliverable(store, kpid, error)
+        }
+        RunItem::Send { .. } | RunItem::Notify { .. } => Ok(()),
+    }
+}
+
+impl Turn<'_> {
+    fn route(&mut self, item: RunItem) -> Result<(), KernelError> {
+        match item {
+            RunItem::Send { target, message } => self.route_send(target, message),
+            RunItem::Notify { endpoint, kpid } if endpoint.is_remote() => {
+                self.remotes.remote_mut(endpoint)?.deliver_notify(self.store, self.queue, kpid)
+            }
+            RunItem::Notify { kpid, .. } => self.notify_program(kpid),
+        }
+    }
+
+    fn route_send(&mut self, target: Kref, message: KernelMessage) -> Result<(), KernelError> {
+        match destination(self.store, target)? {
+            Destination::Object { owner: remote, target } | Destination::Pipeline { remote, target }
+                if remote.is_remote() =>
+            {
+                self.remotes.remote_mut(remote)?.deliver_message(self.store, self.queue, target, message)
+            }
+            Destination::Object { target, .. } | Destination::Pipeline { target, .. } => {
+                self.deliver_to_program(target, message)
+            }
+            Destination::Wait(promise) => Ok(self.store.enqueue_promise_message(promise, &message)?),
+            Destination::Nowhere(value) => match message.result {
+                Some(promise) => {
+                    let resolution = Resolution { promise, rejected: true, value };
+                    self.queue.resolve_promises(self.store, None, vec![resolution])
+                }
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Gives the program a reference. It hears of every promise that it is given, now or when it is settled.
+    fn give_to_program(&mut self, kref: Kref) -> Result<Kref, KernelError> {
+        self.store.translate_outbound_ref(PROGRAM, kref)?;
+        if kref.is_promise() {
+            if outcome(self.store, kref)?.is_some() {
+                self.queue.enqueue_notify(self.store, PROGRAM, kref)?;
+            } else if self.store.decider(kref)? != Some(Party::Endpoint(PROGRAM)) {
+                self.store.add_subscriber(kref, PROGRAM)?;
+            }
+        }
+        Ok(kref)
+    }
+
+    fn deliver_to_program(&mut self, target: Kref, message: KernelMessage) -> Result<(), KernelError> {
+        let methargs = message.methargs.try_map(|slot| self.give_to_program(slot))?;
+        if let Some(result) = message.result {
+            self.store.translate_outbound_ref(PROGRAM, result)?;
+            self.store.set_decider(result, PROGRAM)?;
+        }
+        self.events.push(KernelEvent::Message { target, methargs, result: message.result });
+        Ok(())
+    }
+
+    fn notify_program(&mut self, promise: Kref) -> Result<(), KernelError> {
+        if self.store.kref_to_eref(PROGRAM, promise)?.is_none() {
+            return Ok(());
+        }
+        let Some((rejected, value)) = outcome(self.store, promise)? else { return Ok(()) };
+        let value = value.try_map(|slot| self.give_to_program(slot))?;
+        forget(self.store, promise)?;
+        self.events.push(KernelEvent::Notify { promise, rejected, value });
+        Ok(())
+    }
+
+    fn deliver_gc(&mut self, action: GcAction) -> Result<(), KernelError> {
+        let GcAction { endpoint, kind, erefs } = action;
+        if !endpoint.is_remote() {
+            if kind == GcKind::RetireExports {
+                // The program's exports are named after their kernel references.
+                let krefs = erefs.iter().map(|eref| Kref::object(eref.index)).collect();
+                self.events.push(KernelEvent::Retired(krefs));
+            }
+            return Ok(());
+        }
+        let make = match kind {
+            GcKind::DropExports => Delivery::DropExports,
+            GcKind::RetireExports => Delivery::RetireExports,
+            GcKind::RetireImports => Delivery::RetireImports,
+        };
+        self.remotes.remote_mut(endpoint)?.deliver_gc(self.store, &erefs, make)
+    }
+}

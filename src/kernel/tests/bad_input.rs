@@ -1,0 +1,178 @@
+//! What a hostile or broken peer may say: a clear error, and nothing else disturbed.
+
+use super::*;
+use crate::wire::WireError;
+
+/// A world in which `text` can be handed to bob as alice's next message, and the check that he goes on afterwards.
+fn bob_survives(text: impl Fn(u64) -> String, check: impl FnOnce(Result<(), KernelError>, Vec<KernelEvent>)) {
+    let (mut world, for_alice, _) = World::introduced();
+    let peer = world.alice.peer();
+    let remote = world.bob.kernel().remotes().remotes().find(|remote| *remote.peer() == peer).unwrap();
+    let next = remote.highest_received().map_or(1, |seq| seq.get() + 1);
+    let result = world.inject(&text(next));
+    World::collect(&mut world.bob, world.now, false);
+    let events = world.bob.take_events();
+    check(result, events);
+    world.audit();
+    // Alice sends on: as her message with the injected number was never hers, she begins a new life.
+    world.alice.kernel = None;
+    world.alice.open(KernelStore::open(Box::new(MemoryStore::new())).unwrap(), world.now);
+    assert!(world.connect());
+    world.run();
+    let fresh = world.bob.kernel().export_object().unwrap();
+    let target = world.redeem(fresh);
+    assert_ne!(fresh, for_alice);
+    world.send(target, "#\"still there?\"");
+    world.run();
+    assert!(world.bob.messages().iter().any(|(body, _)| body == "#\"still there?\""));
+    world.audit();
+}
+
+fn refused_as_malformed(result: Result<(), KernelError>, events: Vec<KernelEvent>) {
+    let error = result.unwrap_err();
+    assert_eq!(error.name(), "ProtocolError", "{error}");
+    assert_eq!(events, []);
+}
+
+fn deliver(seq: &str, params: &str) -> String {
+    format!(r#"{{"seq":{seq},"method":"deliver","params":{params}}}"#)
+}
+
+#[test]
+fn garbage_is_refused() {
+    bob_survives(|_| "garbage".into(), refused_as_malformed);
+}
+
+#[test]
+fn sequence_number_zero_is_refused() {
+    bob_survives(|_| deliver("0", r#"["bringOutYourDead"]"#), refused_as_malformed);
+}
+
+#[test]
+fn a_negative_sequence_number_is_refused() {
+    bob_survives(|_| deliver("-1", r#"["bringOutYourDead"]"#), refused_as_malformed);
+}
+
+#[test]
+fn a_fractional_sequence_number_is_refused() {
+    bob_survives(|_| deliver("1.5", r#"["bringOutYourDead"]"#), refused_as_malformed);
+}
+
+#[test]
+fn a_sequence_number_beyond_the_exact_integers_is_refused() {
+    bob_survives(
+        |_| deliver("9007199254740992", r#"["bringOutYourDead"]"#),
+        |result, _| {
+            let expected = KernelError::Wire(WireError::BadSeq("9007199254740992".into()));
+            assert_eq!(result, Err(expected));
+        },
+    );
+}
+
+#[test]
+fn a_gap_is_held_and_not_delivered() {
+    bob_survives(
+        |next| {
+            deliver(&(next + 1).to_string(), r#"["message","ro-1",{"methargs":{"body":"","slots":[]},"result":null}]"#)
+        },
+        |result, events| assert_eq!((result, events), (Ok(()), vec![])),
+    );
+}
+
+#[test]
+fn a_duplicate_is_not_delivered_twice() {
+    bob_survives(
+        |next| deliver(&(next - 1).to_string(), r#"["bringOutYourDead"]"#),
+        |result, events| assert_eq!((result, events), (Ok(()), vec![])),
+    );
+}
+
+fn rejected_because(expected: &'static str) -> impl FnOnce(Result<(), KernelError>, Vec<KernelEvent>) {
+    move |result, events| {
+        assert_eq!(result, Ok(()), "it is passed over and acknowledged, or it would block the remote for ever");
+        let [KernelEvent::Remote(RemoteEvent::MessageRejected { reason, .. })] = &events[..] else {
+            panic!("{events:?}");
+        };
+        assert!(reason.contains(expected), "{reason}");
+    }
+}
+
+#[test]
+fn an_unknown_target_is_rejected() {
+    let message = r#"["message","ro-99",{"methargs":{"body":"","slots":[]},"result":null}]"#;
+    bob_survives(|next| deliver(&next.to_string(), message), rejected_because("ro-99"));
+}
+
+#[test]
+fn an_unknown_slot_undoes_everything_that_the_message_did() {
+    let message = r#"["message","ro-1",{"methargs":{"body":"","slots":["ro+77","ro-99"]},"result":null}]"#;
+    bob_survives(|next| deliver(&next.to_string(), message), rejected_because("ro-99"));
+}
+
+#[test]
+fn a_result_that_is_an_object_is_rejected() {
+    let message = r#"["message","ro-1",{"methargs":{"body":"","slots":[]},"result":"ro+77"}]"#;
+    bob_survives(|next| deliver(&next.to_string(), message), rejected_because("is not a promise"));
+}
+
+#[test]
+fn settling_a_promise_of_somebody_else_is_rejected() {
+    let notify = r#"["notify",[["rp-5",false,{"body":"","slots":[]}]]]"#;
+    bob_survives(|next| deliver(&next.to_string(), notify), rejected_because("rp-5"));
+}
+
+#[test]
+fn settling_a_promise_twice_is_rejected() {
+    let notify = r#"["notify",[["rp+5",false,{"body":"","slots":[]}],["rp+5",true,{"body":"","slots":[]}]]]"#;
+    bob_survives(|next| deliver(&next.to_string(), notify), rejected_because("resolved"));
+}
+
+#[test]
+fn dropping_what_was_never_given_is_rejected() {
+    bob_survives(|next| deliver(&next.to_string(), r#"["dropExports",["ro-44"]]"#), rejected_because("ro-44"));
+}
+
+#[test]
+fn retiring_what_is_still_reachable_is_rejected() {
+    bob_survives(|next| deliver(&next.to_string(), r#"["retireExports",["ro-1"]]"#), rejected_because("ro-1"));
+}
+
+#[test]
+fn the_sender_of_a_message_that_could_not_be_processed_is_told_through_its_result() {
+    let (mut world, _, _) = World::introduced();
+    let peer = world.alice.peer();
+    let remote = world.bob.kernel().remotes().remotes().find(|remote| *remote.peer() == peer).unwrap();
+    let next = remote.highest_received().map_or(1, |seq| seq.get() + 1).to_string();
+    let message = r#"["message","ro-99",{"methargs":{"body":"","slots":[]},"result":"rp+8"}]"#;
+    world.inject(&deliver(&next, message)).unwrap();
+    World::collect(&mut world.bob, world.now, true);
+    let told = world
+        .bob
+        .outbound
+        .iter()
+        .any(|text| text.contains(r#"["notify",[["rp-8",true,"#) && text.contains("[KERNEL:DELIVERY_FAILED]"));
+    assert!(told, "{:?}", world.bob.outbound);
+    world.audit();
+}
+
+#[test]
+fn the_program_can_use_only_what_it_was_given() {
+    let (mut world, _, of_bob) = World::introduced();
+    let now = world.now;
+    let stranger = Kref::object(4711);
+    let alice = world.alice.kernel();
+    for refused in [
+        alice.send(stranger, data("#1"), now).map(|_| ()),
+        alice.resolve(Kref::promise(4711), false, data("#1"), now),
+        alice.release(&[stranger], now),
+        alice.issue_ocap_url(stranger, [0; 24]).map(|_| ()),
+    ] {
+        assert!(matches!(refused, Err(KernelError::NotHeld(_))), "{refused:?}");
+    }
+    let mine = alice.export_object().unwrap();
+    assert!(alice.send(mine, with_slots("#1", &[stranger]), now).is_err());
+    let promise = alice.create_promise().unwrap();
+    assert_eq!(alice.issue_ocap_url(promise, [0; 24]), Err(KernelError::NotAnObject(promise)));
+    let _ = of_bob;
+    world.audit();
+}
