@@ -1,7 +1,6 @@
 //! Joins a [`Kernel`] to a network and a clock: carries out its effects, brings it results and the time.
 //!
-//! Everything that the network tells is handled before the call returns, and results of writes that have come in by then
-//! are handled first: the session relies on this order.
+//! Everything that the network tells is handled before the call returns, so that it is handled in the order it was told.
 
 use std::{
     cell::{Cell, RefCell},
@@ -214,15 +213,6 @@ impl KernelDriver {
         }
         over
     }
-
-    /// Handles what the network tells, after every result that it gave before.
-    fn told<T>(&self, work: impl FnOnce(&mut Kernel, Timestamp) -> Result<T, KernelError>) -> Result<T, KernelError> {
-        if !self.stopped.get() {
-            // The task's own waker is put back when it is woken at the end of `call`.
-            self.take_results(&mut Context::from_waker(Waker::noop()));
-        }
-        self.call(work)
-    }
 }
 
 fn log_failure(what: &'static str, handled: Result<(), KernelError>) {
@@ -241,14 +231,14 @@ fn reply<T: 'static>(result: Result<T, KernelError>) -> Reply<T> {
 
 impl KernelServices for KernelDriver {
     fn remote_deliver(&self, from: PeerId, message: String) -> Reply<Option<String>> {
-        reply(self.told(|kernel, now| kernel.handle_remote_message(&from, &message, now).map(|()| None)))
+        reply(self.call(|kernel, now| kernel.handle_remote_message(&from, &message, now).map(|()| None)))
     }
 
     fn remote_give_up(&self, peer: PeerId) -> Reply<()> {
-        reply(self.told(|kernel, now| kernel.handle_remote_give_up(&peer, now)))
+        reply(self.call(|kernel, now| kernel.handle_remote_give_up(&peer, now)))
     }
 
     fn remote_incarnation_change(&self, peer: PeerId, observed: IncarnationId) -> Reply<bool> {
-        reply(self.told(|kernel, now| kernel.handle_incarnation_change(&peer, &observed, now)))
+        reply(self.call(|kernel, now| kernel.handle_incarnation_change(&peer, &observed, now)))
     }
 }

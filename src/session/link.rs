@@ -68,9 +68,18 @@ struct InFlight {
     payload: Payload,
     /// It carries the resume point.
     resumes: bool,
-    /// A channel was announced since it was handed out. The network answers everything meant for a former channel before
-    /// it announces a new one, so if it is written at all it is the first thing on the new one.
-    overtaken: bool,
+    /// It was handed out when no channel was known.
+    opens: bool,
+    /// How many channels were announced since.
+    announced: u32,
+}
+
+impl InFlight {
+    /// Whether "written" means on the present channel. The answer may be older than the announcement of that channel; then
+    /// it speaks of the former one, unless there was none.
+    fn is_for_the_present_channel(&self) -> bool {
+        self.announced == 0 || self.opens && self.announced == 1
+    }
 }
 
 #[derive(Debug)]
@@ -148,7 +157,8 @@ impl Link {
     fn begin(&mut self, payload: Payload) {
         self.tokens = self.tokens.wrapping_add(1);
         let token = self.token();
-        self.in_flight = Some(InFlight { token, payload, resumes: self.resume, overtaken: false });
+        let opens = self.state == State::Unknown;
+        self.in_flight = Some(InFlight { token, payload, resumes: self.resume, opens, announced: 0 });
         self.resume = false;
     }
 
@@ -156,7 +166,7 @@ impl Link {
         self.state = State::Up;
         self.resume = true;
         if let Some(in_flight) = &mut self.in_flight {
-            in_flight.overtaken = true;
+            in_flight.announced = in_flight.announced.saturating_add(1);
         }
     }
 
@@ -176,8 +186,9 @@ impl Link {
     ) -> Finished {
         let Some(write) = self.in_flight.take_if(|write| write.token == token) else { return Finished::Ignored };
         match outcome {
+            WriteOutcome::Written if !write.is_for_the_present_channel() => Finished::Rewind,
             WriteOutcome::Written => {
-                if write.overtaken && write.resumes {
+                if write.announced > 0 && write.resumes {
                     self.resume = false;
                 }
                 if self.state == State::Unknown {
@@ -194,7 +205,7 @@ impl Link {
                 Finished::NotWritten
             }
             // It was meant for the channel before; the one that is up now has seen nothing yet.
-            WriteOutcome::Refused if write.overtaken => Finished::Rewind,
+            WriteOutcome::Refused if write.announced > 0 => Finished::Rewind,
             WriteOutcome::Refused => {
                 self.resume = true;
                 self.state = State::Down;

@@ -7,8 +7,8 @@
 //! [`Session::poll_timeout`].
 //!
 //! What it relies on, and the transport guarantees: a channel keeps order; a write that is refused was not and will not be
-//! written; every write that was accepted for a former channel is answered before the next channel is announced by
-//! [`Session::channel_up`].
+//! written; a channel is announced by [`Session::channel_up`] before anything is written on it; and once a channel is lost,
+//! writes are refused until the next one is announced. Only a first write, before any channel, waits for one.
 
 mod inbox;
 mod link;

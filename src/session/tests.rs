@@ -269,6 +269,19 @@ fn a_refusal_that_was_overtaken_by_a_new_channel_does_not_stop_it() {
     assert!(texts[0].starts_with(r#"{"seq":1,"start":1,"#) && texts[1].starts_with(r#"{"seq":2,"#), "{texts:?}");
 }
 
+#[test]
+fn an_answer_older_than_the_channel_does_not_count_as_written_on_it() {
+    let mut alice = End::new();
+    alice.send(1);
+    alice.write_all();
+    alice.take(r#"{"ack":1}"#);
+    alice.send(2);
+    let on_the_former = alice.session.poll_write(alice.now).unwrap();
+    alice.session.channel_up(alice.now);
+    alice.finish(&on_the_former, WriteOutcome::Written);
+    assert!(alice.write_all()[0].starts_with(r#"{"seq":2,"start":2,"#));
+}
+
 /// Defect 3: sends that the rate limiter refused counted as sent.
 #[test]
 fn a_message_refused_by_the_rate_limit_is_written_a_little_later() {
