@@ -84,13 +84,15 @@ impl KernelIdentity {
             (None, None) => fresh,
         };
         let peer_id = PeerId::from_ed25519_seed(*seed)?;
-        match store.stored_peer_id()? {
-            Some(known) if known == peer_id => {}
-            Some(known) => return Err(StoreError::Corrupt { key: "peerId".into(), value: known.to_string() }.into()),
-            None => store.transaction("identity", |store| {
+        let known = store.stored_peer_id()?;
+        if let Some(known) = known.as_ref().filter(|known| **known != peer_id) {
+            return Err(StoreError::Corrupt { key: "peerId".into(), value: known.to_string() }.into());
+        }
+        if stored.is_none() || known.is_none() {
+            store.transaction("identity", |store| {
                 store.set_key_seed(&seed)?;
                 store.set_peer_id(&peer_id)
-            })?,
+            })?;
         }
         Ok(KernelIdentity { peer_id, seed })
     }
@@ -131,7 +133,7 @@ mod tests {
     use super::*;
     use crate::kernel::store::MemoryStore;
 
-    // The first vector of the BIP39 reference implementation's kind, with an empty passphrase.
+    // The mnemonic of all-zero entropy, and the start of its seed by the standard, with an empty passphrase.
     const WORDS: &str = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about";
     const WORDS_SEED: &str = "5eb00bbddcf069084889a8ab9155568165f5c453ccb85e70811aaed6f6da5fc1";
 

@@ -135,7 +135,7 @@ impl KernelStore {
         let stored = self.promise_count(kpid)?;
         let due = held.recognizable;
         audit.insist(stored == Some(due), || format!("{kpid} counts {stored:?} but {due} hold it"));
-        audit.insist(due > 0 || self.maybe_free.contains(&kpid), || format!("{kpid} has leaked"));
+        audit.insist(due > 0 || self.uncollected.maybe_free.contains(&kpid), || format!("{kpid} has leaked"));
         Ok(())
     }
 
@@ -152,7 +152,7 @@ impl KernelStore {
             Some(Party::Endpoint(_)) => held.reachable > 0 || (held.recognizable > 0 && owner_reaches == Some(false)),
             None => held.reachable > 0,
         };
-        audit.insist(kept || self.maybe_free.contains(&kref), || format!("{kref} has leaked"));
+        audit.insist(kept || self.uncollected.maybe_free.contains(&kref), || format!("{kref} has leaked"));
         let forsaken = held.reachable > 0 && owner_reaches == Some(false);
         audit.insist(!forsaken, || format!("{kref} is reachable, but its owner was told that it is not"));
         Ok(())

@@ -70,3 +70,63 @@ impl KernelStore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{KernelStore, MemoryStore, RefError};
+    use crate::wire::{CapData, EndpointId, Eref};
+
+    const PROGRAM: EndpointId = EndpointId::Vat(1);
+    const BOB: EndpointId = EndpointId::Remote(1);
+
+    fn eref(text: &str) -> Eref {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_restarted_peer_loses_what_it_exported_and_keeps_what_it_was_given() {
+        let mut store = KernelStore::open(Box::new(MemoryStore::new())).unwrap();
+        let theirs = store.translate_inbound_ref(BOB, eref("ro+1")).unwrap();
+        store.translate_outbound_ref(PROGRAM, theirs).unwrap();
+        let promised = store.translate_inbound_ref(BOB, eref("rp+1")).unwrap();
+        let ours = store.translate_inbound_ref(PROGRAM, eref("o+1")).unwrap();
+        let given = store.translate_outbound_ref(BOB, ours).unwrap();
+        let awaited = store.translate_inbound_ref(PROGRAM, eref("p+1")).unwrap();
+        store.translate_outbound_ref(BOB, awaited).unwrap();
+        store.add_subscriber(awaited, BOB).unwrap();
+
+        let undecided = RefError::StillDecides { endpoint: BOB, kref: promised };
+        assert_eq!(store.forget_exports_of(BOB), Err(undecided));
+        for kpid in store.promises_by_decider(BOB).unwrap() {
+            let reason = CapData { body: "PEER_RESTARTED".into(), slots: vec![] };
+            store.resolve_promise(kpid, true, &reason).unwrap();
+        }
+        store.forget_exports_of(BOB).unwrap();
+        assert_eq!(store.collect_garbage().unwrap(), []);
+        store.audit().unwrap();
+
+        assert_eq!(store.owner(theirs).unwrap(), None);
+        assert!(store.object_counts(theirs).unwrap().is_some(), "the program still holds it");
+        assert_eq!(store.promise_count(promised).unwrap(), None);
+        assert_eq!(store.subscribers(awaited).unwrap(), []);
+        assert_eq!(store.translate_outbound_ref(BOB, ours).unwrap(), given);
+        let fresh = store.translate_inbound_ref(BOB, eref("ro+1")).unwrap();
+        assert_ne!(fresh, theirs, "the fresh incarnation's first object is not the dead one's");
+    }
+
+    #[test]
+    fn a_peer_that_is_gone_leaves_nothing() {
+        let mut store = KernelStore::open(Box::new(MemoryStore::new())).unwrap();
+        let bob = store.next_remote_id().unwrap();
+        let ours = store.translate_inbound_ref(PROGRAM, eref("o+1")).unwrap();
+        store.translate_outbound_ref(bob, ours).unwrap();
+        store.translate_inbound_ref(bob, eref("ro+1")).unwrap();
+        store.delete_endpoint(bob).unwrap();
+        store.delete_remote(bob).unwrap();
+        store.collect_garbage().unwrap();
+        store.audit().unwrap();
+        for prefix in ["k", "r", "v", "e."] {
+            assert_eq!(store.suffixes(prefix).unwrap(), [""; 0], "{prefix}");
+        }
+    }
+}

@@ -37,6 +37,8 @@ pub struct GcAction {
 type Actions = BTreeMap<(EndpointId, GcKind), Vec<Eref>>;
 
 const REAP_QUEUE: &str = "reapQueue";
+/// The incumbent's list of actions to come, such as `v1 retireImport ko5`. Ours are taken as soon as they are known.
+const INHERITED: &str = "gcActions";
 
 impl KernelStore {
     /// Frees what nobody holds any more, and answers what endpoints must be told of it. Call it at the end of each
@@ -46,7 +48,10 @@ impl KernelStore {
     /// [`StoreError`].
     pub fn collect_garbage(&mut self) -> Result<Vec<GcAction>, StoreError> {
         let mut actions = Actions::new();
-        while let Some(kref) = self.maybe_free.pop_first() {
+        if self.uncollected.inherited {
+            self.take_inherited(&mut actions)?;
+        }
+        while let Some(kref) = self.uncollected.maybe_free.pop_first() {
             match kref.kind {
                 RefKind::Object => self.collect_object(kref, &mut actions)?,
                 RefKind::Promise => self.collect_promise(kref)?,
@@ -103,15 +108,37 @@ impl KernelStore {
         self.delete_object_rows(kref)
     }
 
-    /// Notes all that has no holder.
+    /// An incumbent writes down what it will tell before it changes the c-lists. Exports are found again through their
+    /// counts; an import has to be retired here, because its object is deleted already.
+    fn take_inherited(&mut self, actions: &mut Actions) -> Result<(), StoreError> {
+        for action in self.json::<Vec<String>>(INHERITED)?.unwrap_or_default() {
+            let corrupt = || StoreError::corrupt(INHERITED, &action);
+            let mut words = action.split(' ');
+            let endpoint: EndpointId = words.next().and_then(|word| word.parse().ok()).ok_or_else(corrupt)?;
+            let kind = words.next().ok_or_else(corrupt)?;
+            let kref: Kref = words.next().and_then(|word| word.parse().ok()).ok_or_else(corrupt)?;
+            if kind != "retireImport" {
+                self.uncollected.maybe_free.insert(kref);
+            } else if let Some(Entry { eref, .. }) = self.entry(endpoint, kref)? {
+                self.delete_entry_rows(endpoint, kref, eref)?;
+                actions.entry((endpoint, GcKind::RetireImports)).or_default().push(eref);
+            }
+        }
+        self.set(INHERITED, "[]")?;
+        self.uncollected.inherited = false;
+        Ok(())
+    }
+
+    /// Notes all that has no holder, and whether an incumbent left something to do.
     pub(super) fn note_all_garbage(&mut self) -> Result<(), StoreError> {
+        self.uncollected.inherited = self.get(INHERITED)?.is_some_and(|actions| actions != "[]");
         for prefix in ["ko", "kp"] {
             for rest in self.suffixes(prefix)? {
                 let Some(index) = rest.strip_suffix(".refCount") else { continue };
                 let name = format!("{prefix}{index}");
                 let kref: Kref = name.parse().map_err(|_| StoreError::corrupt(prefix, &rest))?;
                 if self.get(&count_key(kref))?.is_some_and(|count| count.starts_with('0')) {
-                    self.maybe_free.insert(kref);
+                    self.uncollected.maybe_free.insert(kref);
                 }
             }
         }
@@ -204,5 +231,144 @@ impl KernelStore {
 
     fn reap_queue(&self) -> Result<Vec<EndpointId>, StoreError> {
         Ok(self.json(REAP_QUEUE)?.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{KernelStore, KeyValueStore, MemoryStore, RefError},
+        *,
+    };
+    use crate::wire::CapData;
+
+    const PROGRAM: EndpointId = EndpointId::Vat(1);
+    const BOB: EndpointId = EndpointId::Remote(1);
+    const CAROL: EndpointId = EndpointId::Remote(2);
+
+    fn new_store() -> KernelStore {
+        KernelStore::open(Box::new(MemoryStore::new())).unwrap()
+    }
+
+    fn eref(text: &str) -> Eref {
+        text.parse().unwrap()
+    }
+
+    fn told(endpoint: EndpointId, kind: GcKind, name: &str) -> GcAction {
+        GcAction { endpoint, kind, erefs: vec![eref(name)] }
+    }
+
+    /// Bob's object, which Carol imports.
+    fn bobs_object_at_carols(store: &mut KernelStore) -> (Kref, Eref) {
+        let kref = store.translate_inbound_ref(BOB, eref("ro+1")).unwrap();
+        let carols = store.translate_outbound_ref(CAROL, kref).unwrap();
+        assert_eq!(store.collect_garbage().unwrap(), []);
+        (kref, carols)
+    }
+
+    #[test]
+    fn an_owner_hears_that_its_object_is_dropped_and_then_that_it_is_retired() {
+        let mut store = new_store();
+        let (kref, carols) = bobs_object_at_carols(&mut store);
+        store.drop_imports(CAROL, &[carols]).unwrap();
+        store.drop_imports(CAROL, &[carols]).unwrap();
+        assert_eq!(store.collect_garbage().unwrap(), [told(BOB, GcKind::DropExports, "ro+1")]);
+        assert_eq!(store.get("r1.c.ko1").unwrap().as_deref(), Some("_ ro+1"));
+        store.retire_imports(CAROL, &[carols]).unwrap();
+        assert_eq!(store.collect_garbage().unwrap(), [told(BOB, GcKind::RetireExports, "ro+1")]);
+        assert_eq!(store.object_counts(kref).unwrap(), None);
+        assert_eq!(store.eref_to_kref(BOB, eref("ro+1")).unwrap(), None);
+        store.audit().unwrap();
+    }
+
+    #[test]
+    fn importers_hear_that_an_object_is_gone() {
+        let mut store = new_store();
+        let (_, carols) = bobs_object_at_carols(&mut store);
+        store.drop_imports(CAROL, &[carols]).unwrap();
+        store.collect_garbage().unwrap();
+        store.retire_exports(BOB, &[eref("ro+1")]).unwrap();
+        assert_eq!(store.collect_garbage().unwrap(), [told(CAROL, GcKind::RetireImports, "ro-1")]);
+        assert_eq!(store.clist(CAROL).unwrap(), []);
+        store.audit().unwrap();
+    }
+
+    #[test]
+    fn what_is_reachable_is_neither_retired_by_its_importer_nor_by_its_exporter() {
+        let mut store = new_store();
+        let (_, carols) = bobs_object_at_carols(&mut store);
+        let refused = |endpoint, eref| Err(RefError::StillReachable { endpoint, eref });
+        assert_eq!(store.retire_imports(CAROL, &[carols]), refused(CAROL, carols));
+        assert_eq!(store.retire_exports(BOB, &[eref("ro+1")]), refused(BOB, eref("ro+1")));
+        store.audit().unwrap();
+    }
+
+    #[test]
+    fn only_the_right_side_drops_and_promises_are_never_dropped() {
+        let mut store = new_store();
+        store.translate_inbound_ref(BOB, eref("rp+1")).unwrap();
+        bobs_object_at_carols(&mut store);
+        let not_so = |name| Err(RefError::NotCollectable { endpoint: BOB, eref: eref(name) });
+        assert_eq!(store.drop_imports(BOB, &[eref("ro+1")]), not_so("ro+1"));
+        assert_eq!(store.drop_imports(BOB, &[eref("rp-1")]), not_so("rp-1"));
+        assert_eq!(store.retire_imports(BOB, &[eref("ro+1")]), not_so("ro+1"));
+        assert_eq!(store.retire_exports(BOB, &[eref("rp+1")]), not_so("rp+1"));
+        let unknown = Err(RefError::UnknownReference { endpoint: BOB, eref: eref("ro-7") });
+        assert_eq!(store.drop_imports(BOB, &[eref("ro-7")]), unknown);
+        let wrong = Err(RefError::WrongKind { endpoint: BOB, eref: eref("o-1") });
+        assert_eq!(store.drop_imports(BOB, &[eref("o-1")]), wrong);
+    }
+
+    #[test]
+    fn a_promise_that_nobody_holds_releases_what_it_became() {
+        let mut store = new_store();
+        let kpid = store.translate_inbound_ref(BOB, eref("rp+1")).unwrap();
+        let object = store.translate_inbound_ref(BOB, eref("ro+1")).unwrap();
+        store.resolve_promise(kpid, false, &CapData { body: String::new(), slots: vec![object] }).unwrap();
+        assert_eq!(store.collect_garbage().unwrap(), []);
+        store.delete_clist_entry(BOB, kpid, eref("rp+1")).unwrap();
+        let actions = store.collect_garbage().unwrap();
+        assert_eq!(actions, [told(BOB, GcKind::DropExports, "ro+1"), told(BOB, GcKind::RetireExports, "ro+1")]);
+        assert_eq!(store.suffixes("k").unwrap(), [""; 0]);
+        store.audit().unwrap();
+    }
+
+    #[test]
+    fn what_a_crash_left_uncollected_is_found_when_the_store_is_opened() {
+        let mut kv = MemoryStore::new();
+        for (key, value) in [("ko1.owner", "r1"), ("ko1.refCount", "0,0"), ("r1.c.ko1", "R ro+1"), ("r1.c.ro+1", "ko1")]
+        {
+            kv.set(key, value).unwrap();
+        }
+        let mut store = KernelStore::open(Box::new(kv)).unwrap();
+        assert_eq!(store.collect_garbage().unwrap().len(), 2);
+        store.audit().unwrap();
+    }
+
+    #[test]
+    fn actions_that_an_incumbent_left_are_taken() {
+        let mut kv = MemoryStore::new();
+        for (key, value) in [("gcActions", r#"["v1 retireImport ko5"]"#), ("v1.c.ko5", "_ o-3"), ("v1.c.o-3", "ko5")] {
+            kv.set(key, value).unwrap();
+        }
+        let mut store = KernelStore::open(Box::new(kv)).unwrap();
+        assert_eq!(store.collect_garbage().unwrap(), [told(PROGRAM, GcKind::RetireImports, "o-3")]);
+        assert_eq!(store.clist(PROGRAM).unwrap(), []);
+        assert_eq!(store.get("gcActions").unwrap().as_deref(), Some("[]"));
+        store.set("gcActions", r#"["v1 explode"]"#).unwrap();
+        store.uncollected.inherited = true;
+        assert!(matches!(store.collect_garbage(), Err(StoreError::Corrupt { .. })));
+    }
+
+    #[test]
+    fn an_endpoint_is_reaped_once_however_often_it_was_asked_for() {
+        let mut store = new_store();
+        for endpoint in [BOB, CAROL, BOB] {
+            store.schedule_reap(endpoint).unwrap();
+        }
+        assert_eq!(store.get("reapQueue").unwrap().as_deref(), Some(r#"["r1","r2"]"#));
+        assert_eq!(store.next_reap().unwrap(), Some(BOB));
+        store.delete_endpoint(CAROL).unwrap();
+        assert_eq!(store.next_reap().unwrap(), None);
     }
 }

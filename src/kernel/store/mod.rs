@@ -41,8 +41,16 @@ use crate::wire::Kref;
 /// The records of one kernel.
 pub struct KernelStore {
     kv: Box<dyn KeyValueStore>,
-    /// What lost a count since the last collection. It lives in memory: [`KernelStore::open`] finds it again after a crash.
+    uncollected: Uncollected,
+}
+
+/// What the next collection looks at. It lives in memory: [`KernelStore::open`] finds it again after a crash.
+#[derive(Clone, Default)]
+struct Uncollected {
+    /// What lost a count, or never had one.
     maybe_free: BTreeSet<Kref>,
+    /// Whether an incumbent kernel left actions in the store.
+    inherited: bool,
 }
 
 impl KernelStore {
@@ -51,7 +59,7 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn open(kv: Box<dyn KeyValueStore>) -> Result<Self, StoreError> {
-        let mut store = KernelStore { kv, maybe_free: BTreeSet::new() };
+        let mut store = KernelStore { kv, uncollected: Uncollected::default() };
         store.note_all_garbage()?;
         Ok(store)
     }
@@ -66,19 +74,19 @@ impl KernelStore {
         work: impl FnOnce(&mut KernelStore) -> Result<T, E>,
     ) -> Result<T, E> {
         self.kv.create_savepoint(name)?;
-        let noted = self.maybe_free.clone();
+        let noted = self.uncollected.clone();
         let outcome = work(self);
         let committed = match &outcome {
             Ok(_) => self.kv.release_savepoint(name),
             Err(_) => {
-                self.maybe_free = noted;
+                self.uncollected = noted;
                 // A failed rollback outweighs the error that led to it: the writes are still there.
                 self.kv.rollback_savepoint(name)?;
                 return outcome;
             }
         };
         if let Err(error) = committed {
-            self.maybe_free = noted;
+            self.uncollected = noted;
             return Err(error.into());
         }
         outcome
@@ -112,7 +120,7 @@ mod tests {
         });
         assert_eq!(outer.unwrap().to_string(), "r1");
         assert_eq!(store.next_remote_id().unwrap().to_string(), "r2");
-        assert!(store.maybe_free.is_empty());
+        assert!(store.uncollected.maybe_free.is_empty());
         store.audit().unwrap();
     }
 

@@ -108,7 +108,7 @@ impl KernelStore {
         let kref = Kref::object(self.count_up("nextObjectId")?);
         self.set(&owner_key(kref), &owner.into().to_string())?;
         self.set(&count_key(kref), &ObjectCounts::default().to_string())?;
-        self.maybe_free.insert(kref);
+        self.uncollected.maybe_free.insert(kref);
         Ok(kref)
     }
 
@@ -126,7 +126,7 @@ impl KernelStore {
     /// [`StoreError`].
     pub fn delete_owner(&mut self, kref: Kref) -> Result<(), StoreError> {
         self.delete(&owner_key(kref))?;
-        self.maybe_free.insert(kref);
+        self.uncollected.maybe_free.insert(kref);
         Ok(())
     }
 
@@ -224,7 +224,7 @@ impl KernelStore {
             return Err(below_zero());
         }
         if counts.reachable == 0 {
-            self.maybe_free.insert(kref);
+            self.uncollected.maybe_free.insert(kref);
         }
         self.set(&count_key(kref), &counts.to_string())
     }
@@ -233,7 +233,7 @@ impl KernelStore {
         let count = self.promise_count(kpid)?.ok_or(StoreError::UnknownKref(kpid))?;
         let count = change.apply(count).ok_or(StoreError::CountBelowZero(kpid))?;
         if count == 0 {
-            self.maybe_free.insert(kpid);
+            self.uncollected.maybe_free.insert(kpid);
         }
         self.set(&count_key(kpid), &count.to_string())
     }

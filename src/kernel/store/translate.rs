@@ -28,7 +28,7 @@ impl KernelStore {
             }
             self.set_reachable(endpoint, kref, entry)?;
             // An owner that mentions its export again may be the only one to do so.
-            self.maybe_free.insert(kref);
+            self.uncollected.maybe_free.insert(kref);
         }
         Ok(kref)
     }
