@@ -1,6 +1,8 @@
 //! The kernel store under arbitrary histories: savepoints behave as copies would, and reference counts never leak, never
 //! fall below zero, and always equal what an audit of the whole store counts.
 #![cfg(feature = "kernel")]
+// Clippy takes only functions marked as tests for tests.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
