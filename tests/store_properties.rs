@@ -304,6 +304,13 @@ impl Kernel<'_> {
         Ok(self.0.enqueue_run(&RunItem::Send { target, message })?)
     }
 
+    fn give(&mut self, to: EndpointId, kref: Kref) -> Result<(), RefError> {
+        let eref = self.0.translate_outbound_ref(to, kref)?;
+        assert_eq!(self.0.is_reachable(to, kref), Ok(Some(true)));
+        assert_eq!(self.0.translate_inbound_ref(to, eref), Ok(kref), "{to} can mention what it was given");
+        Ok(())
+    }
+
     fn deliver(&mut self, target: Kref, message: &KernelMessage) -> Result<(), RefError> {
         let to = if target.is_promise() {
             match self.0.promise_state(target)? {
@@ -316,12 +323,12 @@ impl Kernel<'_> {
         let Some(to) = to else {
             return message.result.map_or(Ok(()), |kpid| self.reject(kpid));
         };
-        self.0.translate_outbound_ref(to, target)?;
+        self.give(to, target)?;
         for slot in &message.methargs.slots {
-            self.0.translate_outbound_ref(to, *slot)?;
+            self.give(to, *slot)?;
         }
         if let Some(kpid) = message.result {
-            self.0.translate_outbound_ref(to, kpid)?;
+            self.give(to, kpid)?;
             self.0.set_decider(kpid, to)?;
         }
         Ok(())
@@ -331,7 +338,7 @@ impl Kernel<'_> {
         let Some(eref) = self.0.kref_to_eref(endpoint, kpid)? else { return Ok(()) };
         if let Some(PromiseState::Fulfilled(value) | PromiseState::Rejected(value)) = self.0.promise_state(kpid)? {
             for slot in value.slots {
-                self.0.translate_outbound_ref(endpoint, slot)?;
+                self.give(endpoint, slot)?;
             }
         }
         self.0.delete_clist_entry(endpoint, kpid, eref)
