@@ -17,9 +17,8 @@ use crate::{
 
 /// Whole-system tests, run in Node.
 const END_TO_END: [&str; 2] = [demo::STORY, "tests/e2e/run.mjs"];
-/// The files of `tests/` that run in a browser.
-const WINDOW: &str = "browser_window";
-const WORKER: &str = "browser_worker";
+/// The crate whose tests run in a browser.
+const BROWSER_TESTS: &str = "tests/browser";
 /// How long the download of the advisory database may take.
 const DATABASE_LIMIT: Duration = Duration::from_secs(30);
 /// How long the tests of one browser page may take. The runner's own limit of 20 s is short for a loaded machine.
@@ -87,8 +86,8 @@ impl Step {
             }
             Step::Native => Count::of_runner(&mut cargo(&["test", "--workspace", "--no-fail-fast"])),
             Step::Package => package::build(project, config, tools).map(|()| Count::PASSED),
-            Step::BrowserWindow => in_browser(project, tools, WINDOW),
-            Step::BrowserWorker => in_browser(project, tools, WORKER),
+            Step::BrowserWindow => in_browser(project, tools, "window"),
+            Step::BrowserWorker => in_browser(project, tools, "worker"),
             Step::EndToEnd => end_to_end(project, config, tools),
         }
     }
@@ -125,15 +124,15 @@ fn clippy_wasm(project: &Project, config: &Config, tools: &Tools) -> Result<Coun
     for build in &config.wasm_pack.builds {
         count += clippy(&mut std::iter::once("--lib".to_owned()).chain(build.cargo_args()))?;
     }
-    count += clippy(&mut [WINDOW, WORKER].into_iter().flat_map(|file| ["--test".to_owned(), file.to_owned()]))?;
+    count += clippy(&mut ["--package", "browser-tests", "--all-targets"].into_iter().map(str::to_owned))?;
     Ok(count)
 }
 
-/// Runs one file of `tests/` in headless Chromium.
+/// Runs one file of the browser tests in headless Chromium.
 fn in_browser(project: &Project, tools: &Tools, file: &str) -> Result<Count> {
     let mut command = tools.wasm_command("wasm-pack");
     command.args(["test", "--mode", "no-install", "--headless", "--chrome", "--chromedriver"]);
-    command.arg(&tools.browser()?.driver).args([".", "--test", file]).current_dir(project.root());
+    command.arg(&tools.browser()?.driver).args([BROWSER_TESTS, "--test", file]).current_dir(project.root());
     command.env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", capabilities(project, tools)?);
     command.env("WASM_BINDGEN_TEST_TIMEOUT", PAGE_LIMIT_SECONDS);
     Count::of_runner(&mut command)

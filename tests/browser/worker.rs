@@ -1,7 +1,6 @@
 //! Browser tests in a dedicated Worker.
 #![cfg(all(target_arch = "wasm32", target_os = "unknown"))]
-
-mod browser;
+#![allow(clippy::unwrap_used)] // clippy knows tests by #[test] only
 
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -18,20 +17,20 @@ fn this_is_a_worker_that_cannot_speak_webrtc() {
 
 #[wasm_bindgen_test]
 async fn the_clock_follows_sleep() {
-    browser::the_clock_follows_sleep().await;
+    browser_tests::the_clock_follows_sleep().await;
 }
 
 #[wasm_bindgen_test]
 fn random_bytes_differ() {
-    browser::random_bytes_differ();
+    browser_tests::random_bytes_differ();
 }
 
 #[wasm_bindgen_test]
 async fn a_spawned_task_runs_later() {
-    browser::a_spawned_task_runs_later().await;
+    browser_tests::a_spawned_task_runs_later().await;
 }
 
 #[wasm_bindgen_test]
 async fn a_limit_ends_what_takes_too_long() {
-    browser::a_limit_ends_what_takes_too_long().await;
+    browser_tests::a_limit_ends_what_takes_too_long().await;
 }

@@ -1,4 +1,5 @@
 //! What holds in every browser context: the runtime that the drivers stand on.
+#![cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
@@ -7,7 +8,7 @@ use ocap_remotes::runtime::{BrowserRuntime, Runtime as _, timeout};
 const PAUSE: Duration = Duration::from_millis(30);
 
 /// The clock is the wall clock, and goes on by as much as a task sleeps.
-pub(crate) async fn the_clock_follows_sleep() {
+pub async fn the_clock_follows_sleep() {
     let started = BrowserRuntime.now();
     let wall = js_sys::Date::now();
     assert!((started.as_millis() as f64 - wall).abs() < 60_000.0, "{started} is far from the wall clock {wall}");
@@ -18,7 +19,7 @@ pub(crate) async fn the_clock_follows_sleep() {
 }
 
 /// Random bytes fill all of the buffer and are not repeated.
-pub(crate) fn random_bytes_differ() {
+pub fn random_bytes_differ() {
     let draw = || {
         let mut bytes = [0_u8; 64];
         BrowserRuntime.fill_random(&mut bytes);
@@ -31,7 +32,7 @@ pub(crate) fn random_bytes_differ() {
 }
 
 /// A spawned task runs after its spawner yields, not within the call.
-pub(crate) async fn a_spawned_task_runs_later() {
+pub async fn a_spawned_task_runs_later() {
     let ran = Rc::new(Cell::new(false));
     let seen = Rc::clone(&ran);
     BrowserRuntime.spawn(Box::pin(async move { seen.set(true) }));
@@ -41,7 +42,7 @@ pub(crate) async fn a_spawned_task_runs_later() {
 }
 
 /// A limit ends what takes too long and leaves alone what does not.
-pub(crate) async fn a_limit_ends_what_takes_too_long() {
+pub async fn a_limit_ends_what_takes_too_long() {
     assert_eq!(timeout(&BrowserRuntime, PAUSE, std::future::pending::<()>()).await, None);
     assert_eq!(timeout(&BrowserRuntime, Duration::from_secs(10), async { 7 }).await, Some(7));
 }
