@@ -22,7 +22,9 @@ pub(super) fn prepare(project: &Project, tools: &mut Tools) -> Result<()> {
         say(NAME, "found");
     } else {
         say(NAME, "installing with npm ci --ignore-scripts");
-        process::run_quietly(Command::new("npm").args(["ci", "--ignore-scripts"]).current_dir(project.root()))
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--cache"]).arg(project.cache().join("npm"));
+        process::run_quietly(npm.current_dir(project.root()))
             .with_context(|| by_hand(NAME, "npm ci --ignore-scripts"))?;
         fs::write(installed, lock)?;
     }
