@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 /// Lines of a failed program's output that its error shows.
 const SHOWN_LINES: usize = 20;
@@ -22,7 +22,7 @@ const SHOWN_LINES: usize = 20;
 /// Runs a program that prints for the reader. All of it goes to stderr, as stdout belongs to results.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.stdin(Stdio::null()).stdout(io::stderr()).status().with_context(|| not_started(command))?;
-    succeeded(command, status)
+    succeeded(command, status, &[])
 }
 
 /// Runs a program without showing what it prints; its last lines are in the error if it fails.
@@ -30,7 +30,7 @@ pub(crate) fn run_quietly(command: &mut Command) -> Result<()> {
     let output = command.stdin(Stdio::null()).output().with_context(|| not_started(command))?;
     let mut printed = output.stdout;
     printed.extend(output.stderr);
-    succeeded(command, output.status).with_context(|| last_lines(&printed))
+    succeeded(command, output.status, &printed)
 }
 
 /// Like [`run_quietly`], but ends the program when it takes longer than `limit`.
@@ -52,13 +52,13 @@ pub(crate) fn run_limited(command: &mut Command, limit: Duration) -> Result<()> 
         bail!("`{}` was stopped after {} s", line(command), limit.as_secs());
     };
     let printed = reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
-    succeeded(command, status).with_context(|| last_lines(&printed))
+    succeeded(command, status, &printed)
 }
 
 /// What a program prints on stdout, without the white space around it.
 pub(crate) fn output_of(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output().with_context(|| not_started(command))?;
-    succeeded(command, output.status).with_context(|| last_lines(&output.stderr))?;
+    succeeded(command, output.status, &output.stderr)?;
     Ok(String::from_utf8(output.stdout).with_context(|| format!("output of `{}`", line(command)))?.trim().to_owned())
 }
 
@@ -106,19 +106,21 @@ fn wait_until(child: &mut Child, deadline: Instant) -> Result<Option<ExitStatus>
     }
 }
 
-fn succeeded(command: &Command, status: ExitStatus) -> Result<()> {
-    if status.success() { Ok(()) } else { Err(anyhow!("`{}` failed ({status})", line(command))) }
+fn succeeded(command: &Command, status: ExitStatus, printed: &[u8]) -> Result<()> {
+    ensure!(status.success(), "`{}` failed ({status}){}", line(command), last_lines(printed));
+    Ok(())
 }
 
 fn not_started(command: &Command) -> String {
     format!("cannot start `{}`", command.get_program().to_string_lossy())
 }
 
+/// The end of what a program printed, each line on a line of its own.
 fn last_lines(printed: &[u8]) -> String {
     let text = String::from_utf8_lossy(printed);
     let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let first = lines.len().saturating_sub(SHOWN_LINES);
-    lines.get(first..).unwrap_or_default().join("\n")
+    lines.get(first..).unwrap_or_default().iter().map(|line| format!("\n  {line}")).collect()
 }
 
 #[cfg(test)]

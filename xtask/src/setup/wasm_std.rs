@@ -2,9 +2,9 @@
 
 use std::{env, fs, path::PathBuf, process::Command, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
-use super::{Tools, debian_std, say};
+use super::{Tools, by_hand, debian_std, say};
 use crate::{process, project::Project};
 
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
@@ -29,13 +29,10 @@ pub(super) fn prepare(project: &Project, tools: &mut Tools) -> Result<()> {
             Ok(())
         }
         Choice::Rustup => add_with_rustup(),
-        Choice::Any => {
-            // Once built it is used without asking rustup again, whose failure may take a minute.
-            if debian_std::is_built(project) || add_with_rustup().is_err() {
-                return debian_std::prepare(project, tools);
-            }
-            Ok(())
-        }
+        // Once built it is used without asking rustup again, whose failure may take a minute.
+        Choice::Any if debian_std::is_built(project) => debian_std::prepare(project, tools),
+        Choice::Any => add_with_rustup()
+            .or_else(|cause| debian_std::prepare(project, tools).with_context(|| format!("{cause:#}\nInstead"))),
     }
 }
 
@@ -60,5 +57,5 @@ fn compiler_has_it() -> bool {
 fn add_with_rustup() -> Result<()> {
     say(NAME, format_args!("adding with rustup (at most {} s)", RUSTUP_LIMIT.as_secs()));
     process::run_limited(Command::new("rustup").args(["target", "add", TARGET]), RUSTUP_LIMIT)
-        .map_err(|cause| cause.context(super::by_hand(NAME, format_args!("rustup target add {TARGET}"))))
+        .with_context(|| by_hand(NAME, format_args!("rustup target add {TARGET}")))
 }
