@@ -1,2 +1,81 @@
-//! Placeholder main.
-fn main() {}
+//! The project's chores: set-up, npm package, tests and demo, from a clean clone with one command.
+//!
+//! Everything it needs is found or installed by [`setup`]; what to build is written in `wasm-pack.toml` and `pkg.json`,
+//! which [`config`] reads. No protocol code lives here.
+
+mod artifacts;
+mod config;
+mod demo;
+mod package;
+mod process;
+mod project;
+mod setup;
+mod suite;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{
+    config::Config,
+    project::Project,
+    setup::{Need, Tools},
+    suite::Step,
+};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The chores of ocap-remotes", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Find or install every tool that the other commands need
+    Setup,
+    /// Build the npm package into pkg/
+    Build,
+    /// Run all checks and tests; the last line is `N passed, N failed`
+    Test {
+        /// Run this step only (may be repeated)
+        #[arg(long, value_enum, value_name = "STEP")]
+        only: Vec<Step>,
+    },
+    /// Run the scripted story in a real browser; the last line on stdout is its outcome as JSON
+    Demo {
+        /// Show the browser and leave everything up for a person
+        #[arg(long)]
+        open: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: Chore) -> Result<ExitCode> {
+    let project = Project::find()?;
+    let config = Config::load(project.root())?;
+    let prepare = |needs: &[Need]| -> Result<Tools> { setup::prepare(&project, &config, needs) };
+    match chore {
+        Chore::Setup => prepare(Need::ALL).map(|_| ExitCode::SUCCESS),
+        Chore::Build => {
+            package::build(&project, &config, &prepare(Need::PACKAGE)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Chore::Test { only } => {
+            let steps = suite::select(&only);
+            let tools = prepare(&suite::needs(&steps))?;
+            suite::run(&project, &config, &tools, &steps)
+        }
+        Chore::Demo { open } => demo::run(&project, &config, &prepare(Need::DEMO)?, open),
+    }
+}

@@ -1,0 +1,39 @@
+//! What the page's scripts are given: the relay binary, the built page, the browser.
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::{Result, ensure};
+
+use crate::{config::Config, package, process, project::Project, setup::Tools};
+
+/// The parts of the whole system, built.
+pub(crate) struct Artifacts {
+    relay: PathBuf,
+    page: PathBuf,
+}
+
+impl Artifacts {
+    /// Builds the npm package, the relay and the page.
+    pub(crate) fn build(project: &Project, config: &Config, tools: &Tools) -> Result<Self> {
+        package::build(project, config, tools)?;
+        // The dev profile shares its dependencies with the native tests; the relay is not what is measured.
+        let mut relay = tools.command("cargo");
+        process::run(relay.args(["build", "--package", "ocap-relay"]).current_dir(project.root()))?;
+        let www = project.root().join("www");
+        ensure!(www.join("index.html").is_file(), "www/index.html is missing");
+        let page = www.join("dist");
+        let vite = project.root().join("node_modules/vite/bin/vite.js");
+        process::run(tools.command("node").arg(vite).arg("build").current_dir(www))?;
+        Ok(Artifacts { relay: project.target().join("debug/ocap-relay"), page })
+    }
+
+    /// A command that runs `script` of the tree in Node and tells it where the parts are.
+    pub(crate) fn script(&self, project: &Project, tools: &Tools, script: &str) -> Result<Command> {
+        let browser = tools.browser()?;
+        let mut command = tools.command("node");
+        command.arg(project.root().join(script)).current_dir(project.root());
+        command.env("OCAP_RELAY_BIN", &self.relay).env("OCAP_WWW_DIST", &self.page);
+        command.env("CHROME_BIN", &browser.chrome).env("CHROMEDRIVER", &browser.driver);
+        Ok(command)
+    }
+}

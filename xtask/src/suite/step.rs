@@ -1,0 +1,174 @@
+//! The steps of `cargo xtask test`.
+
+use std::{fmt, fs, path::PathBuf, process::Command, time::Duration};
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+use super::count::Count;
+use crate::{
+    artifacts::Artifacts,
+    config::Config,
+    demo, package, process,
+    project::Project,
+    setup::{Need, Tools},
+};
+
+/// Whole-system tests, run in Node.
+const END_TO_END: [&str; 2] = [demo::STORY, "tests/e2e/run.mjs"];
+/// The crate whose tests run in a browser.
+const BROWSER_TESTS: &str = "tests/browser";
+/// How long the download of the advisory database may take.
+const DATABASE_LIMIT: Duration = Duration::from_secs(30);
+/// How long the tests of one browser page may take. The runner's own limit of 20 s is short for a loaded machine.
+const PAGE_LIMIT_SECONDS: &str = "120";
+
+/// One step, in the order in which they run: what fails fast comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Step {
+    /// Formatting
+    Fmt,
+    /// Licences, sources, banned crates and advisories of dependencies
+    Deny,
+    /// Clippy for this machine
+    Clippy,
+    /// Clippy for wasm32, each build of wasm-pack.toml
+    ClippyWasm,
+    /// Links in the documentation
+    Doc,
+    /// Unit and integration tests on this machine
+    Native,
+    /// The npm package: every build, its imports and exports
+    Package,
+    /// Browser tests in a window
+    BrowserWindow,
+    /// Browser tests in a dedicated Worker
+    BrowserWorker,
+    /// Whole-system tests in real browsers
+    EndToEnd,
+}
+
+impl Step {
+    /// What must be set up for the step.
+    pub(crate) fn needs(self) -> &'static [Need] {
+        match self {
+            Step::Fmt | Step::Clippy => &[Need::Components],
+            Step::Deny => &[Need::CargoDeny],
+            Step::ClippyWasm => &[Need::Components, Need::WasmStd],
+            Step::Doc | Step::Native => &[],
+            Step::Package => Need::PACKAGE,
+            Step::BrowserWindow | Step::BrowserWorker => {
+                &[Need::WasmStd, Need::WasmBindgen, Need::WasmPack, Need::Browser]
+            }
+            Step::EndToEnd => Need::DEMO,
+        }
+    }
+
+    /// Runs the step. An error counts as one failure.
+    pub(super) fn run(self, project: &Project, config: &Config, tools: &Tools) -> Result<Count> {
+        let cargo = |arguments: &[&str]| {
+            let mut command = tools.command("cargo");
+            command.args(arguments).current_dir(project.root());
+            command
+        };
+        match self {
+            Step::Fmt => check(&mut cargo(&["fmt", "--all", "--check"])),
+            Step::Deny => deny(&cargo),
+            Step::Clippy => {
+                let arguments = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+                check(&mut cargo(&arguments))
+            }
+            Step::ClippyWasm => clippy_wasm(project, config, tools),
+            Step::Doc => {
+                let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+                check(doc.env("RUSTDOCFLAGS", "-D warnings"))
+            }
+            Step::Native => Count::of_runner(&mut cargo(&["test", "--workspace", "--no-fail-fast"])),
+            Step::Package => package::build(project, config, tools).map(|()| Count::PASSED),
+            Step::BrowserWindow => in_browser(project, tools, "window"),
+            Step::BrowserWorker => in_browser(project, tools, "worker"),
+            Step::EndToEnd => end_to_end(project, config, tools),
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_possible_value().map_or(Ok(()), |value| f.write_str(value.get_name()))
+    }
+}
+
+/// A program that checks one thing.
+fn check(command: &mut Command) -> Result<Count> {
+    process::run(command).map(|()| Count::PASSED)
+}
+
+fn deny(cargo: &dyn Fn(&[&str]) -> Command) -> Result<Count> {
+    let mut count = check(&mut cargo(&["deny", "check", "bans", "licenses", "sources"]))?;
+    if process::run_limited(&mut cargo(&["deny", "fetch", "db"]), DATABASE_LIMIT).is_err() {
+        eprintln!("test: deny: the advisory database cannot be reached, so advisories are not checked");
+        return Ok(count);
+    }
+    count += check(&mut cargo(&["deny", "check", "--disable-fetch", "advisories"]))?;
+    Ok(count)
+}
+
+fn clippy_wasm(project: &Project, config: &Config, tools: &Tools) -> Result<Count> {
+    let clippy = |what: &mut dyn Iterator<Item = String>| {
+        let mut clippy = tools.wasm_command("cargo");
+        clippy.args(["clippy", "--target", "wasm32-unknown-unknown"]).args(what).args(["--", "-D", "warnings"]);
+        check(clippy.current_dir(project.root()))
+    };
+    let mut count = Count::default();
+    for build in &config.wasm_pack.builds {
+        count += clippy(&mut std::iter::once("--lib".to_owned()).chain(build.cargo_args()))?;
+    }
+    count += clippy(&mut ["--package", "browser-tests", "--all-targets"].into_iter().map(str::to_owned))?;
+    Ok(count)
+}
+
+/// Runs one file of the browser tests in headless Chromium.
+fn in_browser(project: &Project, tools: &Tools, file: &str) -> Result<Count> {
+    let mut command = tools.wasm_command("wasm-pack");
+    command.args(["test", "--mode", "no-install", "--headless", "--chrome", "--chromedriver"]);
+    command.arg(&tools.browser()?.driver).args([BROWSER_TESTS, "--test", file]).current_dir(project.root());
+    command.env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", capabilities(project, tools)?);
+    command.env("WASM_BINDGEN_TEST_TIMEOUT", PAGE_LIMIT_SECONDS);
+    Count::of_runner(&mut command)
+}
+
+/// Writes `webdriver.json` with the browser's path, which differs from machine to machine, and returns the file.
+fn capabilities(project: &Project, tools: &Tools) -> Result<PathBuf> {
+    let text = fs::read_to_string(project.root().join("webdriver.json")).context("webdriver.json")?;
+    let mut capabilities: Value = serde_json::from_str(&text).context("webdriver.json")?;
+    let options = capabilities.get_mut("goog:chromeOptions").and_then(Value::as_object_mut);
+    let options = options.context("webdriver.json has no goog:chromeOptions")?;
+    options.insert("binary".to_owned(), json!(tools.browser()?.chrome));
+    let file = project.target().join("webdriver.json");
+    fs::write(&file, capabilities.to_string())?;
+    Ok(file)
+}
+
+fn end_to_end(project: &Project, config: &Config, tools: &Tools) -> Result<Count> {
+    let (present, missing): (Vec<_>, Vec<_>) =
+        END_TO_END.into_iter().partition(|script| project.root().join(script).is_file());
+    for script in missing {
+        eprintln!("test: {script} is not there, so it is not run");
+    }
+    if present.is_empty() {
+        return Ok(Count::default());
+    }
+    let artifacts = Artifacts::build(project, config, tools)?;
+    let mut count = Count::default();
+    for script in present {
+        count += match check(&mut artifacts.script(project, tools, script)?) {
+            Ok(count) => count,
+            Err(error) => {
+                eprintln!("test: {script}: {error:#}");
+                Count::FAILED
+            }
+        };
+    }
+    Ok(count)
+}
