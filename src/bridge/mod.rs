@@ -20,6 +20,8 @@ mod methods;
 mod port;
 #[cfg(feature = "network")]
 mod server;
+#[cfg(all(test, feature = "kernel", feature = "network"))]
+mod tests;
 mod vats;
 
 #[cfg(feature = "kernel")]
