@@ -20,7 +20,7 @@ mod methods;
 mod port;
 #[cfg(feature = "network")]
 mod server;
-#[cfg(all(test, feature = "kernel", feature = "network"))]
+#[cfg(test)]
 mod tests;
 mod vats;
 

@@ -368,7 +368,7 @@ impl Pair {
     }
 
     /// Whether a call of each end is answered.
-    fn is_open(mut self) -> bool {
+    fn opens(mut self) -> bool {
         self.quiesce();
         let settled = self.settled;
         self.call(0);
@@ -390,7 +390,7 @@ proptest! {
                 Step::Reload(end) => pair.reload(end),
             }
         }
-        prop_assert!(pair.is_open());
+        prop_assert!(pair.opens());
     }
 
     /// If what was under way to the former end is lost with it, and what it had posted arrives before its successor starts.
@@ -412,6 +412,6 @@ proptest! {
         }
         pair.quiesce();
         prop_assert_eq!(pair.misled, 0);
-        prop_assert!(pair.is_open());
+        prop_assert!(pair.opens());
     }
 }

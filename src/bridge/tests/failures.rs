@@ -7,10 +7,13 @@ use crate::bridge::{
     MemoryPort, PlatformServicesClient, PlatformServicesServer, Port, PortError, PortEvent, PortListener, memory_ports,
 };
 
+/// A message, with what was transferred along.
+type Heard = (Value, Option<String>);
+
 /// The other end as a test plays it: says what the test says, and remembers what it hears.
 struct Played {
     port: MemoryPort<String>,
-    heard: Rc<RefCell<Vec<(Value, Option<String>)>>>,
+    heard: Rc<RefCell<Vec<Heard>>>,
 }
 
 impl Played {

@@ -1,6 +1,8 @@
 //! Tests of the bridge: `connection` drives two state machines by hand, `services` joins two kernels' ends for real over
 //! ports in memory, `failures` puts something else at the other end.
 
+#![cfg(all(feature = "kernel", feature = "network"))]
+
 mod connection;
 mod failures;
 mod services;
