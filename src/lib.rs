@@ -3,6 +3,7 @@
 //! A message passes through the modules in this order: a kernel's `RemoteManager` gives it to the session of its remote,
 //! the bridge carries it to the network, the network writes it on a libp2p stream; and the same way up at the other side.
 
+#[cfg(any(feature = "kernel", feature = "network"))]
 pub mod bridge;
 #[cfg(feature = "kernel")]
 pub mod kernel;

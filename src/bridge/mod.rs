@@ -3,6 +3,39 @@
 //! Each end offers the other a small service. The two traits are those services; at one end of the bridge they are
 //! implemented for real, at the other by a proxy that calls across. Code above and below the bridge sees only the traits,
 //! so a test or a native program may join the two ends without any bridge.
+//!
+//! - `message` and `connection` are the protocol: what is posted, and one end of the bridge as a state machine. No I/O.
+//! - `link` drives the state machine over a [`Port`] and starts the requests of the other end.
+//! - [`PlatformServicesClient`] is the kernel's end, [`PlatformServicesServer`] the network's.
+//!
+//! What the messages mean is left to the two services; how a message crosses to another thread is left to the port.
+
+#[cfg(feature = "kernel")]
+mod client;
+mod connection;
+mod error;
+mod link;
+mod message;
+mod methods;
+mod port;
+#[cfg(feature = "network")]
+mod server;
+#[cfg(test)]
+mod tests;
+mod vats;
+
+#[cfg(feature = "kernel")]
+pub use client::PlatformServicesClient;
+pub use connection::{MAX_HELD_CALLS, MAX_PENDING_CALLS, MAX_RUNNING_REQUESTS};
+pub use error::BridgeError;
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+pub use port::BrowserPort;
+#[cfg(not(target_arch = "wasm32"))]
+pub use port::{MemoryPort, memory_ports};
+pub use port::{Port, PortError, PortEvent, PortListener};
+#[cfg(feature = "network")]
+pub use server::PlatformServicesServer;
+pub use vats::VatWorkerService;
 
 use futures::future::LocalBoxFuture;
 

@@ -1,0 +1,181 @@
+//! One end of the bridge, driven: joins the state machine, a port and the service offered to the other end.
+//!
+//! Everything that happens is done at once and in order: a message from the port is handled inside the port's callback, a
+//! call is posted before `call` returns. Only the waiting goes to the background, so a service may call the other end
+//! while the other end waits for it.
+
+use std::{
+    cell::RefCell,
+    rc::{Rc, Weak},
+};
+
+use futures::{
+    FutureExt as _,
+    channel::oneshot,
+    future::{self, LocalBoxFuture},
+};
+use serde_json::Value;
+
+use super::{
+    BridgeError, Port, PortEvent,
+    connection::{Answer, Connection, Output, Ticket},
+    error::RpcError,
+};
+use crate::{runtime::Runtime, wire::RemoteError};
+
+/// The outcome of a request, when it comes.
+pub(super) type Handling<T> = LocalBoxFuture<'static, Result<Answer<T>, RpcError>>;
+
+/// What an end offers the other.
+pub(super) trait Service<T> {
+    /// Starts a request. What it does before it first waits happens in the order of the requests.
+    fn start(&self, method: &str, params: Value) -> Result<Handling<T>, RpcError>;
+
+    /// The other end was reloaded: what it had set up here is nobody's now.
+    fn other_end_reloaded(&self);
+}
+
+type Reply<T> = oneshot::Sender<Result<Answer<T>, RemoteError>>;
+
+pub(super) struct Link<P: Port> {
+    end: Rc<End<P>>,
+}
+
+struct End<P: Port> {
+    connection: RefCell<Connection<P::Transfer, Reply<P::Transfer>>>,
+    port: P,
+    runtime: Rc<dyn Runtime>,
+    /// None before the start and after the end, so that an ended bridge keeps no service alive.
+    service: RefCell<Option<Rc<dyn Service<P::Transfer>>>>,
+}
+
+impl<P: Port> Link<P> {
+    pub(super) fn new(port: P, runtime: Rc<dyn Runtime>, id_prefix: &'static str) -> Self {
+        let connection = RefCell::new(Connection::new(id_prefix));
+        Link { end: Rc::new(End { connection, port, runtime, service: RefCell::default() }) }
+    }
+
+    pub(super) fn runtime(&self) -> &Rc<dyn Runtime> {
+        &self.end.runtime
+    }
+
+    /// Begins to listen, and the opening. Only the first start has an effect.
+    pub(super) fn start(&self, service: Rc<dyn Service<P::Transfer>>) {
+        if self.end.service.borrow().is_some() {
+            return;
+        }
+        *self.end.service.borrow_mut() = Some(service);
+        let end = Rc::downgrade(&self.end);
+        self.end.port.listen(Box::new(move |event| {
+            if let Some(end) = end.upgrade() {
+                end.take(event);
+            }
+        }));
+        self.end.connection.borrow_mut().start();
+        self.end.carry_out();
+    }
+
+    /// Calls the other end. The call is made now, whether or not the future is polled; dropping it forgets the answer.
+    pub(super) fn call(
+        &self,
+        method: &'static str,
+        params: Value,
+    ) -> impl Future<Output = Result<Answer<P::Transfer>, RemoteError>> + use<P> {
+        let (reply, answer) = oneshot::channel();
+        self.end.connection.borrow_mut().call(method, params, reply);
+        self.end.carry_out();
+        async move { answer.await.unwrap_or_else(|_| Err(BridgeError::Closed("it was dropped".into()).into())) }
+    }
+
+    /// Calls a method whose result is null.
+    pub(super) fn call_for_null(&self, method: &'static str, params: Value) -> super::Reply<()> {
+        let answer = self.call(method, params);
+        async move {
+            match answer.await?.result {
+                Value::Null => Ok(()),
+                _ => Err(BridgeError::UnexpectedResult { method, expected: "null" }.into()),
+            }
+        }
+        .boxed_local()
+    }
+
+    pub(super) fn close(&self) {
+        self.end.connection.borrow_mut().close();
+        self.end.carry_out();
+    }
+}
+
+impl<P: Port> Drop for Link<P> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl<P: Port> End<P> {
+    fn take(self: &Rc<Self>, event: PortEvent<P::Transfer>) {
+        match event {
+            PortEvent::Message { message, transfer } => self.connection.borrow_mut().receive(message, transfer),
+            PortEvent::Closed => self.connection.borrow_mut().end("the port was closed"),
+        }
+        self.carry_out();
+    }
+
+    /// Carries out what the state machine wants. A service that is started here may call back into this end, so nothing
+    /// stays borrowed; whoever comes first takes the next output, and their order is kept.
+    fn carry_out(self: &Rc<Self>) {
+        loop {
+            let output = self.connection.borrow_mut().poll_output();
+            match output {
+                None => return,
+                Some(Output::Post { message, transfer, about }) => {
+                    if let Err(error) = self.port.post(message, transfer) {
+                        self.connection.borrow_mut().post_failed(about, error.to_string());
+                    }
+                }
+                Some(Output::Start { method, params, ticket }) => self.start_request(&method, params, ticket),
+                Some(Output::Settle { reply, outcome }) => {
+                    // A caller that no longer waits is not interested.
+                    let _ = reply.send(outcome);
+                }
+                Some(Output::Reloaded) => {
+                    if let Some(service) = self.service() {
+                        service.other_end_reloaded();
+                    }
+                }
+                Some(Output::Ended) => {
+                    self.port.close();
+                    let service = self.service.borrow_mut().take();
+                    drop(service);
+                }
+            }
+        }
+    }
+
+    fn service(&self) -> Option<Rc<dyn Service<P::Transfer>>> {
+        self.service.borrow().clone()
+    }
+
+    fn start_request(self: &Rc<Self>, method: &str, params: Value, ticket: Ticket) {
+        let started = match self.service() {
+            Some(service) => service.start(method, params),
+            None => Err(RpcError::unknown_method(method)),
+        };
+        let mut handling = started.unwrap_or_else(|error| future::ready(Err(error)).boxed_local());
+        // Polled here and now, for a request must have begun before the next one is looked at.
+        if let Some(outcome) = (&mut handling).now_or_never() {
+            self.connection.borrow_mut().answer(ticket, outcome);
+            return;
+        }
+        let end: Weak<Self> = Rc::downgrade(self);
+        self.runtime.spawn(
+            async move {
+                let outcome = handling.await;
+                if let Some(end) = end.upgrade() {
+                    end.connection.borrow_mut().answer(ticket, outcome);
+                    end.carry_out();
+                }
+            }
+            .boxed_local(),
+        );
+    }
+}

@@ -1,0 +1,194 @@
+//! Ports of the browser: a Worker, `self` inside one, a `MessagePort`, a `chrome.runtime.Port`.
+
+use std::{cell::RefCell, rc::Rc};
+
+use js_sys::{Array, Function, Reflect};
+use serde_json::Value;
+use tracing::{debug, warn};
+use wasm_bindgen::{JsCast as _, closure::Closure, prelude::*};
+use web_sys::MessagePort;
+
+use super::{
+    Port, PortError, PortEvent, PortListener,
+    convert::{from_js, to_js},
+};
+use crate::bridge::message::MARKERS;
+
+#[wasm_bindgen]
+extern "C" {
+    /// What all these objects have in common, and what some have.
+    #[derive(Clone)]
+    type Target;
+
+    #[wasm_bindgen(method, catch, js_name = postMessage)]
+    fn post(this: &Target, message: &JsValue) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch, js_name = postMessage)]
+    fn post_with_transfer(this: &Target, message: &JsValue, transfer: &Array) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = addEventListener)]
+    fn add_event_listener(this: &Target, kind: &str, listener: &JsValue) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch, js_name = removeEventListener)]
+    fn remove_event_listener(this: &Target, kind: &str, listener: &JsValue) -> Result<(), JsValue>;
+    /// A MessagePort holds its messages back until it is started.
+    #[wasm_bindgen(method, catch)]
+    fn start(this: &Target) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(method, getter, structural, js_name = onMessage)]
+    fn on_message(this: &Target) -> ChromeEvent;
+    #[wasm_bindgen(method, getter, structural, js_name = onDisconnect)]
+    fn on_disconnect(this: &Target) -> ChromeEvent;
+
+    /// `chrome.events.Event`.
+    type ChromeEvent;
+
+    #[wasm_bindgen(method, catch, js_name = addListener)]
+    fn add_listener(this: &ChromeEvent, listener: &JsValue) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch, js_name = removeListener)]
+    fn remove_listener(this: &ChromeEvent, listener: &JsValue) -> Result<(), JsValue>;
+}
+
+/// How a target tells of messages.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    /// By `message` events, which may carry ports.
+    Events,
+    /// By `onMessage.addListener`; JSON only.
+    Chrome,
+}
+
+/// Anything with `postMessage` that tells of messages, as a [`Port`] that may transfer a `MessagePort`.
+///
+/// Its listeners are removed when it is closed or dropped; the object itself stays its owner's.
+pub struct BrowserPort {
+    target: Target,
+    kind: Kind,
+    listeners: RefCell<Option<Listeners>>,
+}
+
+/// Kept as long as JavaScript may call them.
+struct Listeners {
+    message: Closure<dyn Fn(JsValue)>,
+    closed: Closure<dyn Fn()>,
+}
+
+impl BrowserPort {
+    /// Over a Worker, a Worker's `self`, a `MessagePort` or a `chrome.runtime.Port`.
+    ///
+    /// # Errors
+    /// [`PortError::Refused`] if the object is none of these.
+    pub fn new(target: impl Into<JsValue>) -> Result<Self, PortError> {
+        let target = target.into();
+        let member = |of: &JsValue, name: &str| Reflect::get(of, &name.into()).unwrap_or_default();
+        let has = |of: &JsValue, name: &str| member(of, name).is_instance_of::<Function>();
+        let kind = if !has(&target, "postMessage") {
+            None
+        } else if has(&member(&target, "onMessage"), "addListener") {
+            Some(Kind::Chrome)
+        } else if has(&target, "addEventListener") {
+            Some(Kind::Events)
+        } else {
+            None
+        };
+        let kind = kind.ok_or_else(|| PortError::Refused("this object cannot post and receive messages".to_owned()))?;
+        Ok(BrowserPort { target: target.unchecked_into(), kind, listeners: RefCell::default() })
+    }
+
+    fn attach(&self, listeners: &Listeners) -> Result<(), JsValue> {
+        let (message, closed) = (listeners.message.as_ref(), listeners.closed.as_ref());
+        match self.kind {
+            Kind::Events => {
+                self.target.add_event_listener("message", message)?;
+                self.target.add_event_listener("close", closed)?;
+                if self.target.has_type::<MessagePort>() {
+                    self.target.start()?;
+                }
+                Ok(())
+            }
+            Kind::Chrome => {
+                self.target.on_message().add_listener(message)?;
+                self.target.on_disconnect().add_listener(closed)
+            }
+        }
+    }
+
+    fn detach(&self, listeners: &Listeners) -> Result<(), JsValue> {
+        let (message, closed) = (listeners.message.as_ref(), listeners.closed.as_ref());
+        match self.kind {
+            Kind::Events => {
+                self.target.remove_event_listener("message", message)?;
+                self.target.remove_event_listener("close", closed)
+            }
+            Kind::Chrome => {
+                self.target.on_message().remove_listener(message)?;
+                self.target.on_disconnect().remove_listener(closed)
+            }
+        }
+    }
+}
+
+impl Port for BrowserPort {
+    type Transfer = MessagePort;
+
+    fn post(&self, message: Value, transfer: Option<MessagePort>) -> Result<(), PortError> {
+        let message = to_js(&message);
+        let posted = match (transfer, self.kind) {
+            (None, _) => self.target.post(&message),
+            (Some(port), Kind::Events) => self.target.post_with_transfer(&message, &Array::of1(&port)),
+            (Some(_), Kind::Chrome) => return Err(PortError::NoTransfer),
+        };
+        posted.map_err(|error| PortError::Refused(describe(&error)))
+    }
+
+    fn listen(&self, listener: PortListener<MessagePort>) {
+        let listener = Rc::new(listener);
+        let (kind, on_closed) = (self.kind, Rc::clone(&listener));
+        let listeners = Listeners {
+            message: Closure::new(move |event: JsValue| {
+                let (data, transfer) = match kind {
+                    Kind::Events => {
+                        let event: &web_sys::MessageEvent = event.unchecked_ref();
+                        (event.data(), event.ports().get(0).dyn_into().ok())
+                    }
+                    Kind::Chrome => (event, None),
+                };
+                if !is_ours(&data) {
+                    return debug!("message on the port is not the bridge's: ignored");
+                }
+                match from_js(&data) {
+                    Ok(message) => listener(PortEvent::Message { message, transfer }),
+                    Err(reason) => warn!(reason, "message cannot be read: ignored"),
+                }
+            }),
+            closed: Closure::new(move || on_closed(PortEvent::Closed)),
+        };
+        if let Err(error) = self.attach(&listeners) {
+            warn!(error = describe(&error), "cannot listen to the port");
+        }
+        *self.listeners.borrow_mut() = Some(listeners);
+    }
+
+    fn close(&self) {
+        let listeners = self.listeners.borrow_mut().take();
+        if let Some(listeners) = listeners
+            && let Err(error) = self.detach(&listeners)
+        {
+            debug!(error = describe(&error), "cannot stop listening to the port");
+        }
+    }
+}
+
+impl Drop for BrowserPort {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Whether a message has a member that only the bridge's have; others are not converted at all.
+fn is_ours(data: &JsValue) -> bool {
+    data.is_object() && MARKERS.iter().any(|marker| Reflect::has(data, &(*marker).into()).unwrap_or(false))
+}
+
+fn describe(error: &JsValue) -> String {
+    let message = error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
+    message.or_else(|| error.as_string()).unwrap_or_else(|| "unknown error".to_owned())
+}

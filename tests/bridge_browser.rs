@@ -1,0 +1,353 @@
+//! The bridge over what browsers have: a `MessageChannel`, and an object shaped like a `chrome.runtime.Port`.
+#![cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+
+use std::{cell::RefCell, rc::Rc, time::Duration};
+
+use futures::{FutureExt as _, StreamExt as _, stream};
+use ocap_remotes::{
+    bridge::{
+        BrowserPort, KernelServices, PlatformServices, PlatformServicesClient, PlatformServicesServer, Reply,
+        VatWorkerService,
+    },
+    runtime::{BrowserRuntime, Runtime},
+    wire::{IncarnationId, PeerId, RemoteCommsOptions, RemoteError},
+};
+use serde_json::{Value, json};
+use wasm_bindgen::{JsCast as _, prelude::*};
+use wasm_bindgen_test::{console_log, wasm_bindgen_test, wasm_bindgen_test_configure};
+use web_sys::{MessageChannel, MessagePort};
+
+wasm_bindgen_test_configure!(run_in_browser);
+
+#[wasm_bindgen(inline_js = r#"
+export function logged(port) {
+  const log = [];
+  port.addEventListener('message', ({ data, ports }) => log.push([data, ports.length]));
+  port.start();
+  return log;
+}
+
+// Two objects with the shape and the manners of a chrome.runtime.Port pair: JSON only, and a disconnect is told.
+export function chromePorts() {
+  const event = () => {
+    const listeners = new Set();
+    return {
+      addListener: (listener) => listeners.add(listener),
+      removeListener: (listener) => listeners.delete(listener),
+      listeners,
+    };
+  };
+  const make = () => ({ onMessage: event(), onDisconnect: event(), connected: true });
+  const [a, b] = [make(), make()];
+  const join = (from, to) => {
+    from.postMessage = (message) => {
+      if (!from.connected) throw new Error('Attempting to use a disconnected port object');
+      const text = JSON.stringify(message);
+      setTimeout(() => to.onMessage.listeners.forEach((listener) => listener(JSON.parse(text), to)));
+    };
+    from.disconnect = () => {
+      from.connected = to.connected = false;
+      setTimeout(() => to.onDisconnect.listeners.forEach((listener) => listener(to)));
+    };
+  };
+  join(a, b);
+  join(b, a);
+  return [a, b];
+}
+
+export function listenerCount(port) {
+  return port.onMessage.listeners.size + port.onDisconnect.listeners.size;
+}
+
+export function disconnect(port) {
+  port.disconnect();
+}
+
+export function postHostileThings(port) {
+  const cyclic = { jsonrpc: '2.0' };
+  cyclic.self = cyclic;
+  let wide = 1;
+  for (let i = 0; i < 60; i += 1) wide = [wide, wide];
+  const things = [
+    null, 7, 'text', new Map([['jsonrpc', '2.0']]), new Date(), cyclic, { jsonrpc: '2.0', id: 'x', result: wide },
+    { jsonrpc: '2.0', id: 10n, method: 'stopRemoteComms', params: [] }, { '@@Syn': new Uint8Array(9) }, [], { type: 'other' },
+  ];
+  things.forEach((thing) => port.postMessage(thing));
+  return things.length;
+}
+"#)]
+extern "C" {
+    fn logged(port: &MessagePort) -> js_sys::Array;
+    #[wasm_bindgen(js_name = chromePorts)]
+    fn chrome_ports() -> js_sys::Array;
+    #[wasm_bindgen(js_name = listenerCount)]
+    fn listener_count(port: &JsValue) -> usize;
+    fn disconnect(port: &JsValue);
+    #[wasm_bindgen(js_name = postHostileThings)]
+    fn post_hostile_things(port: &MessagePort) -> usize;
+}
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = performance)]
+    fn now() -> f64;
+}
+
+fn ready<T: 'static>(value: T) -> Reply<T> {
+    std::future::ready(Ok(value)).boxed_local()
+}
+
+fn runtime() -> Rc<dyn Runtime> {
+    Rc::new(BrowserRuntime)
+}
+
+async fn pause(millis: u64) {
+    BrowserRuntime.sleep(Duration::from_millis(millis)).await;
+}
+
+fn peer() -> PeerId {
+    PeerId::from_ed25519_seed([1; 32]).unwrap()
+}
+
+/// A network that keeps what it is to send. An empty message finds the peer restarted.
+#[derive(Default)]
+struct Network {
+    sent: RefCell<Vec<String>>,
+}
+
+impl PlatformServices for Network {
+    fn initialize_remote_comms(&self, _: String, options: RemoteCommsOptions, _: IncarnationId) -> Reply<()> {
+        assert_eq!(options.max_queue, 7, "a number stays a whole number");
+        ready(())
+    }
+
+    fn stop_remote_comms(&self) -> Reply<()> {
+        ready(())
+    }
+
+    fn send_remote_message(&self, to: PeerId, message: String) -> Reply<()> {
+        if message.is_empty() {
+            return std::future::ready(Err(RemoteError::PeerRestarted(to))).boxed_local();
+        }
+        self.sent.borrow_mut().push(message);
+        ready(())
+    }
+
+    fn close_connection(&self, _: PeerId) -> Reply<()> {
+        ready(())
+    }
+
+    fn register_location_hints(&self, _: PeerId, _: Vec<String>) -> Reply<()> {
+        ready(())
+    }
+
+    fn reconnect_peer(&self, _: PeerId, _: Vec<String>) -> Reply<()> {
+        ready(())
+    }
+
+    fn reset_all_backoffs(&self) -> Reply<()> {
+        ready(())
+    }
+}
+
+/// A kernel that echoes, and takes every incarnation for a restart. It may close its end while it is asked.
+#[derive(Default)]
+struct Kernel {
+    closes: RefCell<Option<PlatformServicesClient<BrowserPort>>>,
+}
+
+impl KernelServices for Kernel {
+    fn remote_deliver(&self, _: PeerId, message: String) -> Reply<Option<String>> {
+        drop(self.closes.take());
+        ready(Some(message))
+    }
+
+    fn remote_give_up(&self, _: PeerId) -> Reply<()> {
+        ready(())
+    }
+
+    fn remote_incarnation_change(&self, _: PeerId, _: IncarnationId) -> Reply<bool> {
+        ready(true)
+    }
+}
+
+/// Vats that answer everything with `pong`.
+struct Vats;
+
+impl VatWorkerService for Vats {
+    type Port = MessagePort;
+
+    fn launch(&self, _: String, _: Value) -> Reply<MessagePort> {
+        let channel = MessageChannel::new().unwrap();
+        let own = channel.port1();
+        let answering = own.clone();
+        let answer = Closure::<dyn Fn()>::new(move || answering.post_message(&"pong".into()).unwrap()).into_js_value();
+        own.set_onmessage(Some(answer.unchecked_ref()));
+        ready(channel.port2())
+    }
+
+    fn terminate(&self, _: String) -> Reply<()> {
+        ready(())
+    }
+
+    fn terminate_all(&self) -> Reply<()> {
+        ready(())
+    }
+}
+
+struct Joined {
+    client: PlatformServicesClient<BrowserPort>,
+    server: PlatformServicesServer<BrowserPort>,
+    network: Rc<Network>,
+}
+
+async fn join(kernel_port: JsValue, network_port: JsValue) -> Joined {
+    let client = PlatformServicesClient::new(BrowserPort::new(kernel_port).unwrap(), runtime());
+    let server = PlatformServicesServer::new(BrowserPort::new(network_port).unwrap(), runtime());
+    let network = Rc::<Network>::default();
+    client.start(Rc::<Kernel>::default());
+    server.start(Rc::clone(&network) as _, Some(Rc::new(Vats)));
+    let options = RemoteCommsOptions { max_queue: 7, ..RemoteCommsOptions::default() };
+    client.initialize_remote_comms("00".into(), options, "i-1".parse().unwrap()).await.unwrap();
+    Joined { client, server, network }
+}
+
+async fn over_a_channel() -> Joined {
+    let channel = MessageChannel::new().unwrap();
+    join(channel.port1().into(), channel.port2().into()).await
+}
+
+#[wasm_bindgen_test]
+async fn both_services_work_over_a_message_channel() {
+    let Joined { client, server, network } = over_a_channel().await;
+    client.send_remote_message(peer(), "hello \u{1f980}".into()).await.unwrap();
+    assert_eq!(*network.sent.borrow(), ["hello \u{1f980}"]);
+    assert_eq!(client.send_remote_message(peer(), String::new()).await, Err(RemoteError::PeerRestarted(peer())));
+    assert_eq!(server.remote_deliver(peer(), "x".into()).await, Ok(Some("x".into())));
+    assert_eq!(server.remote_incarnation_change(peer(), "i-2".parse().unwrap()).await, Ok(true));
+}
+
+#[wasm_bindgen_test]
+async fn a_launched_vat_is_reached_over_its_transferred_port() {
+    let joined = over_a_channel().await;
+    let port = joined.client.launch("v1".into(), json!({ "bundleSpec": "b", "nested": [1, { "a": null }] })).await;
+    let port = port.unwrap();
+    let log = logged(&port);
+    port.post_message(&"ping".into()).unwrap();
+    pause(50).await;
+    let entry: js_sys::Array = log.get(0).unchecked_into();
+    assert_eq!(entry.get(0), "pong");
+    let again = joined.client.launch("v1".into(), json!({})).await;
+    assert_eq!(again.unwrap_err().name(), "VatAlreadyExistsError");
+}
+
+/// What is on the port, seen by a plain script at the other end.
+#[wasm_bindgen_test]
+async fn messages_are_plain_objects_and_the_port_comes_with_the_answer() {
+    let channel = MessageChannel::new().unwrap();
+    let log = logged(&channel.port2());
+    let server = PlatformServicesServer::new(BrowserPort::new(channel.port1()).unwrap(), runtime());
+    server.start(Rc::<Network>::default(), Some(Rc::new(Vats)));
+    for text in [
+        r#"{"@@Syn":true}"#,
+        r#"{"@@Ack":true}"#,
+        r#"{"jsonrpc":"2.0","id":"m1","method":"launch","params":{"vatId":"v1","vatConfig":{}}}"#,
+    ] {
+        channel.port2().post_message(&js_sys::JSON::parse(text).unwrap()).unwrap();
+    }
+    pause(50).await;
+    server.close();
+    pause(50).await;
+    let text = String::from(js_sys::JSON::stringify(&log).unwrap());
+    let heard: Value = serde_json::from_str(&text).unwrap();
+    let expected = json!([
+        [{ "@@Syn": true }, 0],
+        [{ "@@Ack": true }, 0],
+        [{ "jsonrpc": "2.0", "id": "m1", "result": null }, 1],
+        [{ "@@StreamDone": true }, 0],
+    ]);
+    assert_eq!(heard, expected);
+}
+
+#[wasm_bindgen_test]
+async fn hostile_and_foreign_things_on_the_port_disturb_nothing() {
+    let channel = MessageChannel::new().unwrap();
+    let joined = join(channel.port1().into(), channel.port2().into()).await;
+    assert_eq!(post_hostile_things(&channel.port1()), 11);
+    assert_eq!(post_hostile_things(&channel.port2()), 11);
+    joined.client.send_remote_message(peer(), "still here".into()).await.unwrap();
+    assert_eq!(*joined.network.sent.borrow(), ["still here"]);
+}
+
+#[wasm_bindgen_test]
+async fn an_end_may_be_dropped_by_the_request_that_it_handles() {
+    let channel = MessageChannel::new().unwrap();
+    let client = PlatformServicesClient::new(BrowserPort::new(channel.port1()).unwrap(), runtime());
+    let server = PlatformServicesServer::new(BrowserPort::new(channel.port2()).unwrap(), runtime());
+    let kernel = Rc::<Kernel>::default();
+    client.start(Rc::clone(&kernel) as _);
+    kernel.closes.replace(Some(client));
+    server.start(Rc::<Network>::default(), None);
+    assert_eq!(server.remote_deliver(peer(), "x".into()).await.unwrap_err().name(), "BridgeClosedError");
+    pause(50).await;
+    assert_eq!(Rc::strong_count(&kernel), 1);
+}
+
+#[wasm_bindgen_test]
+async fn a_closed_message_port_ends_the_bridge() {
+    let channel = MessageChannel::new().unwrap();
+    let joined = join(channel.port1().into(), channel.port2().into()).await;
+    channel.port2().close();
+    pause(100).await;
+    assert_eq!(joined.client.reset_all_backoffs().await.unwrap_err().name(), "BridgeClosedError");
+}
+
+#[wasm_bindgen_test]
+async fn a_chrome_runtime_port_carries_everything_but_ports() {
+    let ports = chrome_ports();
+    let Joined { client, server, network } = join(ports.get(0), ports.get(1)).await;
+    client.send_remote_message(peer(), "hello".into()).await.unwrap();
+    assert_eq!(*network.sent.borrow(), ["hello"]);
+    assert_eq!(server.remote_incarnation_change(peer(), "i-2".parse().unwrap()).await, Ok(true));
+    let error = client.launch("v1".into(), json!({})).await.unwrap_err();
+    assert_eq!(error.to_string(), "the message could not be posted: this kind of port cannot transfer anything");
+
+    assert_eq!(listener_count(&ports.get(0)), 2);
+    disconnect(&ports.get(1));
+    let verdict = server.remote_incarnation_change(peer(), "i-2".parse().unwrap()).await;
+    assert_eq!(verdict.unwrap_err().name(), "BridgePostError");
+    pause(50).await;
+    assert_eq!(client.reset_all_backoffs().await.unwrap_err().name(), "BridgeClosedError");
+    assert_eq!(listener_count(&ports.get(0)), 0, "an ended bridge listens no longer");
+    drop(server);
+    assert_eq!(listener_count(&ports.get(1)), 0, "nor does a dropped one");
+}
+
+#[wasm_bindgen_test]
+fn what_cannot_carry_messages_is_refused() {
+    for object in [JsValue::NULL, JsValue::from(3), js_sys::Object::new().into(), js_sys::Array::new().into()] {
+        assert!(BrowserPort::new(object).is_err());
+    }
+    assert!(BrowserPort::new(MessageChannel::new().unwrap().port1()).is_ok());
+}
+
+/// Prints calls per second; holds that every message arrives whole and in order.
+#[wasm_bindgen_test]
+async fn calls_arrive_whole_and_in_order_at_every_size() {
+    let joined = over_a_channel().await;
+    for (size, rounds) in [(256, 5_000), (4_096, 5_000), (65_536, 500), (1_048_576, 50)] {
+        for in_flight in [1, 64] {
+            joined.network.sent.take();
+            let message = |number: u32| format!("{number:0size$}");
+            let started = now();
+            let calls =
+                stream::iter(0..rounds).map(|number| joined.client.send_remote_message(peer(), message(number)));
+            calls.buffered(in_flight).for_each(|result| async { result.unwrap() }).await;
+            let per_second = f64::from(rounds) * 1_000.0 / (now() - started);
+            console_log!("{size} B, {in_flight} in flight: {per_second:.0} calls/s");
+            let sent = joined.network.sent.take();
+            assert!(sent.len() == rounds as usize);
+            assert!(sent.into_iter().zip(0..).all(|(sent, number)| sent == message(number)));
+        }
+    }
+}
