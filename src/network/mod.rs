@@ -1,1 +1,4 @@
 //! The network's end: transport policy, and libp2p below it.
+
+pub mod link;
+pub mod transport;
