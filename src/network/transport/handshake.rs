@@ -27,13 +27,13 @@ pub(super) struct HandshakeOutcome {
 
 impl HandshakeOutcome {
     /// A verdict that is missing is taken for a restart (fail closed).
-    fn of(verdict: &Result<bool, RemoteError>) -> Self {
+    pub(super) fn of(verdict: &Result<bool, RemoteError>) -> Self {
         HandshakeOutcome { success: verdict.is_ok(), incarnation_changed: !matches!(verdict, Ok(false)) }
     }
 
     /// Whether the channel may be used. After a restart only one that the reconnection loop opened: whatever waited for
     /// another was meant for the incarnation that is gone.
-    fn keeps_channel(self, cause: Cause) -> bool {
+    pub(super) fn keeps_channel(self, cause: Cause) -> bool {
         !self.incarnation_changed || (self.success && cause == Cause::Reconnection)
     }
 }

@@ -29,7 +29,9 @@ impl LocationHints {
             match parse(peer, text) {
                 Some(hint) if self.hints.contains(&hint) => {}
                 Some(hint) => self.hints.push(hint),
-                None => tracing::warn!(%peer, hint = %text.escape_debug(), "ignored a location hint that is no multiaddr"),
+                None => {
+                    tracing::warn!(%peer, hint = %text.escape_debug(), "ignored a location hint that is no multiaddr")
+                }
             }
         }
         let excess = self.hints.len().saturating_sub(MAX_HINTS);
@@ -93,11 +95,14 @@ mod tests {
         let (bob, hinted, known) = (peer(1), peer(2), peer(3));
         let known = format!("/ip4/10.0.0.3/tcp/1/ws/p2p/{known}");
         let mut hints = LocationHints::default();
-        hints.add(&bob, &[
-            format!("/ip4/10.0.0.2/tcp/1/ws/p2p/{hinted}"),
-            format!("/ip4/10.0.0.1/tcp/1/ws/p2p/{bob}"),
-            "/ip4/10.0.0.9/tcp/9".to_owned(),
-        ]);
+        hints.add(
+            &bob,
+            &[
+                format!("/ip4/10.0.0.2/tcp/1/ws/p2p/{hinted}"),
+                format!("/ip4/10.0.0.1/tcp/1/ws/p2p/{bob}"),
+                "/ip4/10.0.0.9/tcp/9".to_owned(),
+            ],
+        );
         let expected = [
             format!("/ip4/10.0.0.1/tcp/1/ws/p2p/{bob}"),
             format!("/ip4/10.0.0.9/tcp/9/p2p/{bob}"),

@@ -45,8 +45,7 @@ pub(super) struct Policy {
 impl Policy {
     pub(super) fn new(options: &RemoteCommsOptions) -> Self {
         let at_least_one_ms = |millis: u64| Duration::from_millis(millis.max(1));
-        let inactivity =
-            options.stream_inactivity_timeout_ms.max(RemoteCommsOptions::MIN_STREAM_INACTIVITY_TIMEOUT_MS);
+        let inactivity = options.stream_inactivity_timeout_ms.max(RemoteCommsOptions::MIN_STREAM_INACTIVITY_TIMEOUT_MS);
         Policy {
             relays: options.relays.clone(),
             max_retry_attempts: options.max_retry_attempts,
