@@ -60,6 +60,8 @@ pub(super) struct World {
     /// What was written on each channel, in order, handshakes included.
     pub(super) written: BTreeMap<ChannelId, Vec<String>>,
     pub(super) done: Vec<SendId>,
+    /// Dials that reached their peer's door so far.
+    pub(super) dials: u32,
     last_id: u64,
     options: RemoteCommsOptions,
 }
@@ -87,6 +89,7 @@ impl World {
             outcomes: HashMap::new(),
             written: BTreeMap::new(),
             done: Vec::new(),
+            dials: 0,
             last_id: 0,
             options,
         };
@@ -230,6 +233,7 @@ impl World {
         if self.nodes[from].life != life {
             return;
         }
+        self.dials += 1;
         let back = self.delay(to, from);
         let is_cut = |(a, b): &(PeerId, PeerId)| (a == from && b == to) || (a == to && b == from);
         if self.cut.iter().any(is_cut) {
