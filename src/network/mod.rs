@@ -1,1 +1,10 @@
 //! The network's end: transport policy, and libp2p below it.
+
+mod driver;
+pub mod link;
+mod service;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests;
+pub mod transport;
+
+pub use service::NetworkService;

@@ -1,0 +1,285 @@
+//! Joins the transport to the outside: streams, the kernel, the clock.
+//!
+//! It does what the transport says and reports what happened; it decides nothing itself.
+
+mod streams;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    time::Duration,
+};
+
+use futures::{
+    FutureExt as _, StreamExt as _,
+    channel::oneshot,
+    future::{AbortHandle, Abortable, LocalBoxFuture},
+};
+use streams::StreamHandle;
+
+use super::{
+    link::{Incoming, Links},
+    transport::{ChannelId, DeliveryOutcome, DialId, Effect, Input, RandomSource, SendId, Transport},
+};
+use crate::{
+    bridge::KernelServices,
+    runtime::{Runtime, Timestamp},
+    wire::{IncarnationId, PeerId, RemoteCommsOptions, RemoteError},
+};
+
+pub(super) struct Driver<L: Links> {
+    runtime: Rc<dyn Runtime>,
+    kernel: Rc<dyn KernelServices>,
+    links: L,
+    max_message_bytes: usize,
+    /// How long a stream may take to be closed in order.
+    close_limit: Duration,
+    transport: RefCell<Transport>,
+    /// Effects are being performed further up the stack; what a nested call causes is performed there, in order.
+    performing: Cell<bool>,
+    sends: RefCell<HashMap<SendId, oneshot::Sender<Result<(), RemoteError>>>>,
+    dials: RefCell<HashMap<DialId, AbortHandle>>,
+    streams: RefCell<HashMap<ChannelId, StreamHandle>>,
+    last_id: Cell<u64>,
+    alarm: RefCell<Option<(Timestamp, AbortHandle)>>,
+    accepting: RefCell<Option<AbortHandle>>,
+    /// Streams on their way to being closed, and who waits until there are none.
+    closing: Cell<usize>,
+    all_closed: RefCell<Vec<oneshot::Sender<()>>>,
+}
+
+impl<L: Links> Driver<L> {
+    pub(super) fn start(
+        runtime: Rc<dyn Runtime>,
+        kernel: Rc<dyn KernelServices>,
+        (links, incoming): (L, Incoming<L::Stream>),
+        own_id: PeerId,
+        incarnation: IncarnationId,
+        options: &RemoteCommsOptions,
+    ) -> Rc<Self> {
+        let random = random_source(Rc::clone(&runtime));
+        let transport = Transport::new(runtime.now(), own_id, incarnation, options, random);
+        let driver = Rc::new(Driver {
+            runtime,
+            kernel,
+            links,
+            max_message_bytes: options.max_message_size_bytes,
+            close_limit: Duration::from_millis(options.write_timeout_ms),
+            transport: RefCell::new(transport),
+            performing: Cell::new(false),
+            sends: RefCell::default(),
+            dials: RefCell::default(),
+            streams: RefCell::default(),
+            last_id: Cell::new(0),
+            alarm: RefCell::default(),
+            accepting: RefCell::default(),
+            closing: Cell::new(0),
+            all_closed: RefCell::default(),
+        });
+        let accepting = driver.spawn_abortable(Rc::clone(&driver).accept(incoming));
+        driver.accepting.replace(Some(accepting));
+        driver.arm();
+        driver
+    }
+
+    /// Sends a message; it has its place in the order when this returns.
+    pub(super) fn send(self: &Rc<Self>, to: PeerId, message: String) -> oneshot::Receiver<Result<(), RemoteError>> {
+        let (done, result) = oneshot::channel();
+        let id = SendId(self.next_id());
+        self.sends.borrow_mut().insert(id, done);
+        self.feed(Input::Send { id, to, message });
+        result
+    }
+
+    /// Tells the transport what happened, and does what it says.
+    pub(super) fn feed(self: &Rc<Self>, input: Input) {
+        self.transport.borrow_mut().handle(self.runtime.now(), input);
+        if self.performing.replace(true) {
+            return;
+        }
+        loop {
+            let effect = self.transport.borrow_mut().poll_effect();
+            let Some(effect) = effect else { break };
+            self.perform(effect);
+        }
+        self.performing.set(false);
+        self.arm();
+    }
+
+    /// Ends everything. Sends and streams are ended when this returns; the future completes when nothing is left.
+    pub(super) fn stop(self: &Rc<Self>) -> LocalBoxFuture<'static, ()> {
+        self.feed(Input::Stop);
+        if let Some(accepting) = self.accepting.take() {
+            accepting.abort();
+        }
+        let driver = Rc::clone(self);
+        async move {
+            let (done, all_closed) = oneshot::channel();
+            if driver.closing.get() > 0 {
+                driver.all_closed.borrow_mut().push(done);
+                all_closed.await.ok();
+            }
+            driver.links.stop().await;
+        }
+        .boxed_local()
+    }
+
+    fn perform(self: &Rc<Self>, effect: Effect) {
+        match effect {
+            Effect::Dial { dial, peer, addresses } => self.dial(dial, peer, addresses),
+            Effect::CancelDial { dial } => {
+                if let Some(task) = self.dials.borrow_mut().remove(&dial) {
+                    task.abort();
+                }
+            }
+            Effect::Read { channel } => self.with_stream(channel, StreamHandle::read),
+            Effect::Write { channel, text } => self.with_stream(channel, |stream| stream.write(text)),
+            Effect::Close { channel } => self.close(channel),
+            Effect::Reset { channel } => {
+                // Both halves are dropped with their tasks, which resets the stream.
+                if let Some(stream) = self.streams.borrow_mut().remove(&channel) {
+                    stream.abort();
+                }
+            }
+            Effect::AskVerdict { channel, peer, incarnation } => {
+                let verdict = self.kernel.remote_incarnation_change(peer.clone(), incarnation);
+                self.spawn(|driver| async move {
+                    driver.feed(Input::Verdict { channel, peer, restarted: verdict.await });
+                });
+            }
+            Effect::Deliver { peer, text } => {
+                let answer = self.kernel.remote_deliver(peer.clone(), text);
+                self.spawn(|driver| async move {
+                    driver.feed(Input::Delivered { peer, outcome: delivery_outcome(answer.await) });
+                });
+            }
+            Effect::SendDone { id, result } => {
+                if let Some(done) = self.sends.borrow_mut().remove(&id) {
+                    // Whoever asked may have stopped listening.
+                    done.send(result).ok();
+                }
+            }
+            Effect::GiveUp { peer } => {
+                let told = self.kernel.remote_give_up(peer.clone());
+                self.spawn(|_| async move {
+                    if let Err(error) = told.await {
+                        tracing::warn!(%peer, %error, "the kernel was not told that a peer was given up");
+                    }
+                });
+            }
+            Effect::Fault { peer, error } => tracing::warn!(%peer, %error, name = error.name(), "fault of a peer"),
+        }
+    }
+
+    fn dial(self: &Rc<Self>, dial: DialId, peer: PeerId, addresses: Vec<String>) {
+        let opening = self.links.open(peer, addresses);
+        let driver = Rc::clone(self);
+        let task = self.spawn_abortable(async move {
+            let opened = opening.await;
+            driver.dials.borrow_mut().remove(&dial);
+            match opened {
+                Ok(stream) => {
+                    let channel = driver.adopt(stream);
+                    driver.feed(Input::DialSucceeded { dial, channel });
+                }
+                Err(error) => driver.feed(Input::DialFailed { dial, error }),
+            }
+        });
+        self.dials.borrow_mut().insert(dial, task);
+    }
+
+    async fn accept(self: Rc<Self>, mut incoming: Incoming<L::Stream>) {
+        while let Some((peer, stream)) = incoming.next().await {
+            let channel = self.adopt(stream);
+            self.feed(Input::Inbound { channel, peer });
+        }
+    }
+
+    fn adopt(self: &Rc<Self>, stream: L::Stream) -> ChannelId {
+        let channel = ChannelId(self.next_id());
+        let handle = streams::start(self, channel, stream);
+        self.streams.borrow_mut().insert(channel, handle);
+        channel
+    }
+
+    fn with_stream(&self, channel: ChannelId, act: impl FnOnce(&mut StreamHandle)) {
+        if let Some(stream) = self.streams.borrow_mut().get_mut(&channel) {
+            act(stream);
+        }
+    }
+
+    fn close(self: &Rc<Self>, channel: ChannelId) {
+        let Some(stream) = self.streams.borrow_mut().remove(&channel) else { return };
+        self.closing.set(self.closing.get().saturating_add(1));
+        let limit = self.close_limit;
+        self.spawn(move |driver| async move {
+            stream.close(driver.runtime.as_ref(), limit).await;
+            driver.closing.set(driver.closing.get().saturating_sub(1));
+            if driver.closing.get() == 0 {
+                for waiting in driver.all_closed.take() {
+                    waiting.send(()).ok();
+                }
+            }
+        });
+    }
+
+    /// Sets the timer to the transport's next time. An alarm that is already set to an earlier time just rings for nothing.
+    fn arm(self: &Rc<Self>) {
+        let next = self.transport.borrow().poll_timeout();
+        let mut alarm = self.alarm.borrow_mut();
+        if let (Some((set, _)), Some(next)) = (&*alarm, next)
+            && *set <= next
+        {
+            return;
+        }
+        if let Some((_, task)) = alarm.take() {
+            task.abort();
+        }
+        if let Some(next) = next {
+            let sleep = self.runtime.sleep(next.since(self.runtime.now()));
+            let driver = Rc::clone(self);
+            let task = self.spawn_abortable(async move {
+                sleep.await;
+                driver.alarm.take();
+                let due = driver.transport.borrow().poll_timeout().is_some_and(|at| at <= driver.runtime.now());
+                if due { driver.feed(Input::Timeout) } else { driver.arm() }
+            });
+            *alarm = Some((next, task));
+        }
+    }
+
+    fn next_id(&self) -> u64 {
+        self.last_id.set(self.last_id.get().saturating_add(1));
+        self.last_id.get()
+    }
+
+    fn spawn<F: Future<Output = ()> + 'static>(self: &Rc<Self>, task: impl FnOnce(Rc<Self>) -> F) {
+        self.runtime.spawn(task(Rc::clone(self)).boxed_local());
+    }
+
+    fn spawn_abortable(&self, task: impl Future<Output = ()> + 'static) -> AbortHandle {
+        let (handle, registration) = AbortHandle::new_pair();
+        self.runtime.spawn(Abortable::new(task, registration).map(|_| ()).boxed_local());
+        handle
+    }
+}
+
+/// Whether the kernel has, has not, or could not even be asked to take a message. The bridge's own errors come by name.
+fn delivery_outcome(answer: Result<Option<String>, RemoteError>) -> DeliveryOutcome {
+    const UNREACHABLE: [&str; 5] =
+        ["BridgeReloadedError", "BridgeClosedError", "BridgeBusyError", "BridgePostError", "NetworkStoppedError"];
+    match answer {
+        Ok(reply) => DeliveryOutcome::Accepted(reply),
+        Err(error) if UNREACHABLE.contains(&error.name()) => DeliveryOutcome::Unreachable(error),
+        Err(error) => DeliveryOutcome::Refused(error),
+    }
+}
+
+fn random_source(runtime: Rc<dyn Runtime>) -> RandomSource {
+    Box::new(move || {
+        let mut bytes = [0; 8];
+        runtime.fill_random(&mut bytes);
+        u64::from_le_bytes(bytes)
+    })
+}

@@ -1,0 +1,133 @@
+//! The network as the kernel sees it: [`PlatformServices`] over a transport and whatever network is below it.
+
+use std::{cell::RefCell, rc::Rc};
+
+use futures::{FutureExt as _, channel::oneshot, future};
+
+use super::{
+    driver::Driver,
+    link::{Links, Network},
+    transport::Input,
+};
+use crate::{
+    bridge::{KernelServices, PlatformServices, Reply},
+    runtime::Runtime,
+    wire::{IncarnationId, PeerId, RemoteCommsOptions, RemoteError},
+};
+
+/// Remote communications of one kernel. Stop them before dropping it; their tasks keep them running otherwise.
+pub struct NetworkService<N: Network> {
+    runtime: Rc<dyn Runtime>,
+    kernel: Rc<dyn KernelServices>,
+    network: N,
+    stage: RefCell<Stage<N::Links>>,
+}
+
+enum Stage<L: Links> {
+    New,
+    Running(Rc<Driver<L>>),
+    Stopped,
+}
+
+impl<N: Network> NetworkService<N> {
+    /// A service that answers to `kernel`, and starts `network` when the kernel says so.
+    pub fn new(runtime: Rc<dyn Runtime>, kernel: Rc<dyn KernelServices>, network: N) -> Self {
+        NetworkService { runtime, kernel, network, stage: RefCell::new(Stage::New) }
+    }
+
+    fn start(
+        &self,
+        key_seed: &str,
+        options: &RemoteCommsOptions,
+        incarnation: IncarnationId,
+    ) -> Result<(), RemoteError> {
+        if matches!(&*self.stage.borrow(), Stage::Running(_)) {
+            return Err(plain_error("remote comms already initialized"));
+        }
+        let seed = seed_from_hex(key_seed).ok_or_else(|| plain_error("the key seed is not 32 bytes in hex"))?;
+        let own_id = PeerId::from_ed25519_seed(seed).map_err(|error| plain_error(&error.to_string()))?;
+        let started = self.network.start(seed, options)?;
+        let (runtime, kernel) = (Rc::clone(&self.runtime), Rc::clone(&self.kernel));
+        let driver = Driver::start(runtime, kernel, started, own_id, incarnation, options);
+        self.stage.replace(Stage::Running(driver));
+        Ok(())
+    }
+
+    fn driver(&self) -> Result<Rc<Driver<N::Links>>, RemoteError> {
+        match &*self.stage.borrow() {
+            Stage::New => Err(plain_error("remote comms not initialized")),
+            Stage::Running(driver) => Ok(Rc::clone(driver)),
+            Stage::Stopped => Err(RemoteError::NetworkStopped),
+        }
+    }
+
+    fn tell(&self, input: Input) -> Reply<()> {
+        future::ready(self.driver().map(|driver| driver.feed(input))).boxed_local()
+    }
+}
+
+// Every call takes effect before it returns; only the answers are futures. That is what keeps calls in order.
+impl<N: Network> PlatformServices for NetworkService<N> {
+    fn initialize_remote_comms(
+        &self,
+        key_seed: String,
+        options: RemoteCommsOptions,
+        incarnation: IncarnationId,
+    ) -> Reply<()> {
+        future::ready(self.start(&key_seed, &options, incarnation)).boxed_local()
+    }
+
+    fn stop_remote_comms(&self) -> Reply<()> {
+        let running = matches!(&*self.stage.borrow(), Stage::Running(_));
+        if !running {
+            return future::ready(Ok(())).boxed_local();
+        }
+        match self.stage.replace(Stage::Stopped) {
+            Stage::Running(driver) => driver.stop().map(Ok).boxed_local(),
+            Stage::New | Stage::Stopped => future::ready(Ok(())).boxed_local(),
+        }
+    }
+
+    fn send_remote_message(&self, to: PeerId, message: String) -> Reply<()> {
+        match self.driver() {
+            Ok(driver) => {
+                let result = driver.send(to, message);
+                result
+                    .map(|result| result.unwrap_or_else(|oneshot::Canceled| Err(RemoteError::NetworkStopped)))
+                    .boxed_local()
+            }
+            Err(error) => future::ready(Err(error)).boxed_local(),
+        }
+    }
+
+    fn close_connection(&self, peer: PeerId) -> Reply<()> {
+        self.tell(Input::CloseConnection { peer })
+    }
+
+    fn register_location_hints(&self, peer: PeerId, hints: Vec<String>) -> Reply<()> {
+        self.tell(Input::RegisterHints { peer, hints })
+    }
+
+    fn reconnect_peer(&self, peer: PeerId, hints: Vec<String>) -> Reply<()> {
+        self.tell(Input::Reconnect { peer, hints })
+    }
+
+    fn reset_all_backoffs(&self) -> Reply<()> {
+        self.tell(Input::ResetBackoffs)
+    }
+}
+
+fn plain_error(message: &str) -> RemoteError {
+    RemoteError::Other { name: "Error".to_owned(), message: message.to_owned() }
+}
+
+fn seed_from_hex(text: &str) -> Option<[u8; 32]> {
+    let mut seed = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (index, byte) in seed.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()?;
+    }
+    Some(seed)
+}

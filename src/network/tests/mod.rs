@@ -1,0 +1,4 @@
+//! Whole network services over streams of bytes, on tokio's paused clock.
+
+mod memory;
+mod stories;

@@ -1,0 +1,146 @@
+//! One channel: what is to be written on it, in order, and what was read from its peer.
+
+use std::collections::VecDeque;
+
+use super::{
+    context::Context,
+    io::{ChannelId, Effect, SendId},
+    policy::{INBOX_FRAMES, WRITES_IN_FLIGHT},
+};
+use crate::{
+    runtime::Timestamp,
+    wire::{RemoteError, is_standalone_ack},
+};
+
+/// How a stream ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// In order: what is under way is written.
+    Closed,
+    /// Nothing on it can be trusted to arrive any more.
+    Broken,
+}
+
+impl End {
+    pub(super) fn of(self, cx: &mut Context, channel: ChannelId) {
+        match self {
+            End::Closed => cx.close(channel),
+            End::Broken => cx.reset(channel),
+        }
+    }
+}
+
+/// A message on its way to a peer.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    /// Who waits for it; nobody for a handshake or the kernel's answer to a delivery.
+    pub(super) id: Option<SendId>,
+    pub(super) text: String,
+    pub(super) is_ack: bool,
+}
+
+impl Outgoing {
+    pub(super) fn new(id: Option<SendId>, text: String) -> Self {
+        let is_ack = is_standalone_ack(&text);
+        Outgoing { id, text, is_ack }
+    }
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    id: Option<SendId>,
+    is_ack: bool,
+    deadline: Timestamp,
+}
+
+/// The writing side of a channel. Whatever is not written when the channel ends fails, in order and without exception.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) channel: ChannelId,
+    under_way: VecDeque<UnderWay>,
+    queued: VecDeque<Outgoing>,
+}
+
+impl Writer {
+    pub(super) fn new(channel: ChannelId) -> Self {
+        Writer { channel, under_way: VecDeque::new(), queued: VecDeque::new() }
+    }
+
+    pub(super) fn write(&mut self, cx: &mut Context, message: Outgoing) {
+        self.queued.push_back(message);
+        self.pump(cx);
+    }
+
+    /// The oldest write is done.
+    pub(super) fn written(&mut self, cx: &mut Context) {
+        if let Some(UnderWay { id, .. }) = self.under_way.pop_front() {
+            cx.finish(id, Ok(()));
+        }
+        self.pump(cx);
+    }
+
+    fn pump(&mut self, cx: &mut Context) {
+        while self.under_way.len() < WRITES_IN_FLIGHT {
+            let Some(Outgoing { id, text, is_ack }) = self.queued.pop_front() else { return };
+            let deadline = cx.now.after(cx.policy.write_timeout);
+            self.under_way.push_back(UnderWay { id, is_ack, deadline });
+            cx.effect(Effect::Write { channel: self.channel, text });
+        }
+    }
+
+    /// Fails what is not written; true when that leaves a gap, so that nothing may be written after it.
+    pub(super) fn fail(self, cx: &mut Context, error: &RemoteError) -> bool {
+        let under_way = self.under_way.into_iter().map(|write| (write.id, write.is_ack));
+        let queued = self.queued.into_iter().map(|message| (message.id, message.is_ack));
+        let mut gap = false;
+        for (id, is_ack) in under_way.chain(queued) {
+            gap |= id.is_some() && !is_ack;
+            cx.finish(id, Err(error.clone()));
+        }
+        gap
+    }
+
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        self.under_way.front().map(|write| write.deadline)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.under_way.len() + self.queued.len()
+    }
+}
+
+/// What was read from a peer and is not yet handed to the kernel.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    frames: VecDeque<String>,
+    bytes: usize,
+    /// Handed over and not answered.
+    pub(super) handed_over: usize,
+}
+
+impl Inbox {
+    pub(super) fn push(&mut self, text: String) {
+        self.bytes = self.bytes.saturating_add(text.len());
+        self.frames.push_back(text);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<String> {
+        let text = self.frames.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(text.len());
+        Some(text)
+    }
+
+    /// Whether one more frame may be read: few are held, and together no more than two of the longest.
+    pub(super) fn has_room(&self, max_message_bytes: usize) -> bool {
+        self.frames.len() < INBOX_FRAMES && self.bytes <= max_message_bytes
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.frames.clear();
+        self.bytes = 0;
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.frames.is_empty() && self.handed_over == 0
+    }
+}

@@ -1,0 +1,241 @@
+//! Ways to a channel: dialling, its failures, reconnection, giving up, closing on purpose.
+
+use super::{
+    channel::{End, Outgoing, Writer},
+    context::Context,
+    io::{ChannelId, Effect},
+    peer::{Attempt, Cause, Inbound, Outbound, Peer, Standing},
+};
+use crate::{
+    network::link::{DialError, ErrorCode},
+    wire::{Handshake, LimitType, RemoteError},
+};
+
+impl Peer {
+    /// Brings what is wanted and what is under way together; called after every input that may have changed either.
+    ///
+    /// A send waits for whichever handshake is under way, and dials only when there is none.
+    pub(super) fn settle(&mut self, cx: &mut Context) {
+        let waits_for_peer = !matches!(self.inbound, Inbound::Idle);
+        if self.standing != Standing::Open || self.registered.is_some() || waits_for_peer {
+            return;
+        }
+        let at_rest = matches!(self.outbound, Outbound::Idle | Outbound::Backoff { .. });
+        if at_rest && !self.waiting.is_empty() {
+            let attempt = Attempt { cause: Cause::Send, redialled: false };
+            if let Err(error) = self.dial(cx, attempt) {
+                self.fail_waiting(cx, &error);
+            }
+        }
+        if matches!(self.outbound, Outbound::Idle) && self.wanted {
+            let random = cx.random();
+            let delay = self.backoff.delay(cx.policy.backoff_base, cx.policy.backoff_cap, random);
+            self.outbound = Outbound::Backoff { until: cx.now.after(delay) };
+        }
+    }
+
+    /// Begins an attempt.
+    ///
+    /// # Errors
+    /// [`RemoteError::ResourceLimit`]; then nothing has changed.
+    fn dial(&mut self, cx: &mut Context, attempt: Attempt) -> Result<(), RemoteError> {
+        if !self.is_engaged() && !cx.has_free_slot() {
+            let limit = cx.policy.max_connections as u64;
+            let current = (cx.engaged as u64).saturating_add(1);
+            return Err(RemoteError::ResourceLimit { limit_type: LimitType::Connection, current, limit });
+        }
+        if !self.attempt_rate.try_take(cx.now) {
+            let limit = u64::from(self.attempt_rate.limit());
+            let current = limit.saturating_add(1);
+            return Err(RemoteError::ResourceLimit { limit_type: LimitType::ConnectionRate, current, limit });
+        }
+        let addresses = self.hints.addresses(&self.id, &cx.policy.relays);
+        let dial = cx.begin_dial(&self.id, addresses);
+        let deadline = cx.now.after(cx.policy.dial_timeout);
+        self.outbound = Outbound::Dialling { dial, deadline, attempt };
+        self.wanted = true;
+        Ok(())
+    }
+
+    /// An attempt of the reconnection loop. A refusal by a limit is no attempt: it is tried when there is room again.
+    fn reconnect(&mut self, cx: &mut Context) {
+        if self.dial(cx, Attempt { cause: Cause::Reconnection, redialled: false }).is_err() {
+            self.wanted = true;
+            let until = self.attempt_rate.next_free(cx.now).max(cx.now.after(cx.policy.backoff_base));
+            self.outbound = Outbound::Backoff { until };
+        }
+    }
+
+    pub(super) fn dial_succeeded(&mut self, cx: &mut Context, channel: ChannelId) {
+        let Outbound::Dialling { attempt, .. } = self.outbound else { return cx.close(channel) };
+        cx.adopt_channel(channel, &self.id);
+        let mut writer = Writer::new(channel);
+        let hello = Handshake::Hello(cx.incarnation.clone()).encode();
+        writer.write(cx, Outgoing::new(None, hello));
+        cx.effect(Effect::Read { channel });
+        let deadline = cx.now.after(cx.policy.handshake_timeout);
+        self.outbound = Outbound::AwaitingAck { writer, deadline, attempt };
+    }
+
+    pub(super) fn dial_failed(&mut self, cx: &mut Context, error: &DialError) {
+        if let Outbound::Dialling { attempt, .. } = self.outbound {
+            self.attempt_failed(cx, attempt, &error.to_string(), Some(error.code), error.retryable);
+        }
+    }
+
+    /// The stream was closed before the handshake was answered. A peer that finds that *we* restarted does that, and takes
+    /// the next channel, so one more attempt follows at once.
+    pub(super) fn closed_before_ack(&mut self, cx: &mut Context, attempt: Attempt, reason: &str) {
+        self.outbound = Outbound::Idle;
+        let again = Attempt { redialled: true, ..attempt };
+        let busy = !matches!(self.inbound, Inbound::Idle);
+        if attempt.redialled || busy || self.dial(cx, again).is_err() {
+            self.attempt_failed(cx, attempt, reason, None, true);
+        }
+    }
+
+    /// An attempt came to nothing. Its stream, if it had one, is already closed.
+    pub(super) fn attempt_failed(
+        &mut self,
+        cx: &mut Context,
+        attempt: Attempt,
+        reason: &str,
+        code: Option<ErrorCode>,
+        retryable: bool,
+    ) {
+        self.outbound = Outbound::Idle;
+        let permanent = self.failures.record(code);
+        if attempt.cause == Cause::Reconnection {
+            self.backoff.record_failure();
+        }
+        if !matches!(self.inbound, Inbound::Idle) {
+            // The peer is on its way to us: what waits may still go out on its channel.
+            return;
+        }
+        let error = self.connection_lost(reason);
+        self.fail_waiting(cx, &error);
+        let exhausted = self.backoff.is_exhausted(cx.policy.max_retry_attempts);
+        if permanent || exhausted || !retryable {
+            tracing::info!(peer = %self.id, reason, permanent, "gave up reconnecting");
+            if permanent {
+                self.standing = Standing::Failed;
+            }
+            self.give_up(cx);
+        }
+    }
+
+    pub(super) fn give_up(&mut self, cx: &mut Context) {
+        self.outbound = Outbound::Idle;
+        self.wanted = false;
+        self.backoff.reset();
+        cx.effect(Effect::GiveUp { peer: self.id.clone() });
+    }
+
+    /// The registered channel is gone, against our will.
+    pub(super) fn lose_channel(&mut self, cx: &mut Context, reason: &str, end: End) {
+        let Some(registered) = self.registered.take() else { return };
+        tracing::debug!(peer = %self.id, reason, "lost the channel");
+        let channel = registered.writer.channel;
+        end.of(cx, channel);
+        let error = self.connection_lost(reason);
+        self.gap |= registered.writer.fail(cx, &error);
+        self.wanted = true;
+        self.last_active = cx.now;
+        if !registered.proven {
+            // A channel that dies before anything passes over it is no better than an attempt that failed.
+            self.backoff.record_failure();
+            if self.backoff.is_exhausted(cx.policy.max_retry_attempts) {
+                self.give_up(cx);
+            }
+        }
+    }
+
+    pub(super) fn on_outbound_timeout(&mut self, cx: &mut Context) {
+        match &self.outbound {
+            Outbound::Backoff { until } if *until <= cx.now => self.reconnect(cx),
+            Outbound::Dialling { dial, deadline, attempt } if *deadline <= cx.now => {
+                let attempt = *attempt;
+                cx.cancel_dial(*dial);
+                self.attempt_failed(cx, attempt, "the dial timed out", Some(ErrorCode::TimedOut), true);
+            }
+            Outbound::AwaitingAck { writer, deadline, attempt } if *deadline <= cx.now => {
+                let (channel, attempt) = (writer.channel, *attempt);
+                cx.reset(channel);
+                self.handshake_fault(cx, "the peer did not answer the handshake in time");
+                self.attempt_failed(cx, attempt, "the handshake timed out", Some(ErrorCode::TimedOut), true);
+            }
+            Outbound::AwaitingVerdict { writer, deadline, .. } if *deadline <= cx.now => {
+                let channel = writer.channel;
+                self.verdict_missing(cx, channel);
+            }
+            _ => {}
+        }
+    }
+
+    /// Gives up our own way to a channel without blaming the peer.
+    pub(super) fn abandon_outbound(&mut self, cx: &mut Context) {
+        match std::mem::replace(&mut self.outbound, Outbound::Idle) {
+            Outbound::Idle | Outbound::Backoff { .. } => {}
+            Outbound::Dialling { dial, .. } => cx.cancel_dial(dial),
+            Outbound::AwaitingAck { writer, .. } | Outbound::AwaitingVerdict { writer, .. } => cx.close(writer.channel),
+        }
+    }
+
+    pub(super) fn abandon_inbound(&mut self, cx: &mut Context) {
+        match std::mem::replace(&mut self.inbound, Inbound::Idle) {
+            Inbound::Idle => {}
+            Inbound::AwaitingHello { channel, .. } | Inbound::AwaitingVerdict { channel, .. } => cx.close(channel),
+        }
+    }
+
+    /// Ends everything with this peer; what was not written fails with `error`.
+    pub(super) fn disconnect(&mut self, cx: &mut Context, error: &RemoteError) {
+        if let Some(registered) = self.registered.take() {
+            cx.close(registered.writer.channel);
+            registered.writer.fail(cx, error);
+        }
+        self.fail_waiting(cx, error);
+        self.abandon_outbound(cx);
+        self.abandon_inbound(cx);
+        self.inbox.clear();
+        self.wanted = false;
+        self.gap = false;
+    }
+
+    pub(super) fn close_on_purpose(&mut self, cx: &mut Context) {
+        let error = RemoteError::IntentionalClose(self.id.clone());
+        self.disconnect(cx, &error);
+        self.standing = Standing::Closed;
+    }
+
+    /// Forgets why the peer was not tried, and tries it now.
+    pub(super) fn reconnect_now(&mut self, cx: &mut Context) {
+        self.forgive();
+        self.last_active = cx.now;
+        self.wanted = true;
+        let at_rest = matches!(self.outbound, Outbound::Idle | Outbound::Backoff { .. });
+        if self.registered.is_none() && at_rest && matches!(self.inbound, Inbound::Idle) {
+            self.reconnect(cx);
+        }
+    }
+
+    pub(super) fn forgive(&mut self) {
+        self.standing = Standing::Open;
+        self.failures.reset();
+        self.backoff.reset();
+    }
+
+    /// After a sleep old failures mean nothing: whoever was being tried, or was found permanently failed, is tried again.
+    pub(super) fn reset_backoff(&mut self) {
+        match self.standing {
+            Standing::Closed => return,
+            Standing::Failed => self.wanted = true,
+            Standing::Open => {}
+        }
+        self.forgive();
+        if matches!(self.outbound, Outbound::Backoff { .. }) {
+            // A new, short delay is drawn when the peer is settled.
+            self.outbound = Outbound::Idle;
+        }
+    }
+}

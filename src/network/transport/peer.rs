@@ -1,0 +1,239 @@
+//! One peer: what is known of it, and the stages of its channel.
+//!
+//! The stages are driven from [`handshake`](super::handshake) and [`connecting`](super::connecting); sending and
+//! receiving on a channel is in [`traffic`](super::traffic).
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{
+    backoff::{Backoff, FailureStreak},
+    channel::{End, Inbox, Outgoing, Writer},
+    context::Context,
+    hints::LocationHints,
+    io::{ChannelId, DialId},
+    policy::Policy,
+    rate::SlidingWindow,
+};
+use crate::{
+    runtime::Timestamp,
+    wire::{IncarnationId, PeerId, RemoteError},
+};
+
+/// Whether a peer may be connected with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Yes.
+    Open,
+    /// The kernel closed the connection on purpose.
+    Closed,
+    /// It failed so often for one reason that only an order of the user makes another attempt sensible.
+    Failed,
+}
+
+/// Who wanted an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// A message is to be sent. A restart found on the way is the end of the attempt.
+    Send,
+    /// The channel was lost. A restart found on the way leaves a channel for fresh messages.
+    Reconnection,
+}
+
+/// One attempt of ours to get a channel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt {
+    pub(super) cause: Cause,
+    /// Whether the stream was already closed on us once before the handshake was answered.
+    pub(super) redialled: bool,
+}
+
+/// How far our own way to a channel is.
+#[derive(Debug)]
+pub(super) enum Outbound {
+    Idle,
+    /// Waiting before the next attempt of the reconnection loop.
+    Backoff {
+        until: Timestamp,
+    },
+    Dialling {
+        dial: DialId,
+        deadline: Timestamp,
+        attempt: Attempt,
+    },
+    /// The hello is written.
+    AwaitingAck {
+        writer: Writer,
+        deadline: Timestamp,
+        attempt: Attempt,
+    },
+    /// The peer has acknowledged; the kernel is asked.
+    AwaitingVerdict {
+        writer: Writer,
+        incarnation: IncarnationId,
+        deadline: Timestamp,
+        attempt: Attempt,
+    },
+}
+
+/// How far the peer's way to a channel is.
+#[derive(Debug)]
+pub(super) enum Inbound {
+    Idle,
+    AwaitingHello {
+        channel: ChannelId,
+        deadline: Timestamp,
+    },
+    /// The hello was read; the kernel is asked before it is acknowledged.
+    AwaitingVerdict {
+        channel: ChannelId,
+        incarnation: IncarnationId,
+        deadline: Timestamp,
+    },
+}
+
+/// The channel in use.
+#[derive(Debug)]
+pub(super) struct Registered {
+    pub(super) writer: Writer,
+    pub(super) incarnation: IncarnationId,
+    pub(super) dialled_by_us: bool,
+    pub(super) since: Timestamp,
+    pub(super) last_traffic: Timestamp,
+    /// Whether anything was read or written on it since the handshake.
+    pub(super) proven: bool,
+    /// Whether a frame was asked for and has not come.
+    pub(super) reading: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) id: PeerId,
+    pub(super) standing: Standing,
+    pub(super) registered: Option<Registered>,
+    pub(super) outbound: Outbound,
+    pub(super) inbound: Inbound,
+    /// Sends that wait for a channel, in call order.
+    pub(super) waiting: VecDeque<Outgoing>,
+    /// A send has failed since the kernel was last told of a new channel: what follows it must not be written first.
+    pub(super) gap: bool,
+    /// Whether there is reason to get a lost channel back.
+    pub(super) wanted: bool,
+    pub(super) inbox: Inbox,
+    pub(super) backoff: Backoff,
+    pub(super) failures: FailureStreak,
+    pub(super) message_rate: SlidingWindow,
+    pub(super) attempt_rate: SlidingWindow,
+    pub(super) hints: LocationHints,
+    /// Questions about this peer that the kernel has not answered.
+    pub(super) verdicts_owed: u32,
+    pub(super) last_active: Timestamp,
+}
+
+impl Peer {
+    pub(super) fn new(id: PeerId, policy: &Policy, now: Timestamp) -> Self {
+        Peer {
+            id,
+            standing: Standing::Open,
+            registered: None,
+            outbound: Outbound::Idle,
+            inbound: Inbound::Idle,
+            waiting: VecDeque::new(),
+            gap: false,
+            wanted: false,
+            inbox: Inbox::default(),
+            backoff: Backoff::default(),
+            failures: FailureStreak::default(),
+            message_rate: SlidingWindow::new(policy.max_messages_per_second, Duration::from_secs(1)),
+            attempt_rate: SlidingWindow::new(policy.max_attempts_per_minute, Duration::from_secs(60)),
+            hints: LocationHints::default(),
+            verdicts_owed: 0,
+            last_active: now,
+        }
+    }
+
+    /// Whether it has a channel or is on the way to one.
+    pub(super) fn is_engaged(&self) -> bool {
+        self.registered.is_some()
+            || !matches!(self.inbound, Inbound::Idle)
+            || !matches!(self.outbound, Outbound::Idle | Outbound::Backoff { .. })
+    }
+
+    /// Whether forgetting it would change nothing.
+    pub(super) fn is_blank(&mut self, now: Timestamp) -> bool {
+        self.standing == Standing::Open
+            && !self.is_engaged()
+            && !self.wanted
+            && !self.gap
+            && self.waiting.is_empty()
+            && self.hints.is_empty()
+            && self.inbox.is_idle()
+            && self.verdicts_owed == 0
+            && self.message_rate.is_unused(now)
+            && self.attempt_rate.is_unused(now)
+    }
+
+    /// Whether it has had no channel for so long that it may be forgotten. An intentional close is never forgotten.
+    pub(super) fn is_stale(&self, cx: &Context) -> bool {
+        !self.is_engaged()
+            && self.standing != Standing::Closed
+            && self.verdicts_owed == 0
+            && cx.now.since(self.last_active) >= cx.policy.stale_after
+    }
+
+    pub(super) fn connection_lost(&self, reason: &str) -> RemoteError {
+        RemoteError::ConnectionLost { peer: self.id.clone(), reason: reason.to_owned() }
+    }
+
+    /// Fails every send that waits for a channel.
+    pub(super) fn fail_waiting(&mut self, cx: &mut Context, error: &RemoteError) {
+        for message in self.waiting.drain(..) {
+            self.gap |= message.id.is_some() && !message.is_ack;
+            cx.finish(message.id, Err(error.clone()));
+        }
+    }
+
+    /// When [`on_timeout`](Self::on_timeout) has something to do.
+    pub(super) fn deadline(&self, policy: &Policy) -> Option<Timestamp> {
+        let outbound = match &self.outbound {
+            Outbound::Idle => None,
+            Outbound::Backoff { until } => Some(*until),
+            Outbound::Dialling { deadline, .. }
+            | Outbound::AwaitingAck { deadline, .. }
+            | Outbound::AwaitingVerdict { deadline, .. } => Some(*deadline),
+        };
+        let inbound = match &self.inbound {
+            Inbound::Idle => None,
+            Inbound::AwaitingHello { deadline, .. } | Inbound::AwaitingVerdict { deadline, .. } => Some(*deadline),
+        };
+        let registered = self.registered.as_ref();
+        let write = registered.and_then(|registered| registered.writer.deadline());
+        let inactivity = registered.and_then(|registered| registered.inactive_at(policy));
+        [outbound, inbound, write, inactivity].into_iter().flatten().min()
+    }
+
+    /// Does what is due.
+    pub(super) fn on_timeout(&mut self, cx: &mut Context) {
+        if let Some(registered) = &self.registered {
+            let due = |at: Option<Timestamp>| at.is_some_and(|at| at <= cx.now);
+            if due(registered.writer.deadline()) {
+                self.lose_channel(cx, "a write timed out", End::Broken);
+            } else if due(registered.inactive_at(&cx.policy)) {
+                self.lose_channel(cx, "nothing was heard for too long", End::Closed);
+            }
+        }
+        self.on_inbound_timeout(cx);
+        self.on_outbound_timeout(cx);
+    }
+}
+
+impl Registered {
+    /// When the silence becomes too long. It cannot be told while the kernel keeps us from reading.
+    fn inactive_at(&self, policy: &Policy) -> Option<Timestamp> {
+        self.reading.then(|| self.last_traffic.after(policy.inactivity_timeout))
+    }
+
+    pub(super) fn note_traffic(&mut self, now: Timestamp) {
+        self.last_traffic = now;
+        self.proven = true;
+    }
+}

@@ -1,0 +1,69 @@
+//! The transport's options, made into durations and bounds.
+
+use std::time::Duration;
+
+use crate::wire::RemoteCommsOptions;
+
+/// Frames handed to the stream and not yet written, per channel: enough to keep it busy, few enough to fail quickly.
+pub(super) const WRITES_IN_FLIGHT: usize = 8;
+/// Messages handed to the kernel and not yet answered, per peer.
+pub(super) const DELIVERIES_IN_FLIGHT: usize = 16;
+/// Messages that were read and wait for the kernel, per peer; reading pauses above.
+pub(super) const INBOX_FRAMES: usize = 32;
+/// Verdicts that the kernel owes for one peer before further handshakes of that peer are refused.
+pub(super) const VERDICTS_OWED: u32 = 4;
+/// How long after a crossed dial the losing channel's hello may still arrive.
+pub(super) const CROSSING_GRACE: Duration = Duration::from_secs(1);
+/// How often the clock is looked at for a sleep.
+pub(super) const WAKE_TICK: Duration = Duration::from_secs(15);
+/// A tick that is this late means that the machine slept.
+pub(super) const WAKE_JUMP: Duration = Duration::from_secs(30);
+
+/// What the options of [`RemoteCommsOptions`] mean here.
+#[derive(Debug)]
+pub(super) struct Policy {
+    pub(super) relays: Vec<String>,
+    pub(super) max_retry_attempts: u32,
+    pub(super) max_connections: usize,
+    /// Peers that were never heard of are refused when this many are known.
+    pub(super) max_known_peers: usize,
+    pub(super) max_message_bytes: usize,
+    pub(super) max_messages_per_second: u32,
+    pub(super) max_attempts_per_minute: u32,
+    /// Sends that wait for a channel or behind its writes, per peer.
+    pub(super) max_waiting: usize,
+    pub(super) handshake_timeout: Duration,
+    pub(super) dial_timeout: Duration,
+    pub(super) write_timeout: Duration,
+    pub(super) inactivity_timeout: Duration,
+    pub(super) backoff_base: Duration,
+    pub(super) backoff_cap: Duration,
+    pub(super) cleanup_interval: Duration,
+    pub(super) stale_after: Duration,
+}
+
+impl Policy {
+    pub(super) fn new(options: &RemoteCommsOptions) -> Self {
+        let at_least_one_ms = |millis: u64| Duration::from_millis(millis.max(1));
+        let inactivity = options.stream_inactivity_timeout_ms.max(RemoteCommsOptions::MIN_STREAM_INACTIVITY_TIMEOUT_MS);
+        Policy {
+            relays: options.relays.clone(),
+            max_retry_attempts: options.max_retry_attempts,
+            max_connections: options.max_concurrent_connections,
+            max_known_peers: options.max_concurrent_connections.saturating_mul(10),
+            max_message_bytes: options.max_message_size_bytes,
+            max_messages_per_second: options.max_messages_per_second,
+            max_attempts_per_minute: options.max_connection_attempts_per_minute,
+            // A kernel may have `max_queue` messages under way, its own replies not counted.
+            max_waiting: options.max_queue.saturating_mul(2),
+            handshake_timeout: at_least_one_ms(options.handshake_timeout_ms),
+            dial_timeout: at_least_one_ms(options.dial_timeout_ms),
+            write_timeout: at_least_one_ms(options.write_timeout_ms),
+            inactivity_timeout: Duration::from_millis(inactivity),
+            backoff_base: at_least_one_ms(options.reconnection_base_delay_ms),
+            backoff_cap: at_least_one_ms(options.reconnection_max_delay_ms),
+            cleanup_interval: at_least_one_ms(options.cleanup_interval_ms),
+            stale_after: at_least_one_ms(options.stale_peer_timeout_ms),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Rate limits: how much may happen within a sliding window.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::runtime::Timestamp;
+
+/// Allows `limit` events in any `period`.
+#[derive(Debug)]
+pub(super) struct SlidingWindow {
+    limit: u32,
+    period: Duration,
+    taken: VecDeque<Timestamp>,
+}
+
+impl SlidingWindow {
+    pub(super) fn new(limit: u32, period: Duration) -> Self {
+        SlidingWindow { limit, period, taken: VecDeque::new() }
+    }
+
+    /// Counts one event, unless that would be one too many. A refused event does not count.
+    pub(super) fn try_take(&mut self, now: Timestamp) -> bool {
+        self.expire(now);
+        let allowed = self.taken.len() < self.limit as usize;
+        if allowed {
+            self.taken.push_back(now);
+        }
+        allowed
+    }
+
+    /// When the next event will be allowed, if none is taken in between.
+    pub(super) fn next_free(&self, now: Timestamp) -> Timestamp {
+        if self.taken.len() < self.limit as usize {
+            return now;
+        }
+        self.taken.front().unwrap_or(&now).after(self.period).max(now)
+    }
+
+    pub(super) fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// Whether nothing is remembered that could refuse an event.
+    pub(super) fn is_unused(&mut self, now: Timestamp) -> bool {
+        self.expire(now);
+        self.taken.is_empty()
+    }
+
+    fn expire(&mut self, now: Timestamp) {
+        while self.taken.front().is_some_and(|taken| now >= taken.after(self.period)) {
+            self.taken.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_slides_and_refusals_do_not_count() {
+        let at = Timestamp::from_millis;
+        let mut window = SlidingWindow::new(2, Duration::from_secs(1));
+        assert!(window.try_take(at(0)) && window.try_take(at(600)));
+        assert!(!window.try_take(at(999)));
+        assert_eq!(window.next_free(at(999)), at(1000));
+        assert!(window.try_take(at(1000)), "the first event has left the window");
+        assert!(!window.try_take(at(1599)) && window.try_take(at(1600)));
+        assert!(window.is_unused(at(3000)));
+    }
+}

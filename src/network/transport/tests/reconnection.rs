@@ -1,0 +1,196 @@
+use super::{
+    bench::{Bench, dial, dials, failure, gives_up, refused, timed_out},
+    people,
+    world::World,
+};
+use crate::{
+    network::{
+        link::{DialError, ErrorCode},
+        transport::Input,
+    },
+    wire::RemoteCommsOptions,
+};
+
+/// How long it takes until the next dial, to the millisecond; the test's jitter is always the longest.
+fn time_to_dial(alice: &mut Bench) -> (u64, Vec<crate::network::transport::Effect>) {
+    for millis in 0..100_000 {
+        let effects = alice.pass(1);
+        if !dials(&effects).is_empty() {
+            return (millis + 1, effects);
+        }
+    }
+    panic!("it is not dialled");
+}
+
+#[test]
+fn a_lost_channel_is_tried_again_with_growing_delays_up_to_the_cap() {
+    let [_, bob, _] = people();
+    let options = RemoteCommsOptions { max_connection_attempts_per_minute: 100, ..RemoteCommsOptions::default() };
+    let mut alice = Bench::with(options);
+    let channel = alice.accept(&bob, "b1");
+    alice.closed(channel);
+    for expected in [500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000] {
+        let (delay, effects) = time_to_dial(&mut alice);
+        assert_eq!(delay, expected);
+        alice.dial_fails(dial(&effects), timed_out());
+    }
+}
+
+#[test]
+fn there_is_one_loop_per_peer() {
+    let [_, bob, _] = people();
+    let mut alice = Bench::alice();
+    let channel = alice.accept(&bob, "b1");
+    alice.closed(channel);
+    alice.closed(channel);
+    let (_, effects) = alice.send(&bob, "1");
+    alice.dial_fails(dial(&effects), timed_out());
+    assert_eq!(dials(&alice.pass(29_000)).len(), 1, "the next begins only when this one has ended");
+}
+
+#[test]
+fn traffic_resets_the_backoff_and_a_mere_handshake_does_not() {
+    let [_, bob, _] = people();
+    let mut alice = Bench::alice();
+    let channel = alice.accept(&bob, "b1");
+    alice.closed(channel);
+    let (_, effects) = time_to_dial(&mut alice);
+    alice.dial_fails(dial(&effects), timed_out());
+    let (_, effects) = time_to_dial(&mut alice);
+    let (channel, _) = alice.dial_succeeds(dial(&effects));
+    alice.written(channel);
+    alice.ack(channel, "b1");
+    alice.verdict(channel, &bob, Ok(false));
+    alice.closed(channel);
+    let (delay, effects) = time_to_dial(&mut alice);
+    assert_eq!(delay, 2_000, "the channel died without carrying anything");
+    let (channel, _) = alice.dial_succeeds(dial(&effects));
+    alice.written(channel);
+    alice.ack(channel, "b1");
+    alice.verdict(channel, &bob, Ok(false));
+    alice.frame(channel, "hello again");
+    alice.closed(channel);
+    assert_eq!(time_to_dial(&mut alice).0, 500);
+}
+
+#[test]
+fn after_the_last_attempt_the_peer_is_given_up() {
+    let [_, bob, _] = people();
+    let mut alice = Bench::with(RemoteCommsOptions { max_retry_attempts: 2, ..RemoteCommsOptions::default() });
+    let channel = alice.accept(&bob, "b1");
+    alice.closed(channel);
+    for last in [false, true] {
+        let (_, effects) = time_to_dial(&mut alice);
+        assert_eq!(gives_up(&alice.dial_fails(dial(&effects), timed_out())), last);
+    }
+    assert!(dials(&alice.pass(100_000)).is_empty());
+}
+
+#[test]
+fn a_failure_that_no_retry_can_cure_ends_the_attempts() {
+    let [_, bob, _] = people();
+    let mut alice = Bench::alice();
+    let (send, effects) = alice.send(&bob, "1");
+    let error = DialError { code: ErrorCode::NoAddress, retryable: false, reason: "no address".into() };
+    let effects = alice.dial_fails(dial(&effects), error);
+    assert_eq!(failure(&effects, send), "ConnectionLostError");
+    assert!(gives_up(&effects) && dials(&alice.pass(100_000)).is_empty());
+}
+
+#[test]
+fn five_equal_failures_are_permanent_until_somebody_asks_again() {
+    let [_, bob, _] = people();
+    type Cure = fn(&mut Bench) -> Vec<crate::network::transport::Effect>;
+    let cures: [(&str, Cure); 4] = [
+        ("a send", |alice| alice.send(&people()[1], "2").1),
+        ("reconnectPeer", |alice| alice.feed(Input::Reconnect { peer: people()[1].clone(), hints: vec![] })),
+        ("resetAllBackoffs", |alice| {
+            alice.feed(Input::ResetBackoffs);
+            alice.pass(500)
+        }),
+        ("a wake from sleep", |alice| {
+            alice.sleep(46_000);
+            alice.pass(500)
+        }),
+    ];
+    for (name, cure) in cures {
+        let mut alice = Bench::alice();
+        let channel = alice.accept(&bob, "b1");
+        alice.closed(channel);
+        for attempt in 1..=5 {
+            let (_, effects) = time_to_dial(&mut alice);
+            assert_eq!(gives_up(&alice.dial_fails(dial(&effects), refused())), attempt == 5);
+        }
+        assert!(dials(&alice.pass(100_000)).is_empty(), "{name}");
+        let effects = cure(&mut alice);
+        assert_eq!(dials(&effects).len(), 1, "{name}");
+        // The streak began anew: one more failure does not end it.
+        assert!(!gives_up(&alice.dial_fails(dial(&effects), refused())), "{name}");
+    }
+}
+
+#[test]
+fn a_wake_from_sleep_forgets_the_backoff_and_a_late_timer_does_not() {
+    let [_, bob, _] = people();
+    for (millis, woke) in [(44_000, false), (46_000, true)] {
+        let mut alice = Bench::alice();
+        let channel = alice.accept(&bob, "b1");
+        alice.closed(channel);
+        for _ in 0..4 {
+            let (_, effects) = time_to_dial(&mut alice);
+            alice.dial_fails(dial(&effects), timed_out());
+        }
+        // The next attempt is 8 s away; it falls due in the sleep, fails, and shows by the next delay what was forgotten.
+        let mut fresh = alice.pass(0);
+        let base = alice.transport.next_tick.as_millis() - 15_000;
+        let elapsed = alice.now.as_millis() - base;
+        fresh.extend(alice.sleep(millis - elapsed));
+        let effects = if dials(&fresh).is_empty() { time_to_dial(&mut alice).1 } else { fresh };
+        alice.dial_fails(dial(&effects), timed_out());
+        assert_eq!(time_to_dial(&mut alice).0, if woke { 1_000 } else { 10_000 });
+    }
+}
+
+#[test]
+fn a_peer_that_only_came_and_went_in_a_failed_handshake_is_not_chased() {
+    let [_, bob, _] = people();
+    let mut alice = Bench::alice();
+    let (channel, _) = alice.inbound(&bob);
+    alice.closed(channel);
+    assert!(dials(&alice.pass(100_000)).is_empty());
+}
+
+#[test]
+fn after_an_outage_both_ends_are_back_on_one_channel() {
+    let [alice, bob, _] = people();
+    let mut world = World::new();
+    world.send(&alice, &bob, "before");
+    world.run(1_000);
+    world.cut(&alice, &bob);
+    let lost = world.send(&bob, &alice, "during");
+    world.run(30_000);
+    assert_eq!(world.outcome(lost).unwrap().unwrap_err().name(), "ConnectionLostError");
+    world.mend();
+    world.run(15_000);
+    assert_eq!((world.open_pipes(), world.registered(&alice), world.registered(&bob)), (1, 1, 1));
+    world.send(&bob, &alice, "after");
+    world.run(1_000);
+    assert_eq!(world.delivered(&alice), ["after"]);
+}
+
+#[test]
+fn a_restarted_peer_is_back_within_a_second_without_a_send_failing_at_its_end() {
+    let [alice, bob, _] = people();
+    let mut world = World::new();
+    world.send(&alice, &bob, "to the first life");
+    world.run(1_000);
+    world.restart(&bob);
+    let send = world.send(&bob, &alice, "from the second life");
+    world.run(1_000);
+    assert_eq!(world.outcome(send), Some(Ok(())));
+    assert_eq!(world.delivered(&alice), ["from the second life"]);
+    world.send(&alice, &bob, "to the second life");
+    world.run(1_000);
+    assert_eq!(world.delivered(&bob), ["to the second life"]);
+    assert_eq!((world.open_pipes(), world.gave_up(&alice)), (1, 0));
+}

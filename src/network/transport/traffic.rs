@@ -1,0 +1,172 @@
+//! Messages on a peer's channel: sending, reading, handing to the kernel, and the end of the channel.
+
+use super::{
+    channel::{End, Outgoing},
+    context::Context,
+    io::{ChannelId, DeliveryOutcome, Effect},
+    peer::{Inbound, Outbound, Peer, Standing},
+    policy::DELIVERIES_IN_FLIGHT,
+};
+use crate::wire::{LimitType, RemoteError, WireError};
+
+impl Peer {
+    /// Takes a message in, or refuses it. What is taken in is written in this order, or fails.
+    pub(super) fn send(&mut self, cx: &mut Context, message: Outgoing) {
+        if let Err(error) = self.admit(cx, &message) {
+            self.gap |= message.id.is_some() && !message.is_ack && !error.is_terminal();
+            return cx.finish(message.id, Err(error));
+        }
+        self.last_active = cx.now;
+        if self.standing == Standing::Failed {
+            self.forgive();
+        }
+        match &mut self.registered {
+            Some(registered) => registered.writer.write(cx, message),
+            None => self.waiting.push_back(message),
+        }
+    }
+
+    fn admit(&mut self, cx: &Context, message: &Outgoing) -> Result<(), RemoteError> {
+        if self.standing == Standing::Closed {
+            return Err(RemoteError::IntentionalClose(self.id.clone()));
+        }
+        let exceeded = |limit_type, current: usize, limit: usize| {
+            Err(RemoteError::ResourceLimit { limit_type, current: current as u64, limit: limit as u64 })
+        };
+        if message.text.len() > cx.policy.max_message_bytes {
+            return exceeded(LimitType::MessageSize, message.text.len(), cx.policy.max_message_bytes);
+        }
+        let queued = self.registered.as_ref().map_or(self.waiting.len(), |registered| registered.writer.len());
+        if queued >= cx.policy.max_waiting {
+            return exceeded(LimitType::PendingMessages, queued.saturating_add(1), cx.policy.max_waiting);
+        }
+        // Acknowledgements are paid for by the messages that they acknowledge.
+        if !message.is_ack && !self.message_rate.try_take(cx.now) {
+            let limit = self.message_rate.limit() as usize;
+            return exceeded(LimitType::MessageRate, limit.saturating_add(1), limit);
+        }
+        Ok(())
+    }
+
+    pub(super) fn written(&mut self, cx: &mut Context, channel: ChannelId) {
+        match (&mut self.registered, &mut self.outbound) {
+            (Some(registered), _) if registered.writer.channel == channel => {
+                registered.note_traffic(cx.now);
+                self.backoff.reset();
+                registered.writer.written(cx);
+            }
+            (_, Outbound::AwaitingAck { writer, .. } | Outbound::AwaitingVerdict { writer, .. })
+                if writer.channel == channel =>
+            {
+                writer.written(cx);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn frame(&mut self, cx: &mut Context, channel: ChannelId, text: String) {
+        if let Some(registered) = self.registered.as_mut().filter(|registered| registered.writer.channel == channel) {
+            registered.reading = false;
+            registered.note_traffic(cx.now);
+            self.backoff.reset();
+            self.last_active = cx.now;
+            self.inbox.push(text);
+            self.hand_over(cx);
+            return;
+        }
+        match (&self.outbound, &self.inbound) {
+            (Outbound::AwaitingAck { writer, .. }, _) if writer.channel == channel => self.ack_received(cx, &text),
+            (_, Inbound::AwaitingHello { channel: awaited, .. }) if *awaited == channel => {
+                self.hello_received(cx, channel, &text);
+            }
+            _ => self.channel_ended(cx, channel, "a frame came unasked", End::Broken),
+        }
+    }
+
+    /// Gives the kernel as much as it may have, then reads on if there is room.
+    fn hand_over(&mut self, cx: &mut Context) {
+        while self.inbox.handed_over < DELIVERIES_IN_FLIGHT {
+            let Some(text) = self.inbox.pop() else { break };
+            self.inbox.handed_over += 1;
+            cx.effect(Effect::Deliver { peer: self.id.clone(), text });
+        }
+        self.read_on(cx);
+    }
+
+    pub(super) fn read_on(&mut self, cx: &mut Context) {
+        let Some(registered) = &mut self.registered else { return };
+        if !registered.reading && self.inbox.has_room(cx.policy.max_message_bytes) {
+            registered.reading = true;
+            // Silence counts from here: before, it was we who did not listen.
+            registered.last_traffic = cx.now;
+            cx.effect(Effect::Read { channel: registered.writer.channel });
+        }
+    }
+
+    pub(super) fn delivered(&mut self, cx: &mut Context, outcome: DeliveryOutcome) {
+        self.inbox.handed_over = self.inbox.handed_over.saturating_sub(1);
+        match outcome {
+            DeliveryOutcome::Accepted(None) => {}
+            DeliveryOutcome::Accepted(Some(reply)) if reply.is_empty() => {}
+            DeliveryOutcome::Accepted(Some(reply)) => self.send(cx, Outgoing::new(None, reply)),
+            DeliveryOutcome::Refused(error) => {
+                tracing::warn!(peer = %self.id, %error, "the kernel refused a message");
+            }
+            DeliveryOutcome::Unreachable(error) => {
+                // What was read and not taken would be lost; on a new channel the peer sends it again.
+                tracing::warn!(peer = %self.id, %error, "the kernel cannot be reached");
+                self.inbox.clear();
+                self.lose_channel(cx, "the kernel cannot be reached", End::Closed);
+            }
+        }
+        self.hand_over(cx);
+    }
+
+    pub(super) fn frame_error(&mut self, cx: &mut Context, channel: ChannelId, error: &WireError) {
+        let error = match error {
+            WireError::FrameTooLong { announced, limit } => RemoteError::ResourceLimit {
+                limit_type: LimitType::MessageSize,
+                current: *announced,
+                limit: *limit as u64,
+            },
+            other => RemoteError::Other { name: "FrameError".to_owned(), message: other.to_string() },
+        };
+        cx.effect(Effect::Fault { peer: self.id.clone(), error: error.clone() });
+        self.channel_ended(cx, channel, &error.to_string(), End::Broken);
+    }
+
+    fn owns_registered(&self, channel: ChannelId) -> bool {
+        self.registered.as_ref().is_some_and(|registered| registered.writer.channel == channel)
+    }
+
+    /// The stream is gone, or of no use any more.
+    pub(super) fn channel_ended(&mut self, cx: &mut Context, channel: ChannelId, reason: &str, end: End) {
+        if self.owns_registered(channel) {
+            return self.lose_channel(cx, reason, end);
+        }
+        end.of(cx, channel);
+        match &self.outbound {
+            Outbound::AwaitingAck { writer, attempt, .. } if writer.channel == channel => {
+                let attempt = *attempt;
+                let reason = format!("the handshake failed: {reason}");
+                match end {
+                    End::Closed => self.closed_before_ack(cx, attempt, &reason),
+                    End::Broken => self.attempt_failed(cx, attempt, &reason, None, true),
+                }
+            }
+            Outbound::AwaitingVerdict { writer, attempt, .. } if writer.channel == channel => {
+                let attempt = *attempt;
+                self.attempt_failed(cx, attempt, reason, None, true);
+            }
+            _ => {}
+        }
+        match &self.inbound {
+            Inbound::AwaitingHello { channel: ended, .. } | Inbound::AwaitingVerdict { channel: ended, .. }
+                if *ended == channel =>
+            {
+                self.inbound = Inbound::Idle;
+            }
+            _ => {}
+        }
+    }
+}
