@@ -1,1 +1,3 @@
 //! The network's end: transport policy, and libp2p below it.
+
+pub mod node;
