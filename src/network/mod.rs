@@ -2,6 +2,7 @@
 
 mod driver;
 pub mod link;
+pub mod node;
 mod service;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;

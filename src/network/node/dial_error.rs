@@ -1,0 +1,191 @@
+//! Why a peer could not be reached, in codes on which reconnection policy can act.
+//!
+//! What a browser does not tell: a WebSocket that fails to open gives no reason, so a refused port, an unknown host
+//! name, an unreachable network, a bad certificate and a server that is no WebSocket are all [`ErrorCode::ConnRefused`]
+//! (or [`ErrorCode::NetUnreach`] when the browser says that it is offline). WebRTC gives none either: a dead address
+//! ends as [`ErrorCode::TimedOut`].
+
+use std::{error::Error, io};
+
+use libp2p::{TransportError, core::transport::timeout::TransportTimeoutError, relay, swarm};
+
+/// What kept a dial from succeeding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// The host answers but nobody listens there (ECONNREFUSED); in browsers, any WebSocket that does not open.
+    ConnRefused,
+    /// No way to the host (EHOSTUNREACH).
+    HostUnreach,
+    /// The host name is unknown (ENOTFOUND).
+    NotFound,
+    /// No way to the network, or no network at all (ENETUNREACH).
+    NetUnreach,
+    /// No answer in time.
+    TimedOut,
+    /// The connection broke while it was being set up.
+    Reset,
+    /// The relay answers but does not reach the peer: it holds no reservation, or its connection just died.
+    NoReservation,
+    /// The relay of a circuit could not be reached, which says nothing of the peer.
+    RelayUnreachable,
+    /// No address of the peer is known.
+    NoAddress,
+    /// The address is malformed, forbidden, or of a kind that this context cannot dial (WebRTC in a Worker).
+    Unsupported,
+    /// Another peer answers at the address.
+    WrongPeer,
+    /// The peer answers but does not speak our protocol.
+    ProtocolUnsupported,
+    /// This node was stopped.
+    Stopped,
+    /// Anything else; see the reason.
+    Other,
+}
+
+impl ErrorCode {
+    /// The name by which permanent failures are counted: the errno's, or the name of the code.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ErrorCode::ConnRefused => "ECONNREFUSED",
+            ErrorCode::HostUnreach => "EHOSTUNREACH",
+            ErrorCode::NotFound => "ENOTFOUND",
+            ErrorCode::NetUnreach => "ENETUNREACH",
+            ErrorCode::TimedOut => "ETIMEDOUT",
+            ErrorCode::Reset => "ECONNRESET",
+            ErrorCode::NoReservation => "NoReservation",
+            ErrorCode::RelayUnreachable => "RelayUnreachable",
+            ErrorCode::NoAddress => "NoAddress",
+            ErrorCode::Unsupported => "Unsupported",
+            ErrorCode::WrongPeer => "WrongPeer",
+            ErrorCode::ProtocolUnsupported => "ProtocolUnsupported",
+            ErrorCode::Stopped => "Stopped",
+            ErrorCode::Other => "Other",
+        }
+    }
+
+    /// Whether the same dial may succeed later without anybody changing an address or a program.
+    pub fn is_retryable(self) -> bool {
+        self.hope() > 1
+    }
+
+    /// How much this says that trying again is worth while; of several addresses the most hopeful speaks for the peer.
+    fn hope(self) -> u8 {
+        match self {
+            ErrorCode::Stopped | ErrorCode::NoAddress | ErrorCode::Unsupported => 0,
+            ErrorCode::ProtocolUnsupported | ErrorCode::WrongPeer => 1,
+            ErrorCode::ConnRefused | ErrorCode::HostUnreach | ErrorCode::NotFound | ErrorCode::NetUnreach => 2,
+            ErrorCode::TimedOut | ErrorCode::Other => 3,
+            ErrorCode::RelayUnreachable | ErrorCode::Reset => 4,
+            ErrorCode::NoReservation => 5,
+        }
+    }
+}
+
+/// A dial that failed. When several addresses failed, the one that gives most hope: a relay that merely lacks a
+/// reservation now outweighs a refused port, so that a peer counts as permanently failed only if all ways are.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {reason}", .code.as_str())]
+pub struct DialError {
+    /// What kind of failure.
+    pub code: ErrorCode,
+    /// Whether trying again later may help.
+    pub retryable: bool,
+    /// What happened, for people.
+    pub reason: String,
+}
+
+impl DialError {
+    pub(super) fn new(code: ErrorCode, reason: impl Into<String>) -> Self {
+        DialError { code, retryable: code.is_retryable(), reason: reason.into() }
+    }
+
+    pub(super) fn more_hopeful(first: Option<DialError>, second: DialError) -> DialError {
+        match first {
+            Some(first) if first.code.hope() >= second.code.hope() => first,
+            _ => second,
+        }
+    }
+
+    /// Of a dial to one address, which is a circuit or not.
+    pub(super) fn from_swarm(error: &swarm::DialError, circuit: bool) -> Self {
+        let reason = chain(error);
+        let code = match error {
+            swarm::DialError::WrongPeerId { .. } | swarm::DialError::LocalPeerId { .. } => ErrorCode::WrongPeer,
+            swarm::DialError::NoAddresses => ErrorCode::NoAddress,
+            swarm::DialError::Transport(failures) => {
+                let code = failures.first().map_or(ErrorCode::NoAddress, |(_, error)| transport_code(error));
+                match code {
+                    ErrorCode::NoReservation | ErrorCode::Unsupported => code,
+                    _ if circuit => ErrorCode::RelayUnreachable,
+                    _ => code,
+                }
+            }
+            swarm::DialError::DialPeerConditionFalse(_)
+            | swarm::DialError::Aborted
+            | swarm::DialError::Denied { .. } => ErrorCode::Other,
+        };
+        DialError::new(code, reason)
+    }
+}
+
+fn transport_code(error: &TransportError<io::Error>) -> ErrorCode {
+    match error {
+        TransportError::MultiaddrNotSupported(_) => ErrorCode::Unsupported,
+        TransportError::Other(error) => error_code(error),
+    }
+}
+
+/// Looks through the layers of an error for one that says what happened.
+fn error_code(error: &(dyn Error + 'static)) -> ErrorCode {
+    use relay::outbound::hop::ConnectError;
+
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(ConnectError::NoReservation | ConnectError::ConnectionFailed) = error.downcast_ref() {
+            return ErrorCode::NoReservation;
+        }
+        if let Some(TransportTimeoutError::<io::Error>::Timeout) = error.downcast_ref() {
+            return ErrorCode::TimedOut;
+        }
+        next = match error.downcast_ref::<io::Error>() {
+            Some(error) => {
+                if let Some(code) = io_code(error.kind()) {
+                    return code;
+                }
+                // An io::Error hides what it wraps from `source`.
+                error.get_ref().map(|inner| inner as &(dyn Error + 'static))
+            }
+            None => error.source(),
+        };
+    }
+    ErrorCode::Other
+}
+
+fn io_code(kind: io::ErrorKind) -> Option<ErrorCode> {
+    match kind {
+        io::ErrorKind::ConnectionRefused => Some(ErrorCode::ConnRefused),
+        io::ErrorKind::HostUnreachable => Some(ErrorCode::HostUnreach),
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => Some(ErrorCode::NetUnreach),
+        io::ErrorKind::TimedOut => Some(ErrorCode::TimedOut),
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::UnexpectedEof => Some(ErrorCode::Reset),
+        _ => None,
+    }
+}
+
+/// The error and its causes in one line, each said once.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        let cause = error.to_string();
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+        next = error.source();
+    }
+    text
+}

@@ -1,0 +1,288 @@
+//! The node's task: it alone owns the swarm, and joins it with commands, timers and events.
+
+use std::{collections::HashMap, rc::Rc, time::Duration};
+
+use futures::{FutureExt as _, StreamExt as _, channel::mpsc};
+use libp2p::{
+    Multiaddr, PeerId, Swarm,
+    core::transport::ListenerId,
+    multiaddr::Protocol,
+    ping,
+    swarm::{
+        ConnectionId, SwarmEvent,
+        dial_opts::{DialOpts, PeerCondition},
+    },
+};
+
+use super::{
+    Command, DialError, ErrorCode, Listening, NodeConfig, NodeError, NodeEvent, NodeStream, StreamReply, WsPolicy,
+    address,
+    dial_error::chain,
+    heartbeat::Heartbeat,
+    relays::{self, Action, Loss, RelayIndex, Relays},
+    streams::{Inbound, answer},
+    swarm::{self, Behaviour, BehaviourEvent},
+};
+use crate::runtime::{Runtime, Timestamp, timeout};
+
+/// How long closing may take when the node stops.
+const STOP_LIMIT: Duration = Duration::from_secs(1);
+
+pub(super) struct Driver {
+    swarm: Swarm<Behaviour>,
+    runtime: Rc<dyn Runtime>,
+    commands: mpsc::Receiver<Command>,
+    events: mpsc::Sender<NodeEvent>,
+    listening: Listening,
+    relays: Relays,
+    /// The listener that stands for a relay's reservation.
+    reservations: HashMap<ListenerId, RelayIndex>,
+    heartbeat: Heartbeat<ConnectionId>,
+    /// Who waits for which dial.
+    dials: HashMap<ConnectionId, (StreamReply, bool)>,
+}
+
+impl Driver {
+    pub(super) fn new(
+        config: &NodeConfig,
+        ws_policy: &WsPolicy,
+        listening: Listening,
+        commands: mpsc::Receiver<Command>,
+        events: mpsc::Sender<NodeEvent>,
+        runtime: Rc<dyn Runtime>,
+    ) -> Result<Self, NodeError> {
+        let mut swarm = swarm::build(config)?;
+        for text in &config.listen {
+            let refused = |reason: String| NodeError::Address { address: text.clone(), reason };
+            let address: Multiaddr = text.parse().map_err(|error| refused(format!("{error}")))?;
+            swarm.listen_on(address).map_err(|error| refused(error.to_string()))?;
+        }
+        let mut relay_addresses = Vec::new();
+        for text in &config.relays {
+            let refused = |reason: &str| NodeError::Address { address: text.clone(), reason: reason.to_owned() };
+            let address: Multiaddr = text.parse().map_err(|_| refused("not a multiaddr"))?;
+            let peer = relays::checked_peer(&address).map_err(refused)?;
+            debug_assert!(ws_policy.allows(&address), "relay hosts are allowed");
+            match swarm::can_dial(&address) {
+                Ok(()) => relay_addresses.push((peer, address)),
+                // A Worker is given the WebRTC addresses too, beside others that it can use.
+                Err(reason) => tracing::info!(%address, reason, "relay address left out"),
+            }
+        }
+        let relays = Relays::new(relay_addresses, config.max_relay_attempts, runtime.now());
+        Ok(Driver {
+            swarm,
+            commands,
+            events,
+            listening,
+            relays,
+            reservations: HashMap::new(),
+            heartbeat: Heartbeat::new(config.silence_limit),
+            dials: HashMap::new(),
+            runtime,
+        })
+    }
+
+    pub(super) fn local_peer(&self) -> PeerId {
+        *self.swarm.local_peer_id()
+    }
+
+    /// Runs until the node is stopped or its last handle is gone.
+    pub(super) async fn run(mut self) {
+        enum Next {
+            Swarm(SwarmEvent<BehaviourEvent>),
+            Command(Option<Command>),
+            Timeout,
+        }
+        let stopped_by = loop {
+            let mut timer = self.timer();
+            // Commands and timers first: a busy swarm must not starve them.
+            let next = futures::select_biased! {
+                command = self.commands.next() => Next::Command(command),
+                () = timer => Next::Timeout,
+                event = self.swarm.select_next_some() => Next::Swarm(event),
+            };
+            match next {
+                Next::Swarm(event) => self.handle_event(event),
+                Next::Command(Some(Command::Stop { done })) => break Some(done),
+                Next::Command(Some(command)) => self.handle_command(command),
+                Next::Command(None) => break None,
+                Next::Timeout => self.handle_timeout(),
+            }
+        };
+        self.close_all().await;
+        drop(self);
+        if let Some(done) = stopped_by {
+            // Nobody may be waiting any more.
+            let _ = done.send(());
+        }
+    }
+
+    fn timer(&self) -> futures::future::Fuse<futures::future::LocalBoxFuture<'static, ()>> {
+        let deadlines = [self.relays.next_deadline(), self.heartbeat.next_check()];
+        match deadlines.into_iter().flatten().min() {
+            Some(deadline) => self.runtime.sleep(deadline.since(self.now())).fuse(),
+            None => futures::future::Fuse::terminated(),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.runtime.now()
+    }
+
+    fn handle_command(&mut self, command: Command) {
+        match command {
+            Command::OpenExisting { peer, reply } => self.swarm.behaviour_mut().streams.open(peer, reply),
+            Command::Dial { peer, address, reply } => self.dial(peer, address, reply),
+            Command::Disconnect { peer } => {
+                // An error means that there is no connection.
+                let _ = self.swarm.disconnect_peer_id(peer);
+            }
+            Command::RetryRelays => self.relays.retry(self.now(), true),
+            Command::Stop { .. } => {} // handled where the loop ends
+        }
+    }
+
+    fn dial(&mut self, peer: PeerId, address: Multiaddr, reply: StreamReply) {
+        self.relays.retry(self.now(), false);
+        let circuit = address::is_circuit(&address);
+        let options = DialOpts::peer_id(peer).condition(PeerCondition::Always).addresses(vec![address]).build();
+        let connection = options.connection_id();
+        match self.swarm.dial(options) {
+            Ok(()) => {
+                self.dials.insert(connection, (reply, circuit));
+            }
+            Err(error) => answer(reply, Err(DialError::from_swarm(&error, circuit))),
+        }
+    }
+
+    fn handle_timeout(&mut self) {
+        let now = self.now();
+        for connection in self.heartbeat.silent(now) {
+            tracing::debug!(%connection, "closing a silent connection");
+            self.swarm.close_connection(connection);
+        }
+        for action in self.relays.handle_timeout(now) {
+            match action {
+                Action::Reserve { relay, address } => match self.swarm.listen_on(address.with(Protocol::P2pCircuit)) {
+                    Ok(listener) => {
+                        self.reservations.insert(listener, relay);
+                    }
+                    Err(error) => self.relay_lost(relay, &chain(&error)),
+                },
+                Action::Abandon { relay } => {
+                    self.reservations.retain(|listener, of| {
+                        let keep = *of != relay;
+                        if !keep {
+                            self.swarm.remove_listener(*listener);
+                        }
+                        keep
+                    });
+                    self.relay_lost(relay, "no answer in time");
+                }
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Streams(Inbound { peer, stream })) => {
+                self.emit(NodeEvent::Inbound(NodeStream::new(peer.into(), stream)));
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { connection, result, .. })) => match result {
+                Ok(_) => self.heartbeat.answered(connection, self.now()),
+                Err(ping::Failure::Unsupported) => self.heartbeat.forget(connection),
+                Err(error) => tracing::debug!(%connection, %error, "ping failed"),
+            },
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
+                self.heartbeat.answered(connection_id, self.now());
+                if let Some((reply, _)) = self.dials.remove(&connection_id) {
+                    self.swarm.behaviour_mut().streams.open_on(peer_id, connection_id, reply);
+                }
+            }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, cause, .. } => {
+                self.heartbeat.forget(connection_id);
+                if num_established == 0 {
+                    let reason = cause.map_or_else(|| "closed".to_owned(), |cause| chain(&cause));
+                    self.emit(NodeEvent::ConnectionClosed { peer: peer_id.into(), reason });
+                }
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+                if let Some((reply, circuit)) = self.dials.remove(&connection_id) {
+                    let mut error = DialError::from_swarm(&error, circuit);
+                    if error.code == ErrorCode::ConnRefused && swarm::is_offline() {
+                        error = DialError::new(ErrorCode::NetUnreach, error.reason);
+                    }
+                    answer(reply, Err(error));
+                }
+            }
+            SwarmEvent::NewListenAddr { listener_id, address } => self.listening(listener_id, address),
+            SwarmEvent::ExpiredListenAddr { listener_id, address } => {
+                if let Some(addresses) = self.listening.borrow_mut().get_mut(&listener_id) {
+                    let expired = address.to_string();
+                    addresses.retain(|address| *address != expired);
+                }
+            }
+            SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
+                self.listening.borrow_mut().remove(&listener_id);
+                if let Some(relay) = self.reservations.remove(&listener_id) {
+                    let reason =
+                        reason.map_or_else(|error| chain(&error), |()| "connection to the relay lost".to_owned());
+                    self.relay_lost(relay, &reason);
+                }
+            }
+            SwarmEvent::ListenerError { listener_id, error } => tracing::debug!(%listener_id, %error, "listener"),
+            _ => {}
+        }
+    }
+
+    fn listening(&mut self, listener: ListenerId, address: Multiaddr) {
+        let text = address.to_string();
+        self.listening.borrow_mut().entry(listener).or_default().push(text.clone());
+        let now = self.now();
+        if let Some(relay) = self.reservations.get(&listener)
+            && self.relays.reserved(*relay, now)
+        {
+            self.emit(NodeEvent::RelayUp { address: text });
+        }
+    }
+
+    fn relay_lost(&mut self, relay: RelayIndex, reason: &str) {
+        let text = self.relays.address(relay).map(|address| address.to_string()).unwrap_or_default();
+        let mut random = [0; 4];
+        self.runtime.fill_random(&mut random);
+        tracing::debug!(relay = text, reason, "no reservation");
+        match self.relays.lost(relay, self.now(), u32::from_le_bytes(random)) {
+            Loss::Down => self.emit(NodeEvent::RelayDown { relay: text, reason: reason.to_owned() }),
+            Loss::GaveUp => self.emit(NodeEvent::RelayGaveUp { relay: text, reason: reason.to_owned() }),
+            Loss::StillDown => {}
+        }
+    }
+
+    fn emit(&mut self, event: NodeEvent) {
+        if let Err(error) = self.events.try_send(event)
+            && error.is_full()
+        {
+            tracing::warn!("an event of the node was dropped: nobody reads them");
+        }
+    }
+
+    /// Closes every connection so that the peers learn of it at once.
+    async fn close_all(&mut self) {
+        let peers: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
+        for peer in peers {
+            // An error means that the connection is gone already.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+        let runtime = self.runtime.clone();
+        let closed = async {
+            while self.swarm.connected_peers().next().is_some() {
+                self.swarm.select_next_some().await;
+            }
+        };
+        if timeout(&*runtime, STOP_LIMIT, closed).await.is_none() {
+            tracing::debug!("some connections did not close in time");
+        }
+        self.listening.borrow_mut().clear();
+    }
+}

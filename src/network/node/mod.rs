@@ -1,0 +1,255 @@
+//! The libp2p node: connections, streams and relay reservations. The only module that names libp2p.
+//!
+//! It opens and accepts byte streams on one protocol, tells when connections and relays come and go, and keeps a
+//! reservation at each configured relay. It leaves to the transport above: framing, the kernel handshake, which of two
+//! streams to keep, retries of peers, rate limits.
+//!
+//! The same code runs natively (WebSocket over TCP) and in browsers (WebSocket everywhere, WebRTC where
+//! `RTCPeerConnection` exists, that is, not in Workers). Browsers cannot listen; they are reached through relays.
+
+mod address;
+mod dial_error;
+mod driver;
+mod heartbeat;
+mod relays;
+mod stream;
+mod streams;
+mod swarm;
+
+use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
+
+pub use address::{WsPolicy, circuit_address};
+pub use dial_error::{DialError, ErrorCode};
+use futures::{
+    SinkExt as _,
+    channel::{mpsc, oneshot},
+};
+pub use stream::NodeStream;
+
+use crate::{
+    runtime::{Runtime, timeout},
+    wire::PeerId,
+};
+
+/// The libp2p protocol that kernels talk on.
+pub const PROTOCOL: &str = "/ocap-kernel/remote/1.0.0";
+
+/// Events that may wait for their reader. What comes beyond is dropped: an inbound stream is reset, and its peer tries
+/// again; for the others see [`NodeEvent`].
+const EVENT_CAPACITY: usize = 256;
+
+/// Commands that may wait for the node's task; further callers wait for their turn.
+const COMMAND_CAPACITY: usize = 16;
+
+/// How long an existing connection may take to open a stream before new ones are dialled.
+const OPEN_ON_EXISTING_LIMIT: Duration = Duration::from_secs(5);
+
+/// What a node is started with.
+#[derive(Clone)]
+pub struct NodeConfig {
+    /// The Ed25519 seed from which the peer id follows.
+    pub key_seed: [u8; 32],
+    /// Multiaddrs of relays, each ending in `/p2p/<peer id>`. Several addresses of one relay are alternatives.
+    pub relays: Vec<String>,
+    /// Multiaddrs to listen on. Browsers cannot: there it must be empty.
+    pub listen: Vec<String>,
+    /// Hosts besides private addresses and configured relays to which plain `ws://` is allowed.
+    pub allowed_ws_hosts: Vec<String>,
+    /// How often each connection is pinged.
+    pub heartbeat_interval: Duration,
+    /// Silence after which a connection is closed; longer than the interval by at least one slow round trip.
+    pub silence_limit: Duration,
+    /// Failed attempts in a row before a relay is left alone until [`Node::retry_relays`] or the next dial.
+    pub max_relay_attempts: u32,
+}
+
+impl NodeConfig {
+    /// The defaults of protocol §6, without relays.
+    pub fn new(key_seed: [u8; 32]) -> Self {
+        NodeConfig {
+            key_seed,
+            relays: Vec::new(),
+            listen: Vec::new(),
+            allowed_ws_hosts: Vec::new(),
+            heartbeat_interval: Duration::from_secs(3),
+            silence_limit: Duration::from_secs(8),
+            max_relay_attempts: 10,
+        }
+    }
+}
+
+/// Why a node could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The key seed or the encryption built on it was refused.
+    #[error("the node's key cannot be used: {0}")]
+    Key(String),
+    /// An address in the configuration is not one this node can use.
+    #[error("{address}: {reason}")]
+    Address {
+        /// The address as configured.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// What happens at a node without being asked for.
+///
+/// Events beyond the capacity of the channel are dropped. That loses no state: streams of a closed connection end by
+/// themselves, and [`Node::listen_addresses`] is always current.
+#[derive(Debug)]
+pub enum NodeEvent {
+    /// A peer opened a stream.
+    Inbound(NodeStream),
+    /// The last connection to a peer (a relay is one too) ended; its streams end as well.
+    ConnectionClosed {
+        /// The peer.
+        peer: PeerId,
+        /// What ended the connection.
+        reason: String,
+    },
+    /// A relay has accepted a reservation: peers reach this node at `address`.
+    RelayUp {
+        /// The circuit address, `<relay>/p2p-circuit/p2p/<own id>`.
+        address: String,
+    },
+    /// A reservation was lost, or could not be had at the first attempt; the node goes on trying.
+    RelayDown {
+        /// The relay's address.
+        relay: String,
+        /// What happened.
+        reason: String,
+    },
+    /// A relay did not answer [`NodeConfig::max_relay_attempts`] times in a row.
+    RelayGaveUp {
+        /// The relay's address.
+        relay: String,
+        /// What happened last.
+        reason: String,
+    },
+}
+
+/// What the handles ask of the node's task.
+enum Command {
+    /// Open a stream on a connection that exists.
+    OpenExisting { peer: libp2p::PeerId, reply: StreamReply },
+    /// Dial one address and open a stream on the connection.
+    Dial { peer: libp2p::PeerId, address: libp2p::Multiaddr, reply: StreamReply },
+    /// Close all connections to a peer.
+    Disconnect { peer: libp2p::PeerId },
+    /// Try relays that wait or were given up, now.
+    RetryRelays,
+    /// Close everything and end.
+    Stop { done: oneshot::Sender<()> },
+}
+
+type StreamReply = oneshot::Sender<Result<libp2p::Stream, DialError>>;
+
+/// A handle to a running node. Clones are handles to the same node; when the last is dropped, the node closes its
+/// connections and ends.
+#[derive(Clone)]
+pub struct Node {
+    peer: PeerId,
+    commands: mpsc::Sender<Command>,
+    listening: Listening,
+    ws_policy: Rc<WsPolicy>,
+    runtime: Rc<dyn Runtime>,
+}
+
+/// Addresses by listener, shared between the task (which writes) and the handles.
+type Listening = Rc<RefCell<HashMap<libp2p::core::transport::ListenerId, Vec<String>>>>;
+
+impl Node {
+    /// Starts a node on the runtime's thread. Reservations are made in the background.
+    ///
+    /// # Errors
+    /// When the seed or an address of the configuration cannot be used.
+    pub fn start(config: NodeConfig, runtime: Rc<dyn Runtime>) -> Result<(Node, mpsc::Receiver<NodeEvent>), NodeError> {
+        let ws_policy = Rc::new(WsPolicy::new(&config.relays, &config.allowed_ws_hosts));
+        let listening = Listening::default();
+        let (commands, command_receiver) = mpsc::channel(COMMAND_CAPACITY);
+        let (events, event_receiver) = mpsc::channel(EVENT_CAPACITY);
+        let driver =
+            driver::Driver::new(&config, &ws_policy, listening.clone(), command_receiver, events, runtime.clone())?;
+        let peer = PeerId::from(driver.local_peer());
+        runtime.spawn(Box::pin(driver.run()));
+        Ok((Node { peer, commands, listening, ws_policy, runtime }, event_receiver))
+    }
+
+    /// This node's peer id.
+    pub fn peer(&self) -> &PeerId {
+        &self.peer
+    }
+
+    /// Opens a stream to a peer: on a connection that exists, else by dialling the addresses one after the other.
+    ///
+    /// It takes up to 5 s on a connection that has gone silent and up to 20 s for each address; bound it from outside.
+    ///
+    /// # Errors
+    /// When no address led to the peer; the code is that of the address which gives most hope (see [`DialError`]).
+    pub async fn open(&self, peer: &PeerId, addresses: &[String]) -> Result<NodeStream, DialError> {
+        let id = address::libp2p_peer(peer)?;
+        let existing = self.ask(|reply| Command::OpenExisting { peer: id, reply });
+        match timeout(&*self.runtime, OPEN_ON_EXISTING_LIMIT, existing).await {
+            Some(Ok(stream)) => return Ok(NodeStream::new(peer.clone(), stream)),
+            Some(Err(error)) if error.code == ErrorCode::ProtocolUnsupported || error.code == ErrorCode::Stopped => {
+                return Err(error);
+            }
+            Some(Err(_)) | None => {}
+        }
+
+        let mut failure = None;
+        for text in addresses {
+            let dialled = match address::dialable(text, &id, &self.ws_policy) {
+                Ok(address) => self.ask(|reply| Command::Dial { peer: id, address, reply }).await,
+                Err(error) => Err(error),
+            };
+            match dialled {
+                Ok(stream) => return Ok(NodeStream::new(peer.clone(), stream)),
+                Err(error) => failure = Some(DialError::more_hopeful(failure, error)),
+            }
+        }
+        Err(failure.unwrap_or_else(|| DialError::new(ErrorCode::NoAddress, "no address of the peer is known")))
+    }
+
+    /// Closes all connections to a peer; its streams end.
+    pub async fn disconnect(&self, peer: &PeerId) {
+        if let Ok(peer) = address::libp2p_peer(peer) {
+            self.tell(Command::Disconnect { peer }).await;
+        }
+    }
+
+    /// The addresses at which peers reach this node now: listening addresses, and circuits through relays.
+    pub fn listen_addresses(&self) -> Vec<String> {
+        let mut addresses: Vec<String> = self.listening.borrow().values().flatten().cloned().collect();
+        addresses.sort();
+        addresses
+    }
+
+    /// Tries relays that wait for their next attempt, or were given up, at once; for a wake from sleep.
+    pub async fn retry_relays(&self) {
+        self.tell(Command::RetryRelays).await;
+    }
+
+    /// Closes all connections and ends the node; later calls fail. Returns when it is done.
+    pub async fn stop(&self) {
+        let (done, ended) = oneshot::channel();
+        self.tell(Command::Stop { done }).await;
+        // An error means that the node has ended already.
+        let _ = ended.await;
+    }
+
+    async fn tell(&self, command: Command) -> bool {
+        self.commands.clone().send(command).await.is_ok()
+    }
+
+    async fn ask(&self, command: impl FnOnce(StreamReply) -> Command) -> Result<libp2p::Stream, DialError> {
+        let (reply, answer) = oneshot::channel();
+        let stopped = || DialError::new(ErrorCode::Stopped, "the node was stopped");
+        if !self.tell(command(reply)).await {
+            return Err(stopped());
+        }
+        answer.await.unwrap_or_else(|_| Err(stopped()))
+    }
+}

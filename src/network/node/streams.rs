@@ -1,0 +1,219 @@
+//! The libp2p behaviour that opens and accepts streams on [`PROTOCOL`].
+//!
+//! It differs from `libp2p-stream` in what our driver needs: a stream can be asked of the very connection that a dial has
+//! made (an older one may be dead without knowing), inbound streams wait in the swarm's bounded queues instead of
+//! being dropped when two come at once, and nothing is kept of closed connections.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    task::{Context, Poll},
+};
+
+use libp2p::{
+    Multiaddr, PeerId, Stream, StreamProtocol,
+    core::{Endpoint, transport::PortUse, upgrade::ReadyUpgrade},
+    swarm::{
+        ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm, NetworkBehaviour,
+        NotifyHandler, StreamUpgradeError, SubstreamProtocol, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+        handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound},
+    },
+};
+
+use super::{DialError, ErrorCode, PROTOCOL, StreamReply, address};
+
+/// Streams that may wait for negotiation on one connection; kernels use one.
+const MAX_WAITING: usize = 8;
+
+/// An inbound stream and who opened it.
+pub(super) struct Inbound {
+    pub(super) peer: PeerId,
+    pub(super) stream: Stream,
+}
+
+impl std::fmt::Debug for Inbound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Inbound({})", self.peer)
+    }
+}
+
+struct Connection {
+    id: ConnectionId,
+    relayed: bool,
+}
+
+/// Opens and accepts streams.
+#[derive(Default)]
+pub(super) struct Behaviour {
+    /// In the order in which they were made.
+    connections: HashMap<PeerId, Vec<Connection>>,
+    events: VecDeque<ToSwarm<Inbound, StreamReply>>,
+}
+
+impl Behaviour {
+    /// Opens a stream on the connection.
+    pub(super) fn open_on(&mut self, peer: PeerId, connection: ConnectionId, reply: StreamReply) {
+        self.events.push_back(ToSwarm::NotifyHandler {
+            peer_id: peer,
+            handler: NotifyHandler::One(connection),
+            event: reply,
+        });
+    }
+
+    /// Opens a stream on the best connection there is: direct rather than relayed, new rather than old.
+    pub(super) fn open(&mut self, peer: PeerId, reply: StreamReply) {
+        let connections = self.connections.get(&peer).map_or(&[][..], Vec::as_slice);
+        let best = connections.iter().rev().min_by_key(|connection| connection.relayed);
+        match best.map(|connection| connection.id) {
+            Some(connection) => self.open_on(peer, connection, reply),
+            None => answer(reply, Err(DialError::new(ErrorCode::NoAddress, "not connected"))),
+        }
+    }
+}
+
+impl NetworkBehaviour for Behaviour {
+    type ConnectionHandler = Handler;
+    type ToSwarm = Inbound;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: PeerId,
+        _: &Multiaddr,
+        _: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        Ok(Handler::default())
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: PeerId,
+        _: &Multiaddr,
+        _: Endpoint,
+        _: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        Ok(Handler::default())
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        match event {
+            FromSwarm::ConnectionEstablished(established) => {
+                let relayed =
+                    address::is_circuit(established.endpoint.get_remote_address()) || established.endpoint.is_relayed();
+                let connection = Connection { id: established.connection_id, relayed };
+                self.connections.entry(established.peer_id).or_default().push(connection);
+            }
+            FromSwarm::ConnectionClosed(closed) => {
+                if let Some(connections) = self.connections.get_mut(&closed.peer_id) {
+                    connections.retain(|connection| connection.id != closed.connection_id);
+                    if connections.is_empty() {
+                        self.connections.remove(&closed.peer_id);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(&mut self, peer: PeerId, _: ConnectionId, stream: THandlerOutEvent<Self>) {
+        self.events.push_back(ToSwarm::GenerateEvent(Inbound { peer, stream: stream.0 }));
+    }
+
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        // No waker: events are only added by the task that polls the swarm, before it does.
+        self.events.pop_front().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+/// A stream on its way from a connection to the behaviour.
+pub(super) struct Accepted(Stream);
+
+impl std::fmt::Debug for Accepted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Accepted")
+    }
+}
+
+/// The part of the behaviour at one connection. It negotiates one outbound stream at a time.
+#[derive(Default)]
+pub(super) struct Handler {
+    waiting: VecDeque<StreamReply>,
+    negotiating: Option<StreamReply>,
+    accepted: VecDeque<Stream>,
+}
+
+impl ConnectionHandler for Handler {
+    type FromBehaviour = StreamReply;
+    type ToBehaviour = Accepted;
+    type InboundProtocol = ReadyUpgrade<StreamProtocol>;
+    type OutboundProtocol = ReadyUpgrade<StreamProtocol>;
+    type InboundOpenInfo = ();
+    type OutboundOpenInfo = ();
+
+    fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
+        SubstreamProtocol::new(ReadyUpgrade::new(StreamProtocol::new(PROTOCOL)), ())
+    }
+
+    fn on_behaviour_event(&mut self, reply: Self::FromBehaviour) {
+        if self.waiting.len() < MAX_WAITING {
+            self.waiting.push_back(reply);
+        } else {
+            answer(reply, Err(DialError::new(ErrorCode::Other, "too many streams are being opened")));
+        }
+    }
+
+    fn poll(
+        &mut self,
+        _: &mut Context<'_>,
+    ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, (), Self::ToBehaviour>> {
+        if let Some(stream) = self.accepted.pop_front() {
+            return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(Accepted(stream)));
+        }
+        self.waiting.retain(|reply| !reply.is_canceled());
+        if self.negotiating.is_none()
+            && let Some(reply) = self.waiting.pop_front()
+        {
+            self.negotiating = Some(reply);
+            let protocol = ReadyUpgrade::new(StreamProtocol::new(PROTOCOL));
+            return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
+                protocol: SubstreamProtocol::new(protocol, ()),
+            });
+        }
+        Poll::Pending
+    }
+
+    fn on_connection_event(&mut self, event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol>) {
+        match event {
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: stream, .. }) => {
+                if self.accepted.len() < MAX_WAITING {
+                    self.accepted.push_back(stream);
+                }
+            }
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: stream, .. }) => {
+                self.negotiated(Ok(stream));
+            }
+            ConnectionEvent::DialUpgradeError(DialUpgradeError { error, .. }) => self.negotiated(Err(match error {
+                StreamUpgradeError::Timeout => DialError::new(ErrorCode::TimedOut, "the peer does not answer"),
+                StreamUpgradeError::NegotiationFailed => {
+                    DialError::new(ErrorCode::ProtocolUnsupported, format!("the peer does not speak {PROTOCOL}"))
+                }
+                StreamUpgradeError::Io(error) => DialError::new(ErrorCode::Reset, error.to_string()),
+                StreamUpgradeError::Apply(never) => match never {},
+            })),
+            _ => {}
+        }
+    }
+}
+
+impl Handler {
+    fn negotiated(&mut self, result: Result<Stream, DialError>) {
+        if let Some(reply) = self.negotiating.take() {
+            answer(reply, result);
+        }
+    }
+}
+
+/// Answers unless the asker has gone; a stream that nobody wants is reset by being dropped.
+pub(super) fn answer(reply: StreamReply, result: Result<Stream, DialError>) {
+    let _ = reply.send(result);
+}

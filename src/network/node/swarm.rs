@@ -1,0 +1,142 @@
+//! The swarm's make-up: transports by platform, and the behaviours.
+
+use std::time::Duration;
+
+use libp2p::{
+    Multiaddr, PeerId, StreamProtocol, Swarm, Transport,
+    connection_limits::{self, ConnectionLimits},
+    core::{muxing::StreamMuxerBox, transport::Boxed, upgrade},
+    identify, identity, noise, ping, relay,
+    swarm::{self, NetworkBehaviour},
+    yamux,
+};
+
+use super::{NodeConfig, NodeError, address, streams};
+
+/// How long the set-up of one connection may take: dial, encryption, multiplexing.
+const SET_UP_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a connection without streams and reservation is kept.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);
+
+/// The protocol family announced by identify.
+const IDENTIFY_PROTOCOL: StreamProtocol = StreamProtocol::new("/ocap-kernel/id/1.0.0");
+
+/// What the node does on each connection.
+#[derive(NetworkBehaviour)]
+pub(super) struct Behaviour {
+    limits: connection_limits::Behaviour,
+    relay: relay::client::Behaviour,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    pub(super) streams: streams::Behaviour,
+}
+
+/// Builds the swarm of a node.
+pub(super) fn build(config: &NodeConfig) -> Result<Swarm<Behaviour>, NodeError> {
+    let key =
+        identity::Keypair::ed25519_from_bytes(config.key_seed).map_err(|error| NodeError::Key(error.to_string()))?;
+    let peer = key.public().to_peer_id();
+    let (relay_transport, relay) = relay::client::new(peer);
+    let transport = transport(&key, relay_transport)?;
+
+    // The transport above limits peers; these keep strangers from exhausting what is below it.
+    let limits = ConnectionLimits::default()
+        .with_max_pending_incoming(Some(64))
+        .with_max_pending_outgoing(Some(64))
+        .with_max_established(Some(512))
+        .with_max_established_per_peer(Some(8));
+    let identify = identify::Config::new(IDENTIFY_PROTOCOL.to_string(), key.public())
+        .with_agent_version(concat!("ocap-remotes/", env!("CARGO_PKG_VERSION")).to_owned())
+        // Addresses come from the kernel's hints only.
+        .with_cache_size(0);
+    let ping = ping::Config::new().with_interval(config.heartbeat_interval).with_timeout(config.silence_limit);
+    let behaviour = Behaviour {
+        limits: connection_limits::Behaviour::new(limits),
+        relay,
+        identify: identify::Behaviour::new(identify),
+        ping: ping::Behaviour::new(ping),
+        streams: streams::Behaviour::default(),
+    };
+    Ok(Swarm::new(transport, behaviour, peer, swarm_config().with_idle_connection_timeout(IDLE_LIMIT)))
+}
+
+type Secured = Boxed<(PeerId, StreamMuxerBox)>;
+
+/// Noise and Yamux over byte streams. The relay's part comes first: the others would take a circuit's first hop for all.
+macro_rules! secured {
+    ($key:expr, $relay:expr, $base:expr) => {
+        $relay
+            .or_transport($base)
+            .upgrade(upgrade::Version::V1Lazy)
+            .authenticate(noise::Config::new($key).map_err(|error| NodeError::Key(error.to_string()))?)
+            .multiplex(yamux::Config::default())
+            .timeout(SET_UP_LIMIT)
+            .boxed()
+    };
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn transport(key: &identity::Keypair, relay: relay::client::Transport) -> Result<Secured, NodeError> {
+    let tcp = libp2p::tcp::tokio::Transport::new(libp2p::tcp::Config::default());
+    Ok(secured!(key, relay, libp2p_websocket::Config::new(tcp)))
+}
+
+#[cfg(target_arch = "wasm32")]
+fn transport(key: &identity::Keypair, relay: relay::client::Transport) -> Result<Secured, NodeError> {
+    use libp2p::core::transport::{OrTransport, timeout::TransportTimeout};
+
+    let streams = secured!(key, relay, libp2p::websocket_websys::Transport::default());
+    if !has_webrtc() {
+        return Ok(streams);
+    }
+    let webrtc = libp2p::webrtc_websys::Transport::new(libp2p::webrtc_websys::Config::new(key)).boxed();
+    // WebRTC comes second: it would take a circuit's first hop for the whole address.
+    let both = OrTransport::new(streams, TransportTimeout::new(webrtc, SET_UP_LIMIT));
+    Ok(both.map(|either, _| either.into_inner()).boxed())
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn swarm_config() -> swarm::Config {
+    swarm::Config::with_tokio_executor()
+}
+
+#[cfg(target_arch = "wasm32")]
+fn swarm_config() -> swarm::Config {
+    swarm::Config::with_wasm_executor()
+}
+
+/// Whether this context can make WebRTC connections; a Worker cannot.
+#[cfg(target_arch = "wasm32")]
+fn has_webrtc() -> bool {
+    js_sys::Reflect::has(&js_sys::global(), &"RTCPeerConnection".into()).unwrap_or(false)
+}
+
+/// Whether the first hop of the address is of a kind that this context can dial, or why not.
+pub(super) fn can_dial(address: &Multiaddr) -> Result<(), &'static str> {
+    if address::is_webrtc(address) {
+        #[cfg(target_arch = "wasm32")]
+        return if has_webrtc() { Ok(()) } else { Err("WebRTC does not exist in this context (a Worker?)") };
+        #[cfg(not(target_arch = "wasm32"))]
+        return Err("WebRTC is dialled in browsers only");
+    }
+    if !address::is_ws(address) {
+        return Err("neither WebSocket nor WebRTC");
+    }
+    if cfg!(not(target_arch = "wasm32")) && address::is_dns(address) {
+        return Err("host names are resolved in browsers only");
+    }
+    Ok(())
+}
+
+/// Whether the browser says that it has no network at all.
+pub(super) fn is_offline() -> bool {
+    #[cfg(target_arch = "wasm32")]
+    {
+        let get = |object: &wasm_bindgen::JsValue, key: &str| js_sys::Reflect::get(object, &key.into()).ok();
+        get(&js_sys::global(), "navigator").and_then(|navigator| get(&navigator, "onLine"))
+            == Some(wasm_bindgen::JsValue::FALSE)
+    }
+    #[cfg(not(target_arch = "wasm32"))]
+    false
+}
