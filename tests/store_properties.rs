@@ -124,6 +124,12 @@ enum Event {
         kind: RefKind,
         number: u64,
     },
+    /// One endpoint redeems the URL of a thing in another's c-list: how they meet.
+    Introduce {
+        by: usize,
+        to: usize,
+        thing: Index,
+    },
     /// An endpoint sends a message about things in its c-list.
     Send {
         by: usize,
@@ -178,16 +184,17 @@ fn event() -> impl Strategy<Value = Event> {
     let by = || 0..ENDPOINTS.len();
     let index = any::<Index>;
     let slots = || prop::collection::vec(any::<Index>(), 0..3);
-    let kind = prop_oneof![Just(RefKind::Object), Just(RefKind::Promise)];
+    let kind = prop_oneof![3 => Just(RefKind::Object), 1 => Just(RefKind::Promise)];
     prop_oneof![
-        4 => (by(), kind, 1_u64..5).prop_map(|(by, kind, number)| Event::Export { by, kind, number }),
-        6 => (by(), index(), slots(), prop::option::of(5_u64..9))
+        8 => (by(), kind, 1_u64..5).prop_map(|(by, kind, number)| Event::Export { by, kind, number }),
+        6 => (by(), by(), index()).prop_map(|(by, to, thing)| Event::Introduce { by, to, thing }),
+        16 => (by(), index(), slots(), prop::option::of(5_u64..9))
             .prop_map(|(by, target, slots, answer)| Event::Send { by, target, slots, answer }),
-        8 => Just(Event::Deliver),
+        20 => Just(Event::Deliver),
         3 => (by(), index(), slots(), any::<bool>())
             .prop_map(|(by, promise, slots, rejected)| Event::Resolve { by, promise, slots, rejected }),
         2 => (by(), index()).prop_map(|(by, promise)| Event::Subscribe { by, promise }),
-        3 => (by(), index()).prop_map(|(by, import)| Event::Drop { by, import }),
+        6 => (by(), index()).prop_map(|(by, import)| Event::Drop { by, import }),
         2 => (by(), index()).prop_map(|(by, import)| Event::RetireImport { by, import }),
         2 => (by(), index()).prop_map(|(by, export)| Event::RetireExport { by, export }),
         1 => (by(), index()).prop_map(|(by, object)| Event::Pin { by, object }),
@@ -208,6 +215,11 @@ impl Kernel<'_> {
                 let direction = Direction::Export;
                 let eref = Eref { remote: by.is_remote(), kind: *kind, direction, index: *number };
                 self.0.translate_inbound_ref(by, eref)?;
+            }
+            Event::Introduce { by, to, thing } => {
+                if let Some(kref) = self.mention(ENDPOINTS[*by], thing)? {
+                    self.give(ENDPOINTS[*to], kref)?;
+                }
             }
             Event::Send { by, target, slots, answer } => self.send(ENDPOINTS[*by], target, slots, *answer)?,
             Event::Deliver => match self.0.dequeue_run()? {
@@ -234,9 +246,15 @@ impl Kernel<'_> {
                     self.0.add_subscriber(kref, by)?;
                 }
             }
-            Event::Drop { by, import } => self.collect(*by, import, KernelStore::drop_imports)?,
-            Event::RetireImport { by, import } => self.collect(*by, import, KernelStore::retire_imports)?,
-            Event::RetireExport { by, export } => self.collect(*by, export, KernelStore::retire_exports)?,
+            Event::Drop { by, import } => {
+                self.collect(ENDPOINTS[*by], Direction::Import, import, KernelStore::drop_imports)?
+            }
+            Event::RetireImport { by, import } => {
+                self.collect(ENDPOINTS[*by], Direction::Import, import, KernelStore::retire_imports)?
+            }
+            Event::RetireExport { by, export } => {
+                self.collect(ENDPOINTS[*by], Direction::Export, export, KernelStore::retire_exports)?
+            }
             Event::Pin { by, object } => {
                 if let Some(kref) = self.mention(ENDPOINTS[*by], object)?.filter(|kref| !kref.is_promise()) {
                     self.0.pin_object(kref)?;
@@ -279,12 +297,14 @@ impl Kernel<'_> {
 
     fn collect(
         &mut self,
-        by: usize,
+        by: EndpointId,
+        direction: Direction,
         name: &Index,
         collect: fn(&mut KernelStore, EndpointId, &[Eref]) -> Result<(), RefError>,
     ) -> Result<(), RefError> {
-        let names = self.0.clist(ENDPOINTS[by])?;
-        if names.is_empty() { Ok(()) } else { collect(self.0, ENDPOINTS[by], &[name.get(&names).1]) }
+        let mut names = self.0.clist(by)?;
+        names.retain(|(kref, eref)| !kref.is_promise() && eref.direction == direction);
+        if names.is_empty() { Ok(()) } else { collect(self.0, by, &[name.get(&names).1]) }
     }
 
     fn send(&mut self, by: EndpointId, target: &Index, slots: &[Index], answer: Option<u64>) -> Result<(), RefError> {
@@ -411,7 +431,7 @@ impl From<StoreError> for Undone {
 proptest! {
     #[test]
     fn counts_never_leak_and_never_fall_below_zero(
-        events in prop::collection::vec((event(), prop::bool::weighted(0.1), any::<bool>()), 1..80)
+        events in prop::collection::vec((event(), prop::bool::weighted(0.1), any::<bool>()), 1..120)
     ) {
         let kv = Shared::default();
         let mut store = KernelStore::open(Box::new(kv.clone())).unwrap();
