@@ -5,6 +5,8 @@
 
 #[cfg(any(feature = "kernel", feature = "network"))]
 pub mod bridge;
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+pub mod js;
 #[cfg(feature = "kernel")]
 pub mod kernel;
 #[cfg(feature = "network")]

@@ -205,7 +205,7 @@ async fn join(kernel_port: JsValue, network_port: JsValue) -> Joined {
     let client = PlatformServicesClient::new(BrowserPort::new(kernel_port).unwrap(), runtime());
     let server = PlatformServicesServer::new(BrowserPort::new(network_port).unwrap(), runtime());
     let network = Rc::<Network>::default();
-    client.start(Rc::<Kernel>::default());
+    client.start(Rc::<Kernel>::default(), || {});
     server.start(Rc::clone(&network) as _, Some(Rc::new(Vats)));
     let options = RemoteCommsOptions { max_queue: 7, ..RemoteCommsOptions::default() };
     client.initialize_remote_comms("00".into(), options, "i-1".parse().unwrap()).await.unwrap();
@@ -285,7 +285,7 @@ async fn an_end_may_be_dropped_by_the_request_that_it_handles() {
     let client = PlatformServicesClient::new(BrowserPort::new(channel.port1()).unwrap(), runtime());
     let server = PlatformServicesServer::new(BrowserPort::new(channel.port2()).unwrap(), runtime());
     let kernel = Rc::<Kernel>::default();
-    client.start(Rc::clone(&kernel) as _);
+    client.start(Rc::clone(&kernel) as _, || {});
     kernel.closes.replace(Some(client));
     server.start(Rc::<Network>::default(), None);
     assert_eq!(server.remote_deliver(peer(), "x".into()).await.unwrap_err().name(), "BridgeClosedError");

@@ -30,11 +30,12 @@ impl<P: Port> PlatformServicesClient<P> {
         PlatformServicesClient { link: Link::new(port, runtime, "m") }
     }
 
-    /// Opens the bridge and hands to `kernel` what the network asks. Only the first start has an effect.
+    /// Opens the bridge and hands to `kernel` what the network asks. Only the first start has an effect. `on_reload` is
+    /// called when the network's end was loaded anew: it has to be initialized again.
     ///
     /// The bridge holds the kernel until it ends: if the kernel holds the bridge too, somebody has to [close](Self::close).
-    pub fn start(&self, kernel: Rc<dyn KernelServices>) {
-        self.link.start(Rc::new(KernelEnd { kernel }));
+    pub fn start(&self, kernel: Rc<dyn KernelServices>, on_reload: impl Fn() + 'static) {
+        self.link.start(Rc::new(KernelEnd { kernel, on_reload: Box::new(on_reload) }));
     }
 
     /// Ends the bridge: tells the other end, and fails every call that waits.
@@ -119,6 +120,7 @@ fn beyond_defaults(options: &RemoteCommsOptions) -> Map<String, Value> {
 /// What the kernel offers the network.
 struct KernelEnd {
     kernel: Rc<dyn KernelServices>,
+    on_reload: Box<dyn Fn()>,
 }
 
 impl<T: 'static> Service<T> for KernelEnd {
@@ -147,6 +149,6 @@ impl<T: 'static> Service<T> for KernelEnd {
     }
 
     fn other_end_reloaded(&self) {
-        // The kernel learns it from its calls: those under way are rejected, later ones meet comms that are not initialized.
+        (self.on_reload)();
     }
 }

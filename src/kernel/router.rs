@@ -189,6 +189,19 @@ impl Kernel {
     }
 }
 
+/// Rejects the promise of a result, unless it is settled: a message may have been waiting in the promise of its own result.
+fn reject_result(
+    store: &mut KernelStore,
+    queue: &mut RunQueue,
+    promise: Kref,
+    value: CapData<Kref>,
+) -> Result<(), KernelError> {
+    match outcome(store, promise)? {
+        Some(_) => Ok(()),
+        None => queue.resolve_promises(store, None, vec![Resolution { promise, rejected: true, value }]),
+    }
+}
+
 /// The item could not be delivered: whoever waits for the result is told.
 fn reject_item(
     store: &mut KernelStore,
@@ -200,8 +213,7 @@ fn reject_item(
     tracing::warn!(%error, "a queued item could not be delivered");
     match item {
         RunItem::Send { message: KernelMessage { result: Some(promise), .. }, .. } => {
-            let value = RejectionCode::DeliveryFailed.rejection(&error.to_string());
-            queue.resolve_promises(store, None, vec![Resolution { promise, rejected: true, value }])
+            reject_result(store, queue, promise, RejectionCode::DeliveryFailed.rejection(&error.to_string()))
         }
         RunItem::Notify { endpoint, kpid } if endpoint.is_remote() => {
             remotes.remote_mut(endpoint)?.deliver_undeliverable(store, kpid, error)
@@ -233,10 +245,7 @@ impl Turn<'_> {
             }
             Destination::Wait(promise) => Ok(self.store.enqueue_promise_message(promise, &message)?),
             Destination::Nowhere(value) => match message.result {
-                Some(promise) => {
-                    let resolution = Resolution { promise, rejected: true, value };
-                    self.queue.resolve_promises(self.store, None, vec![resolution])
-                }
+                Some(promise) => reject_result(self.store, self.queue, promise, value),
                 None => Ok(()),
             },
         }

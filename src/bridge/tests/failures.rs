@@ -70,7 +70,7 @@ async fn kernel_end() -> (Rc<Kernel>, PlatformServicesClient<MemoryPort<String>>
     let (port, other) = memory_ports(runtime(), Duration::from_millis(1));
     let kernel = Rc::<Kernel>::default();
     let client = PlatformServicesClient::new(port, runtime());
-    client.start(Rc::clone(&kernel) as _);
+    client.start(Rc::clone(&kernel) as _, || {});
     let network = Played::at(other);
     network.open().await;
     (kernel, client, network)
@@ -412,7 +412,7 @@ impl Port for Refusing {
 fn a_call_that_the_port_refuses_fails() {
     run(async {
         let client = PlatformServicesClient::new(Refusing, runtime());
-        client.start(Rc::<Kernel>::default());
+        client.start(Rc::<Kernel>::default(), || {});
         let error = client.reset_all_backoffs().await.unwrap_err();
         assert_eq!(error.to_string(), "the message could not be posted: disconnected");
     });

@@ -24,7 +24,7 @@ fn joined() -> Joined {
         vats: Rc::default(),
         server: Rc::new(PlatformServicesServer::new(network_port, runtime)),
     };
-    joined.client.start(Rc::clone(&joined.kernel) as _);
+    joined.client.start(Rc::clone(&joined.kernel) as _, || {});
     joined.server.start(Rc::clone(&joined.network) as _, Some(Rc::clone(&joined.vats) as _));
     joined
 }

@@ -1,0 +1,97 @@
+/** Options of remote communications. All times are in milliseconds. */
+export interface RemoteCommsOptions {
+  /** Multiaddrs of relays, each ending in `/p2p/<peer id>`, through which this kernel listens and dials. */
+  relays?: string[];
+  /** Multiaddrs to listen on directly. Browsers cannot. */
+  directListenAddresses?: string[];
+  /** Hosts besides private addresses and configured relays to which plain `ws://` is allowed. */
+  allowedWsHosts?: string[];
+  /** Reconnection attempts before giving up; 0 (the default) is without limit. */
+  maxRetryAttempts?: number;
+  /** Unacknowledged messages per remote before sends are refused. Default 200. */
+  maxQueue?: number;
+  /** Concurrent connections. Default 100. */
+  maxConcurrentConnections?: number;
+  /** Longest message, in bytes. Default 1 MiB. */
+  maxMessageSizeBytes?: number;
+  /** Messages per second to one peer. Default 100. */
+  maxMessagesPerSecond?: number;
+  /** Connection attempts per minute to one peer. Default 10. */
+  maxConnectionAttemptsPerMinute?: number;
+  /** How long an acknowledgement may take before messages are written again. Default 10,000. */
+  ackTimeoutMs?: number;
+  /** How long an acknowledgement may wait for a message to ride on. Default 50. */
+  delayedAckMs?: number;
+  /** Retransmissions without progress before a remote is given up. Default 3. */
+  maxRetransmissions?: number;
+  /** How long the handshake of a channel may take. Default 10,000. */
+  handshakeTimeoutMs?: number;
+  /** How long one dial may take. Default 30,000. */
+  dialTimeoutMs?: number;
+  /** How long one write may take. Default 10,000. */
+  writeTimeoutMs?: number;
+  /** First reconnection delay; each next is twice as long, drawn between 0 and that. Default 500. */
+  reconnectionBaseDelayMs?: number;
+  /** Longest reconnection delay. Default 10,000. */
+  reconnectionMaxDelayMs?: number;
+  /** Silence after which a channel is taken for dead; at least 5,000. Default 120,000. */
+  streamInactivityTimeoutMs?: number;
+  /** How often forgotten peers are looked for. Default 900,000. */
+  cleanupIntervalMs?: number;
+  /** Idle time after which a peer without a channel is forgotten. Default 3,600,000. */
+  stalePeerTimeoutMs?: number;
+  /** A sleep across a restart was seen: reconnect without backoff. */
+  crossIncarnationWake?: boolean;
+}
+
+/** What a kernel is started with. */
+export interface KernelOptions extends RemoteCommsOptions {
+  /** The identity: 32 bytes in hex. Without it and without `mnemonic`, a random one is made. */
+  keySeed?: string;
+  /** The identity, as a BIP39 mnemonic. */
+  mnemonic?: string;
+  /** Called with each event, in order, never within a call into the kernel. */
+  onEvent: (event: KernelEvent) => void;
+}
+
+/** Something for the program. References are strings: `ko<N>` objects, `kp<N>` promises. */
+export type KernelEvent =
+  /** A message to one of the program's objects; settle `result`, if there is one, with `resolve` or `reject`. */
+  | { type: 'message'; target: string; body: string; slots: string[]; result?: string }
+  /** A promise that the program held was settled, and is released thereby. */
+  | { type: 'notify'; promise: string; rejected: boolean; body: string; slots: string[] }
+  /** Objects that the program had released can no longer be reached from outside either. */
+  | { type: 'retired'; objects: string[] }
+  /** A peer came back with another incarnation: it has lost its memory of us. */
+  | {
+      type: 'peerRestarted';
+      peerId: string;
+      formerIncarnation: string;
+      incarnation: string;
+      /** Messages to the former incarnation that were discarded. */
+      discarded: number;
+      /** Promises that it was to decide, rejected with `[KERNEL:PEER_RESTARTED]`. */
+      promisesRejected: number;
+    }
+  /** A peer was given up; the next message to it tries again. */
+  | { type: 'givenUp'; peerId: string; reason: string; discarded: number; promisesRejected: number }
+  /** Messages `first` to `last` were abandoned by the peer before they arrived. */
+  | { type: 'messagesLost'; peerId: string; first: number; last: number }
+  /** A message that could not be processed was undone and passed over. */
+  | { type: 'messageRejected'; peerId: string; seq: number; reason: string };
+
+/** What is known of a remote kernel; the counters begin with the start of this kernel. */
+export interface RemoteStatus {
+  id: string;
+  peerId: string;
+  /** Messages that the peer has not acknowledged. */
+  pending: number;
+  /** The highest number received in order; 0 before the first. */
+  highestReceived: number;
+  delivered: number;
+  duplicates: number;
+  outOfOrder: number;
+  rejected: number;
+  malformed: number;
+  lost: number;
+}

@@ -1,0 +1,447 @@
+//! The kernel's end, for the context that holds the program; usually a Worker.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{HashMap, VecDeque},
+    rc::Rc,
+};
+
+use futures::channel::oneshot;
+use js_sys::{Function, Promise, Reflect};
+use serde::{Deserialize, Serialize};
+use wasm_bindgen::{JsCast as _, prelude::*};
+use wasm_bindgen_futures::{future_to_promise, spawn_local};
+
+use super::{
+    BridgePort, crash,
+    error::{kernel as kernel_error, remote as remote_error, to_js, type_error},
+    options,
+};
+use crate::{
+    bridge::{BrowserPort, PlatformServices as _, PlatformServicesClient},
+    kernel::{
+        Kernel as KernelCore, KernelDriver, KernelError, KernelEvent, RedemptionId, RemoteEvent, SeedSource,
+        store::{KernelStore, MemoryStore},
+    },
+    runtime::{BrowserRuntime, Runtime},
+    wire::{CapData, Kref, PeerId, RemoteCommsOptions, RemoteError},
+};
+
+#[wasm_bindgen(typescript_custom_section)]
+const TYPES: &str = include_str!("kernel.d.ts");
+
+#[wasm_bindgen]
+extern "C" {
+    /// See the TypeScript type.
+    #[wasm_bindgen(typescript_type = "KernelOptions")]
+    pub type KernelOptions;
+
+    /// See the TypeScript type.
+    #[wasm_bindgen(typescript_type = "RemoteStatus[]")]
+    pub type RemoteStatusList;
+}
+
+const OWN_OPTIONS: [&str; 3] = ["keySeed", "mnemonic", "onEvent"];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SeedOptions {
+    key_seed: Option<String>,
+    mnemonic: Option<String>,
+}
+
+/// Events that wait to be told, and redemptions that wait to be ended.
+struct Inbox {
+    on_event: Function,
+    events: RefCell<VecDeque<KernelEvent>>,
+    telling: Cell<bool>,
+    redemptions: RefCell<HashMap<RedemptionId, oneshot::Sender<Result<Kref, KernelError>>>>,
+}
+
+impl Inbox {
+    /// Tells an event soon, never within the call that caused it: a program must know the promise that `send` gives before
+    /// it hears of its outcome.
+    fn take(self: &Rc<Self>, event: KernelEvent) {
+        self.events.borrow_mut().push_back(event);
+        if !self.telling.replace(true) {
+            let inbox = Rc::clone(self);
+            spawn_local(async move {
+                inbox.telling.set(false);
+                inbox.tell();
+            });
+        }
+    }
+
+    fn tell(&self) {
+        loop {
+            let Some(event) = self.events.borrow_mut().pop_front() else { return };
+            if let KernelEvent::Redeemed { id, result } = event {
+                if let Some(waiting) = self.redemptions.borrow_mut().remove(&id) {
+                    // Whoever asked may have been stopped.
+                    waiting.send(result).ok();
+                }
+            } else if let Err(thrown) = self.on_event.call1(&JsValue::UNDEFINED, &to_js(&Event::from(event))) {
+                web_sys::console::error_2(&"ocap-remotes: onEvent threw".into(), &thrown);
+            }
+        }
+    }
+}
+
+/// A kernel that serves one program, and its remotes.
+#[wasm_bindgen]
+pub struct Kernel {
+    driver: Rc<KernelDriver>,
+    client: Rc<PlatformServicesClient<BrowserPort>>,
+    inbox: Rc<Inbox>,
+}
+
+fn kref(text: &str) -> Result<Kref, JsValue> {
+    text.parse().map_err(|error| kernel_error(&KernelError::Wire(error)))
+}
+
+fn krefs(texts: &[String]) -> Result<Vec<Kref>, JsValue> {
+    texts.iter().map(|text| kref(text)).collect()
+}
+
+fn peer(text: &str) -> Result<PeerId, JsValue> {
+    text.parse().map_err(|error| kernel_error(&KernelError::Wire(error)))
+}
+
+fn cap_data(body: String, slots: Option<Vec<String>>) -> Result<CapData<Kref>, JsValue> {
+    Ok(CapData { body, slots: krefs(&slots.unwrap_or_default())? })
+}
+
+#[wasm_bindgen]
+impl Kernel {
+    /// Starts a kernel over the network at the other end of `port`; resolves when its remote communications have started.
+    ///
+    /// Its store is in memory: every start is a new incarnation.
+    ///
+    /// # Errors
+    /// A `TypeError` for a bad option; an `IdentityError` for a bad seed; whatever kept the network from starting.
+    pub async fn start(port: BridgePort, options: KernelOptions) -> Result<Kernel, JsValue> {
+        crash::check()?;
+        let options: JsValue = options.into();
+        let defaults = serde_json::to_value(RemoteCommsOptions::default()).unwrap_or_default();
+        let mut known: Vec<&str> = OWN_OPTIONS.to_vec();
+        known.extend(defaults.as_object().into_iter().flatten().map(|(key, _)| key.as_str()));
+        let comms: RemoteCommsOptions = options::read(&options, &known)?;
+        let seed: SeedOptions = options::read(&options, &known)?;
+        let on_event = Reflect::get(&options, &"onEvent".into()).ok().and_then(|value| value.dyn_into().ok());
+        let on_event: Function = on_event.ok_or_else(|| type_error("onEvent must be a function"))?;
+        let seed = match (seed.key_seed, seed.mnemonic) {
+            (Some(_), Some(_)) => return Err(type_error("give keySeed or mnemonic, not both")),
+            (Some(hex), None) => Some(SeedSource::Hex(hex.into())),
+            (None, Some(words)) => Some(SeedSource::Mnemonic(words.into())),
+            (None, None) => None,
+        };
+        let port = BrowserPort::new(port).map_err(|error| type_error(&error.to_string()))?;
+
+        let runtime: Rc<dyn Runtime> = Rc::new(BrowserRuntime);
+        let store = KernelStore::open(Box::new(MemoryStore::new())).map_err(|error| kernel_error(&error.into()))?;
+        let mut random = |bytes: &mut [u8]| runtime.fill_random(bytes);
+        let kernel = KernelCore::open(store, &comms, seed, &mut random, runtime.now())
+            .map_err(|error| kernel_error(&error))?;
+
+        let inbox = Rc::new(Inbox {
+            on_event,
+            events: RefCell::default(),
+            telling: Cell::new(false),
+            redemptions: RefCell::default(),
+        });
+        let client = Rc::new(PlatformServicesClient::new(port, Rc::clone(&runtime)));
+        let events = Rc::clone(&inbox);
+        let driver = KernelDriver::start(
+            kernel,
+            Rc::clone(&client) as _,
+            runtime,
+            Box::new(move |event| events.take(event)),
+        );
+        let (weak, again) = (Rc::downgrade(&driver), comms.clone());
+        client.start(Rc::clone(&driver) as _, move || {
+            // The network's end was loaded anew and knows nothing: start it as before.
+            let Some(driver) = weak.upgrade() else { return };
+            let options = again.clone();
+            spawn_local(async move {
+                if let Err(error) = driver.start_network(options).await {
+                    tracing::error!(%error, "the network that was loaded anew could not be started");
+                }
+            });
+        });
+        driver.start_network(comms).await.map_err(|error| kernel_error(&error))?;
+        Ok(Kernel { driver, client, inbox })
+    }
+
+    fn call<T>(&self, work: impl FnOnce(&mut KernelCore) -> Result<T, KernelError>) -> Result<T, JsValue> {
+        crash::check()?;
+        self.driver.call(|kernel, _| work(kernel)).map_err(|error| kernel_error(&error))
+    }
+
+    /// The libp2p peer id of this kernel.
+    #[wasm_bindgen(getter, js_name = peerId)]
+    pub fn peer_id(&self) -> String {
+        self.driver.inspect(|kernel| kernel.peer_id().to_string())
+    }
+
+    /// The incarnation id of this kernel's store.
+    #[wasm_bindgen(getter, js_name = incarnationId)]
+    pub fn incarnation_id(&self) -> String {
+        self.driver.inspect(|kernel| kernel.incarnation().to_string())
+    }
+
+    /// Makes a new object and gives its reference, such as `ko3`. It lives until it is released and no peer holds it.
+    ///
+    /// # Errors
+    /// A `StoreError`.
+    #[wasm_bindgen(js_name = exportObject)]
+    pub fn export_object(&self) -> Result<String, JsValue> {
+        self.call(|kernel| kernel.export_object().map(|kref| kref.to_string()))
+    }
+
+    /// Makes a new promise, such as `kp4`, that this program is to settle with `resolve` or `reject`.
+    ///
+    /// # Errors
+    /// A `StoreError`.
+    #[wasm_bindgen(js_name = createPromise)]
+    pub fn create_promise(&self) -> Result<String, JsValue> {
+        self.call(|kernel| kernel.create_promise().map(|kref| kref.to_string()))
+    }
+
+    /// Sends a message to an object or promise and gives the promise of its result; the outcome comes as a `notify` event.
+    ///
+    /// # Errors
+    /// A `ReferenceError` for something that this program does not hold; a `ResourceLimitError` when the message is too
+    /// long or too many to that peer are unacknowledged. Nothing was sent then.
+    pub fn send(&self, target: &str, body: String, slots: Option<Vec<String>>) -> Result<String, JsValue> {
+        let (target, data) = (kref(target)?, cap_data(body, slots)?);
+        crash::check()?;
+        let sent = self.driver.call(|kernel, now| kernel.send(target, data, now));
+        sent.map(|promise| promise.to_string()).map_err(|error| kernel_error(&error))
+    }
+
+    fn settle(&self, promise: &str, rejected: bool, body: String, slots: Option<Vec<String>>) -> Result<(), JsValue> {
+        let (promise, data) = (kref(promise)?, cap_data(body, slots)?);
+        crash::check()?;
+        let settled = self.driver.call(|kernel, now| kernel.resolve(promise, rejected, data, now));
+        settled.map_err(|error| kernel_error(&error))
+    }
+
+    /// Fulfils a promise that this program is to settle. Its reference means nothing to the program afterwards.
+    ///
+    /// # Errors
+    /// A `PromiseError` if it is settled or for another to settle; a `ReferenceError`; a `ResourceLimitError`.
+    pub fn resolve(&self, promise: &str, body: String, slots: Option<Vec<String>>) -> Result<(), JsValue> {
+        self.settle(promise, false, body, slots)
+    }
+
+    /// Rejects a promise that this program is to settle. Its reference means nothing to the program afterwards.
+    ///
+    /// # Errors
+    /// As `resolve`.
+    pub fn reject(&self, promise: &str, body: String, slots: Option<Vec<String>>) -> Result<(), JsValue> {
+        self.settle(promise, true, body, slots)
+    }
+
+    /// Lets go of references, the program's own objects included; all of them or, on an error, none.
+    ///
+    /// # Errors
+    /// A `ReferenceError` for something that this program does not hold.
+    pub fn release(&self, references: Vec<String>) -> Result<(), JsValue> {
+        let references = krefs(&references)?;
+        crash::check()?;
+        let released = self.driver.call(|kernel, now| kernel.release(&references, now));
+        released.map_err(|error| kernel_error(&error))
+    }
+
+    /// Makes a URL by which anyone who has it can get the object from this kernel, as long as the program keeps it.
+    ///
+    /// # Errors
+    /// A `ReferenceError` for something that this program does not hold, or that is no object.
+    #[wasm_bindgen(js_name = issueOcapURL)]
+    pub fn issue_ocap_url(&self, object: &str) -> Result<String, JsValue> {
+        let (object, nonce) = (kref(object)?, self.driver.random());
+        self.call(|kernel| kernel.issue_ocap_url(object, nonce))
+    }
+
+    /// Gets the object behind a URL; rejected with an `OcapURLError`, a `RedemptionError`, or why its issuer cannot be
+    /// reached.
+    #[wasm_bindgen(js_name = redeemOcapURL, unchecked_return_type = "Promise<string>")]
+    pub fn redeem_ocap_url(&self, url: String) -> Promise {
+        let (driver, inbox) = (Rc::clone(&self.driver), Rc::clone(&self.inbox));
+        future_to_promise(async move {
+            crash::check()?;
+            let random = driver.random();
+            let (done, result) = oneshot::channel();
+            let id = driver
+                .call(|kernel, now| kernel.redeem_ocap_url(&url, random, now))
+                .map_err(|error| kernel_error(&error))?;
+            inbox.redemptions.borrow_mut().insert(id, done);
+            let result = result.await.unwrap_or_else(|_| Err(RemoteError::NetworkStopped.into()));
+            result.map(|kref| kref.to_string().into()).map_err(|error| kernel_error(&error))
+        })
+    }
+
+    /// Tells where a peer may be found: multiaddrs of relays, or of the peer itself.
+    ///
+    /// # Errors
+    /// A `ProtocolError` if `peerId` is none.
+    #[wasm_bindgen(js_name = registerLocationHints)]
+    pub fn register_location_hints(
+        &self,
+        #[wasm_bindgen(js_name = peerId)] peer_id: &str,
+        hints: Vec<String>,
+    ) -> Result<(), JsValue> {
+        let peer = peer(peer_id)?;
+        crash::check()?;
+        let told = self.driver.call(|kernel, now| kernel.register_location_hints(&peer, hints, now));
+        told.map_err(|error| kernel_error(&error))
+    }
+
+    /// Closes the connection to a peer until `reconnectPeer`. What was pending is rejected; sends to it fail.
+    #[wasm_bindgen(js_name = closeConnection, unchecked_return_type = "Promise<void>")]
+    pub fn close_connection(&self, #[wasm_bindgen(js_name = peerId)] peer_id: String) -> Promise {
+        let driver = Rc::clone(&self.driver);
+        future_to_promise(async move {
+            crash::check()?;
+            let peer = peer(&peer_id)?;
+            let closed = driver.platform().close_connection(peer.clone()).await;
+            closed.map_err(|error| remote_error(&error))?;
+            let told = driver.call(|kernel, now| kernel.handle_connection_closed(&peer, now));
+            told.map(|()| JsValue::UNDEFINED).map_err(|error| kernel_error(&error))
+        })
+    }
+
+    /// Undoes `closeConnection` and connects now; forgets that the peer was given up.
+    #[wasm_bindgen(js_name = reconnectPeer, unchecked_return_type = "Promise<void>")]
+    pub fn reconnect_peer(
+        &self,
+        #[wasm_bindgen(js_name = peerId)] peer_id: String,
+        hints: Option<Vec<String>>,
+    ) -> Promise {
+        let driver = Rc::clone(&self.driver);
+        future_to_promise(async move {
+            crash::check()?;
+            let reconnected = driver.platform().reconnect_peer(peer(&peer_id)?, hints.unwrap_or_default()).await;
+            reconnected.map(|()| JsValue::UNDEFINED).map_err(|error| remote_error(&error))
+        })
+    }
+
+    /// What is known of every remote.
+    pub fn remotes(&self) -> RemoteStatusList {
+        let remotes: Vec<RemoteStatus> = self.driver.inspect(|kernel| {
+            let status = |remote: &crate::kernel::RemoteHandle| {
+                let counters = remote.counters();
+                RemoteStatus {
+                    id: remote.id().to_string(),
+                    peer_id: remote.peer().to_string(),
+                    pending: remote.pending(),
+                    highest_received: remote.highest_received().map_or(0, crate::wire::Seq::get),
+                    delivered: counters.delivered,
+                    duplicates: counters.duplicates,
+                    out_of_order: counters.out_of_order,
+                    rejected: counters.rejected,
+                    malformed: counters.malformed,
+                    lost: counters.lost,
+                }
+            };
+            kernel.remotes().remotes().map(status).collect()
+        });
+        to_js(&remotes).unchecked_into()
+    }
+
+    /// Stops the network and this kernel; every later call fails.
+    #[wasm_bindgen(unchecked_return_type = "Promise<void>")]
+    pub fn stop(&self) -> Promise {
+        let (driver, client) = (Rc::clone(&self.driver), Rc::clone(&self.client));
+        let inbox = Rc::clone(&self.inbox);
+        future_to_promise(async move {
+            crash::check()?;
+            inbox.redemptions.borrow_mut().clear();
+            let stopped = driver.stop().await;
+            client.close();
+            stopped.map(|()| JsValue::UNDEFINED).map_err(|error| remote_error(&error))
+        })
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RemoteStatus {
+    id: String,
+    peer_id: String,
+    pending: usize,
+    highest_received: u64,
+    delivered: u64,
+    duplicates: u64,
+    out_of_order: u64,
+    rejected: u64,
+    malformed: u64,
+    lost: u64,
+}
+
+/// A [`KernelEvent`] as JavaScript sees it.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+enum Event {
+    Message {
+        target: Kref,
+        body: String,
+        slots: Vec<Kref>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        result: Option<Kref>,
+    },
+    Notify { promise: Kref, rejected: bool, body: String, slots: Vec<Kref> },
+    Retired { objects: Vec<Kref> },
+    Redeemed {},
+    PeerRestarted {
+        peer_id: String,
+        former_incarnation: String,
+        incarnation: String,
+        discarded: usize,
+        promises_rejected: usize,
+    },
+    GivenUp { peer_id: String, reason: String, discarded: usize, promises_rejected: usize },
+    MessagesLost { peer_id: String, first: u64, last: u64 },
+    MessageRejected { peer_id: String, seq: u64, reason: String },
+}
+
+impl From<KernelEvent> for Event {
+    fn from(event: KernelEvent) -> Self {
+        match event {
+            KernelEvent::Message { target, methargs, result } => {
+                Event::Message { target, body: methargs.body, slots: methargs.slots, result }
+            }
+            KernelEvent::Notify { promise, rejected, value } => {
+                Event::Notify { promise, rejected, body: value.body, slots: value.slots }
+            }
+            KernelEvent::Retired(objects) => Event::Retired { objects },
+            KernelEvent::Redeemed { .. } => Event::Redeemed {},
+            KernelEvent::Remote(event) => event.into(),
+        }
+    }
+}
+
+impl From<RemoteEvent> for Event {
+    fn from(event: RemoteEvent) -> Self {
+        match event {
+            RemoteEvent::PeerRestarted { peer, former, current, discarded, promises_rejected } => {
+                Event::PeerRestarted {
+                    peer_id: peer.to_string(),
+                    former_incarnation: former.to_string(),
+                    incarnation: current.to_string(),
+                    discarded,
+                    promises_rejected,
+                }
+            }
+            RemoteEvent::GivenUp { peer, reason, discarded, promises_rejected } => {
+                Event::GivenUp { peer_id: peer.to_string(), reason, discarded, promises_rejected }
+            }
+            RemoteEvent::MessagesLost { peer, first, last } => {
+                Event::MessagesLost { peer_id: peer.to_string(), first: first.get(), last: last.get() }
+            }
+            RemoteEvent::MessageRejected { peer, seq, reason } => {
+                Event::MessageRejected { peer_id: peer.to_string(), seq: seq.get(), reason }
+            }
+        }
+    }
+}

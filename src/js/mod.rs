@@ -1,0 +1,37 @@
+//! The JavaScript surface: thin classes around the two ends, and nothing else.
+//!
+//! Options and events cross as plain objects; references, bodies and URLs as strings. What fails throws an `Error` with a
+//! stable `name` and, where there is any, `data`. After a panic every call throws a `CrashError`.
+
+mod crash;
+mod error;
+#[cfg(feature = "kernel")]
+mod kernel;
+mod log;
+#[cfg(feature = "network")]
+mod network;
+mod options;
+
+#[cfg(feature = "kernel")]
+pub use kernel::Kernel;
+pub use log::set_log_level;
+#[cfg(feature = "network")]
+pub use network::Network;
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen(typescript_custom_section)]
+const TYPES: &str = include_str!("bridge_port.d.ts");
+
+#[wasm_bindgen]
+extern "C" {
+    /// See the TypeScript type.
+    #[wasm_bindgen(typescript_type = "BridgePort")]
+    pub type BridgePort;
+}
+
+/// Runs once when the module is loaded.
+#[wasm_bindgen(start)]
+pub fn start() {
+    crash::install();
+    log::install();
+}

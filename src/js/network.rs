@@ -1,0 +1,144 @@
+//! The network's end, for a window, an offscreen document or a second Worker.
+
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
+
+use futures::{FutureExt as _, TryFutureExt as _};
+use js_sys::{Function, Promise, Reflect};
+use serde_json::Value;
+use wasm_bindgen::{JsCast as _, prelude::*};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::MessagePort;
+
+use super::{
+    BridgePort, crash,
+    error::{remote, to_js, type_error},
+    options,
+};
+use crate::{
+    bridge::{BrowserPort, KernelServices, PlatformServices, PlatformServicesServer, Reply, VatWorkerService},
+    network::{NetworkService, node::Libp2p},
+    runtime::{BrowserRuntime, Runtime},
+    wire::RemoteError,
+};
+
+#[wasm_bindgen(typescript_custom_section)]
+const TYPES: &str = r#"
+/** Where a kernel's vats run, if this context hosts them. */
+export interface NetworkOptions {
+  /** Starts a vat and gives the port that leads to it; the port is transferred to the kernel. */
+  launch?: (vatId: string, vatConfig: unknown) => MessagePort | Promise<MessagePort>;
+  /** Stops a vat that was launched. */
+  terminate?: (vatId: string) => void | Promise<void>;
+}
+"#;
+
+#[wasm_bindgen]
+extern "C" {
+    /// See the TypeScript type.
+    #[wasm_bindgen(typescript_type = "NetworkOptions")]
+    pub type NetworkOptions;
+}
+
+/// The network of one kernel: libp2p, over WebRTC where the context has it, over WebSocket everywhere.
+#[wasm_bindgen]
+pub struct Network {
+    server: Rc<PlatformServicesServer<BrowserPort>>,
+    service: Rc<NetworkService<Libp2p>>,
+}
+
+#[wasm_bindgen]
+impl Network {
+    /// Serves the kernel at the other end of `port`, which decides when remote communications start and with what options.
+    ///
+    /// # Errors
+    /// A `TypeError` if `port` cannot carry messages, or for an option that is unknown.
+    pub fn serve(port: BridgePort, options: Option<NetworkOptions>) -> Result<Network, JsValue> {
+        crash::check()?;
+        let options: JsValue = options.into();
+        options::read::<serde::de::IgnoredAny>(&options, &["launch", "terminate"])?;
+        let port = BrowserPort::new(port).map_err(|error| type_error(&error.to_string()))?;
+        let runtime: Rc<dyn Runtime> = Rc::new(BrowserRuntime);
+        let server = Rc::new(PlatformServicesServer::new(port, Rc::clone(&runtime)));
+        let kernel: Rc<dyn KernelServices> = Rc::clone(&server) as _;
+        let service = Rc::new(NetworkService::new(Rc::clone(&runtime), kernel, Libp2p::new(runtime)));
+        let vats = Vats::from_options(&options);
+        server.start(Rc::clone(&service) as _, vats.map(|vats| Rc::new(vats) as _));
+        Ok(Network { server, service })
+    }
+
+    /// Closes every connection and the bridge. The promise resolves when nothing is left.
+    #[wasm_bindgen(unchecked_return_type = "Promise<void>")]
+    pub fn stop(&self) -> Promise {
+        let (server, service) = (Rc::clone(&self.server), Rc::clone(&self.service));
+        wasm_bindgen_futures::future_to_promise(async move {
+            crash::check()?;
+            let stopped = service.stop_remote_comms().await;
+            server.close();
+            stopped.map(|()| JsValue::UNDEFINED).map_err(|error| remote(&error))
+        })
+    }
+}
+
+/// Vats that JavaScript hosts.
+struct Vats {
+    launch: Option<Function>,
+    terminate: Option<Function>,
+    launched: Rc<RefCell<BTreeSet<String>>>,
+}
+
+impl Vats {
+    fn from_options(options: &JsValue) -> Option<Self> {
+        let function = |name: &str| Reflect::get(options, &name.into()).ok()?.dyn_into::<Function>().ok();
+        let (launch, terminate) = (function("launch"), function("terminate"));
+        (launch.is_some() || terminate.is_some()).then(|| Vats { launch, terminate, launched: Rc::default() })
+    }
+}
+
+/// Calls a function that may answer at once or with a promise.
+async fn call(
+    function: Option<Function>,
+    name: &'static str,
+    arguments: impl IntoIterator<Item = JsValue>,
+) -> Result<JsValue, RemoteError> {
+    let function = function.ok_or_else(|| failure(&type_error(&format!("no {name} function was given"))))?;
+    let arguments: js_sys::Array = arguments.into_iter().collect();
+    let answer = function.apply(&JsValue::UNDEFINED, &arguments).map_err(|error| failure(&error))?;
+    JsFuture::from(Promise::resolve(&answer)).await.map_err(|error| failure(&error))
+}
+
+/// What JavaScript threw, by name and message.
+fn failure(thrown: &JsValue) -> RemoteError {
+    match thrown.dyn_ref::<js_sys::Error>() {
+        Some(error) => RemoteError::Other { name: error.name().into(), message: error.message().into() },
+        None => RemoteError::Other {
+            name: "Error".to_owned(),
+            message: thrown.as_string().unwrap_or_else(|| format!("{thrown:?}")),
+        },
+    }
+}
+
+impl VatWorkerService for Vats {
+    type Port = MessagePort;
+
+    fn launch(&self, vat_id: String, config: Value) -> Reply<MessagePort> {
+        let launched = Rc::clone(&self.launched);
+        call(self.launch.clone(), "launch", [vat_id.as_str().into(), to_js(&config)])
+            .and_then(|port| async move {
+                launched.borrow_mut().insert(vat_id);
+                port.dyn_into().map_err(|_| failure(&type_error("launch must give a MessagePort")))
+            })
+            .boxed_local()
+    }
+
+    fn terminate(&self, vat_id: String) -> Reply<()> {
+        self.launched.borrow_mut().remove(&vat_id);
+        call(self.terminate.clone(), "terminate", [vat_id.into()]).map_ok(|_| ()).boxed_local()
+    }
+
+    fn terminate_all(&self) -> Reply<()> {
+        let launched = self.launched.take();
+        futures::future::try_join_all(launched.into_iter().map(|vat_id| self.terminate(vat_id)))
+            .map_ok(|_| ())
+            .boxed_local()
+    }
+}
