@@ -3,7 +3,8 @@
 mod driver;
 pub mod link;
 mod service;
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests;
 pub mod transport;
 

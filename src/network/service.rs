@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use futures::{FutureExt as _, channel::oneshot, future};
+use futures::{FutureExt as _, future};
 
 use super::{
     driver::Driver,
@@ -92,9 +92,7 @@ impl<N: Network> PlatformServices for NetworkService<N> {
         match self.driver() {
             Ok(driver) => {
                 let result = driver.send(to, message);
-                result
-                    .map(|result| result.unwrap_or_else(|oneshot::Canceled| Err(RemoteError::NetworkStopped)))
-                    .boxed_local()
+                result.map(|result| result.unwrap_or(Err(RemoteError::NetworkStopped))).boxed_local()
             }
             Err(error) => future::ready(Err(error)).boxed_local(),
         }
