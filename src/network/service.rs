@@ -121,11 +121,6 @@ fn plain_error(message: &str) -> RemoteError {
 
 fn seed_from_hex(text: &str) -> Option<[u8; 32]> {
     let mut seed = [0; 32];
-    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (index, byte) in seed.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()?;
-    }
+    hex::decode_to_slice(text, &mut seed).ok()?;
     Some(seed)
 }
