@@ -8,31 +8,41 @@ use futures::{AsyncRead, AsyncWrite, future::LocalBoxFuture, stream::LocalBoxStr
 
 use crate::wire::{PeerId, RemoteCommsOptions, RemoteError};
 
-/// Why a peer could not be reached, in the terms of the incumbent's error codes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What kept a peer from being reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
-    /// Nobody listens there.
+    /// The host answers but nobody listens there (ECONNREFUSED); in browsers, any WebSocket that does not open.
     ConnRefused,
-    /// There is no route to the host.
+    /// No way to the host (EHOSTUNREACH).
     HostUnreach,
-    /// The name does not resolve.
+    /// The host name is unknown (ENOTFOUND).
     NotFound,
-    /// There is no route to the network.
+    /// No way to the network, or no network at all (ENETUNREACH).
     NetUnreach,
     /// No answer in time.
     TimedOut,
-    /// The other end broke the connection off.
+    /// The connection broke while it was being set up.
     Reset,
-    /// The relay knows no such peer (it holds no reservation for it).
+    /// The relay answers but does not reach the peer: it holds no reservation, or its connection just died.
     NoReservation,
+    /// The relay of a circuit could not be reached, which says nothing of the peer.
+    RelayUnreachable,
     /// No address of the peer is known.
     NoAddress,
-    /// Anything else.
+    /// The address is malformed, forbidden, or of a kind that this context cannot dial (WebRTC in a Worker).
+    Unsupported,
+    /// Another peer answers at the address.
+    WrongPeer,
+    /// The peer answers but does not speak our protocol.
+    ProtocolUnsupported,
+    /// The network was stopped.
+    Stopped,
+    /// Anything else; see the reason.
     Other,
 }
 
 impl ErrorCode {
-    /// The code's name, as in Node's `error.code`.
+    /// The errno's name where there is one, else the name of the code.
     pub fn as_str(self) -> &'static str {
         match self {
             ErrorCode::ConnRefused => "ECONNREFUSED",
@@ -41,9 +51,14 @@ impl ErrorCode {
             ErrorCode::NetUnreach => "ENETUNREACH",
             ErrorCode::TimedOut => "ETIMEDOUT",
             ErrorCode::Reset => "ECONNRESET",
-            ErrorCode::NoReservation => "ENORESERVATION",
-            ErrorCode::NoAddress => "ENOADDRESS",
-            ErrorCode::Other => "EOTHER",
+            ErrorCode::NoReservation => "NoReservation",
+            ErrorCode::RelayUnreachable => "RelayUnreachable",
+            ErrorCode::NoAddress => "NoAddress",
+            ErrorCode::Unsupported => "Unsupported",
+            ErrorCode::WrongPeer => "WrongPeer",
+            ErrorCode::ProtocolUnsupported => "ProtocolUnsupported",
+            ErrorCode::Stopped => "Stopped",
+            ErrorCode::Other => "Other",
         }
     }
 }

@@ -4,7 +4,8 @@ mod driver;
 pub mod link;
 pub mod node;
 mod service;
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests;
 pub mod transport;
 

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use futures::{FutureExt as _, channel::oneshot, future};
+use futures::{FutureExt as _, future};
 
 use super::{
     driver::Driver,
@@ -92,9 +92,7 @@ impl<N: Network> PlatformServices for NetworkService<N> {
         match self.driver() {
             Ok(driver) => {
                 let result = driver.send(to, message);
-                result
-                    .map(|result| result.unwrap_or_else(|oneshot::Canceled| Err(RemoteError::NetworkStopped)))
-                    .boxed_local()
+                result.map(|result| result.unwrap_or(Err(RemoteError::NetworkStopped))).boxed_local()
             }
             Err(error) => future::ready(Err(error)).boxed_local(),
         }
@@ -123,11 +121,6 @@ fn plain_error(message: &str) -> RemoteError {
 
 fn seed_from_hex(text: &str) -> Option<[u8; 32]> {
     let mut seed = [0; 32];
-    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (index, byte) in seed.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()?;
-    }
+    hex::decode_to_slice(text, &mut seed).ok()?;
     Some(seed)
 }

@@ -9,62 +9,11 @@ use std::{error::Error, io};
 
 use libp2p::{TransportError, core::transport::timeout::TransportTimeoutError, relay, swarm};
 
-/// What kept a dial from succeeding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ErrorCode {
-    /// The host answers but nobody listens there (ECONNREFUSED); in browsers, any WebSocket that does not open.
-    ConnRefused,
-    /// No way to the host (EHOSTUNREACH).
-    HostUnreach,
-    /// The host name is unknown (ENOTFOUND).
-    NotFound,
-    /// No way to the network, or no network at all (ENETUNREACH).
-    NetUnreach,
-    /// No answer in time.
-    TimedOut,
-    /// The connection broke while it was being set up.
-    Reset,
-    /// The relay answers but does not reach the peer: it holds no reservation, or its connection just died.
-    NoReservation,
-    /// The relay of a circuit could not be reached, which says nothing of the peer.
-    RelayUnreachable,
-    /// No address of the peer is known.
-    NoAddress,
-    /// The address is malformed, forbidden, or of a kind that this context cannot dial (WebRTC in a Worker).
-    Unsupported,
-    /// Another peer answers at the address.
-    WrongPeer,
-    /// The peer answers but does not speak our protocol.
-    ProtocolUnsupported,
-    /// This node was stopped.
-    Stopped,
-    /// Anything else; see the reason.
-    Other,
-}
+use crate::network::link::{DialError, ErrorCode};
 
 impl ErrorCode {
-    /// The name by which permanent failures are counted: the errno's, or the name of the code.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ErrorCode::ConnRefused => "ECONNREFUSED",
-            ErrorCode::HostUnreach => "EHOSTUNREACH",
-            ErrorCode::NotFound => "ENOTFOUND",
-            ErrorCode::NetUnreach => "ENETUNREACH",
-            ErrorCode::TimedOut => "ETIMEDOUT",
-            ErrorCode::Reset => "ECONNRESET",
-            ErrorCode::NoReservation => "NoReservation",
-            ErrorCode::RelayUnreachable => "RelayUnreachable",
-            ErrorCode::NoAddress => "NoAddress",
-            ErrorCode::Unsupported => "Unsupported",
-            ErrorCode::WrongPeer => "WrongPeer",
-            ErrorCode::ProtocolUnsupported => "ProtocolUnsupported",
-            ErrorCode::Stopped => "Stopped",
-            ErrorCode::Other => "Other",
-        }
-    }
-
     /// Whether the same dial may succeed later without anybody changing an address or a program.
-    pub fn is_retryable(self) -> bool {
+    fn is_retryable(self) -> bool {
         self.hope() > 1
     }
 
@@ -81,24 +30,13 @@ impl ErrorCode {
     }
 }
 
-/// A dial that failed. When several addresses failed, the one that gives most hope: a relay that merely lacks a
-/// reservation now outweighs a refused port, so that a peer counts as permanently failed only if all ways are.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {reason}", .code.as_str())]
-pub struct DialError {
-    /// What kind of failure.
-    pub code: ErrorCode,
-    /// Whether trying again later may help.
-    pub retryable: bool,
-    /// What happened, for people.
-    pub reason: String,
-}
-
 impl DialError {
     pub(super) fn new(code: ErrorCode, reason: impl Into<String>) -> Self {
         DialError { code, retryable: code.is_retryable(), reason: reason.into() }
     }
 
+    /// Of several addresses that failed, the failure that gives most hope: a relay that merely lacks a reservation now
+    /// outweighs a refused port, so that a peer counts as permanently failed only if all ways are.
     pub(super) fn more_hopeful(first: Option<DialError>, second: DialError) -> DialError {
         match first {
             Some(first) if first.code.hope() >= second.code.hope() => first,

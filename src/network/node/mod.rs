@@ -11,6 +11,7 @@ mod address;
 mod dial_error;
 mod driver;
 mod heartbeat;
+mod links;
 mod relays;
 mod stream;
 mod streams;
@@ -19,13 +20,14 @@ mod swarm;
 use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
 
 pub use address::{WsPolicy, circuit_address};
-pub use dial_error::{DialError, ErrorCode};
 use futures::{
     SinkExt as _,
     channel::{mpsc, oneshot},
 };
+pub use links::Libp2p;
 pub use stream::NodeStream;
 
+use super::link::{DialError, ErrorCode};
 use crate::{
     runtime::{Runtime, timeout},
     wire::PeerId,

@@ -16,8 +16,7 @@ impl Peer {
     ///
     /// A send waits for whichever handshake is under way, and dials only when there is none.
     pub(super) fn settle(&mut self, cx: &mut Context) {
-        let waits_for_peer = !matches!(self.inbound, Inbound::Idle);
-        if self.standing != Standing::Open || self.registered.is_some() || waits_for_peer {
+        if self.registered.is_some() || !matches!(self.inbound, Inbound::Idle) {
             return;
         }
         let at_rest = matches!(self.outbound, Outbound::Idle | Outbound::Backoff { .. });
@@ -50,8 +49,10 @@ impl Peer {
             return Err(RemoteError::ResourceLimit { limit_type: LimitType::ConnectionRate, current, limit });
         }
         let addresses = self.hints.addresses(&self.id, &cx.policy.relays);
+        // The addresses are tried one after the other, and each has its time.
+        let tries = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+        let deadline = cx.now.after(cx.policy.dial_timeout.saturating_mul(tries));
         let dial = cx.begin_dial(&self.id, addresses);
-        let deadline = cx.now.after(cx.policy.dial_timeout);
         self.outbound = Outbound::Dialling { dial, deadline, attempt };
         self.wanted = true;
         Ok(())

@@ -212,7 +212,7 @@ impl Peer {
         self.read_on(cx);
     }
 
-    /// The stream of an inbound handshake ended. What waited for it gets a dial of its own when the peer is settled.
+    /// What waited for an inbound handshake that failed gets a dial of its own when the peer is settled.
     pub(super) fn on_inbound_timeout(&mut self, cx: &mut Context) {
         match self.inbound {
             Inbound::AwaitingHello { channel, deadline } if deadline <= cx.now => {

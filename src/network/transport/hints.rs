@@ -118,14 +118,14 @@ mod tests {
         let relay = format!("/ip4/10.0.0.2/tcp/1/ws/p2p/{relay}");
         let mut hints = LocationHints::default();
         hints.add(&bob, &[format!("{relay}/p2p-circuit/p2p/{bob}"), format!("{relay}/p2p-circuit"), relay.clone()]);
-        assert_eq!(hints.addresses(&bob, &[relay.clone()]), [format!("{relay}/p2p-circuit/p2p/{bob}")]);
+        assert_eq!(hints.addresses(&bob, std::slice::from_ref(&relay)), [format!("{relay}/p2p-circuit/p2p/{bob}")]);
     }
 
     #[test]
     fn a_peer_that_is_itself_a_known_relay_is_dialled_directly() {
         let relay = peer(2);
         let address = format!("/ip4/10.0.0.2/tcp/1/ws/p2p/{relay}");
-        assert_eq!(LocationHints::default().addresses(&relay, &[address.clone()]), [address]);
+        assert_eq!(LocationHints::default().addresses(&relay, std::slice::from_ref(&address)), [address]);
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn connections_are_bounded_in_both_directions() {
     let [_, bob, carol] = people();
     let options = RemoteCommsOptions { max_concurrent_connections: 1, ..RemoteCommsOptions::default() };
     let mut alice = Bench::with(options);
-    let channel = alice.accept(&bob, "b1");
+    alice.accept(&bob, "b1");
     let (send, effects) = alice.send(&carol, "1");
     assert_eq!(outcome(&effects, send), limit(LimitType::Connection, 2, 1));
     let (from_carol, effects) = alice.inbound(&carol);
@@ -92,7 +92,6 @@ fn connections_are_bounded_in_both_directions() {
     alice.closed(again);
     // When the place is free, it is given to the next.
     alice.feed(crate::network::transport::Input::CloseConnection { peer: bob });
-    let _ = channel;
     assert_eq!(dials(&alice.send(&carol, "1").1).len(), 1);
 }
 

@@ -81,7 +81,7 @@ fn a_send_to_a_permanently_failed_peer_clears_the_failure_and_goes_out() {
         effects.extend(alice.pass(10_000));
     }
     assert!(dials(&effects).is_empty() && dials(&alice.pass(60_000)).is_empty(), "it is not tried any more");
-    let (send, effects) = alice.send(&bob, "2");
+    let (_, effects) = alice.send(&bob, "2");
     let (channel, _) = alice.dial_succeeds(dial(&effects));
     alice.written(channel);
     alice.ack(channel, "b1");
@@ -90,7 +90,6 @@ fn a_send_to_a_permanently_failed_peer_clears_the_failure_and_goes_out() {
     let effects = alice.verdict(channel, &bob, Ok(false));
     assert_eq!(texts(&effects), ["2"]);
     assert_eq!(outcome(&alice.written(channel), again), Some(Ok(())));
-    let _ = send;
 }
 
 #[test]

@@ -253,8 +253,7 @@ impl World {
         let node = self.nodes.get_mut(peer).unwrap();
         node.transport.handle(self.now, input);
         let life = node.life;
-        loop {
-            let Some(effect) = self.nodes.get_mut(peer).unwrap().transport.poll_effect() else { break };
+        while let Some(effect) = self.nodes.get_mut(peer).unwrap().transport.poll_effect() {
             self.perform(peer, life, effect);
         }
     }

@@ -1,0 +1,74 @@
+//! The node as the transport's network.
+
+use std::rc::Rc;
+
+use futures::{FutureExt as _, StreamExt as _, future, future::LocalBoxFuture};
+
+use super::{Node, NodeConfig, NodeError, NodeEvent, NodeStream};
+use crate::{
+    network::link::{DialError, Links, Network, Started},
+    runtime::Runtime,
+    wire::{PeerId, RemoteCommsOptions, RemoteError},
+};
+
+/// Starts libp2p nodes on a runtime.
+pub struct Libp2p {
+    runtime: Rc<dyn Runtime>,
+}
+
+impl Libp2p {
+    /// Nodes run on this runtime's thread.
+    pub fn new(runtime: Rc<dyn Runtime>) -> Self {
+        Libp2p { runtime }
+    }
+}
+
+impl Network for Libp2p {
+    type Links = Node;
+
+    fn start(&self, seed: [u8; 32], options: &RemoteCommsOptions) -> Result<Started<Node>, RemoteError> {
+        let config = NodeConfig {
+            relays: options.relays.clone(),
+            listen: options.direct_listen_addresses.clone(),
+            allowed_ws_hosts: options.allowed_ws_hosts.clone(),
+            ..NodeConfig::new(seed)
+        };
+        let (node, events) = Node::start(config, Rc::clone(&self.runtime)).map_err(|error| refusal(&error))?;
+        let incoming = events.filter_map(|event| future::ready(inbound(event)));
+        Ok((node, incoming.boxed_local()))
+    }
+}
+
+fn refusal(error: &NodeError) -> RemoteError {
+    let name = match error {
+        NodeError::Key(_) => "IdentityError",
+        NodeError::Address { .. } => "AddressError",
+    };
+    RemoteError::Other { name: name.to_owned(), message: error.to_string() }
+}
+
+/// The transport hears of lost connections from their streams; the rest is for the log.
+fn inbound(event: NodeEvent) -> Option<(PeerId, NodeStream)> {
+    match event {
+        NodeEvent::Inbound(stream) => return Some((stream.peer().clone(), stream)),
+        NodeEvent::ConnectionClosed { peer, reason } => tracing::debug!(%peer, reason, "connection closed"),
+        NodeEvent::RelayUp { address } => tracing::info!(address, "reachable through a relay"),
+        NodeEvent::RelayDown { relay, reason } => tracing::warn!(relay, reason, "relay lost"),
+        NodeEvent::RelayGaveUp { relay, reason } => tracing::warn!(relay, reason, "relay given up"),
+    }
+    None
+}
+
+impl Links for Node {
+    type Stream = NodeStream;
+
+    fn open(&self, peer: PeerId, addresses: Vec<String>) -> LocalBoxFuture<'static, Result<NodeStream, DialError>> {
+        let node = self.clone();
+        async move { Node::open(&node, &peer, &addresses).await }.boxed_local()
+    }
+
+    fn stop(&self) -> LocalBoxFuture<'static, ()> {
+        let node = self.clone();
+        async move { Node::stop(&node).await }.boxed_local()
+    }
+}
