@@ -1,7 +1,6 @@
 //! Errors as JavaScript sees them.
 
 use js_sys::{Error, Reflect};
-use serde::Serialize as _;
 use wasm_bindgen::JsValue;
 
 use crate::wire::RemoteError;

@@ -18,7 +18,7 @@ use super::{
     options,
 };
 use crate::{
-    bridge::{BrowserPort, PlatformServices as _, PlatformServicesClient},
+    bridge::{BrowserPort, PlatformServicesClient},
     kernel::{
         Kernel as KernelCore, KernelDriver, KernelError, KernelEvent, RedemptionId, RemoteEvent, SeedSource,
         store::{KernelStore, MemoryStore},
@@ -140,8 +140,8 @@ impl Kernel {
         let runtime: Rc<dyn Runtime> = Rc::new(BrowserRuntime);
         let store = KernelStore::open(Box::new(MemoryStore::new())).map_err(|error| kernel_error(&error.into()))?;
         let mut random = |bytes: &mut [u8]| runtime.fill_random(bytes);
-        let kernel = KernelCore::open(store, &comms, seed, &mut random, runtime.now())
-            .map_err(|error| kernel_error(&error))?;
+        let kernel =
+            KernelCore::open(store, &comms, seed, &mut random, runtime.now()).map_err(|error| kernel_error(&error))?;
 
         let inbox = Rc::new(Inbox {
             on_event,
@@ -151,12 +151,8 @@ impl Kernel {
         });
         let client = Rc::new(PlatformServicesClient::new(port, Rc::clone(&runtime)));
         let events = Rc::clone(&inbox);
-        let driver = KernelDriver::start(
-            kernel,
-            Rc::clone(&client) as _,
-            runtime,
-            Box::new(move |event| events.take(event)),
-        );
+        let driver =
+            KernelDriver::start(kernel, Rc::clone(&client) as _, runtime, Box::new(move |event| events.take(event)));
         let (weak, again) = (Rc::downgrade(&driver), comms.clone());
         client.start(Rc::clone(&driver) as _, move || {
             // The network's end was loaded anew and knows nothing: start it as before.
@@ -390,8 +386,15 @@ enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         result: Option<Kref>,
     },
-    Notify { promise: Kref, rejected: bool, body: String, slots: Vec<Kref> },
-    Retired { objects: Vec<Kref> },
+    Notify {
+        promise: Kref,
+        rejected: bool,
+        body: String,
+        slots: Vec<Kref>,
+    },
+    Retired {
+        objects: Vec<Kref>,
+    },
     Redeemed {},
     PeerRestarted {
         peer_id: String,
@@ -400,9 +403,22 @@ enum Event {
         discarded: usize,
         promises_rejected: usize,
     },
-    GivenUp { peer_id: String, reason: String, discarded: usize, promises_rejected: usize },
-    MessagesLost { peer_id: String, first: u64, last: u64 },
-    MessageRejected { peer_id: String, seq: u64, reason: String },
+    GivenUp {
+        peer_id: String,
+        reason: String,
+        discarded: usize,
+        promises_rejected: usize,
+    },
+    MessagesLost {
+        peer_id: String,
+        first: u64,
+        last: u64,
+    },
+    MessageRejected {
+        peer_id: String,
+        seq: u64,
+        reason: String,
+    },
 }
 
 impl From<KernelEvent> for Event {

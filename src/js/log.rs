@@ -79,6 +79,7 @@ struct Line(String);
 impl field::Visit for Line {
     fn record_debug(&mut self, field: &field::Field, value: &dyn fmt::Debug) {
         // Writing to a String cannot fail.
-        if field.name() == "message" { write!(self.0, " {value:?}") } else { write!(self.0, " {field}={value:?}") }.ok();
+        if field.name() == "message" { write!(self.0, " {value:?}") } else { write!(self.0, " {field}={value:?}") }
+            .ok();
     }
 }
