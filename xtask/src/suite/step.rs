@@ -86,8 +86,8 @@ impl Step {
             }
             Step::Native => Count::of_runner(&mut cargo(&["test", "--workspace", "--no-fail-fast"])),
             Step::Package => package::build(project, config, tools).map(|()| Count::PASSED),
-            Step::BrowserWindow => in_browser(project, tools, "window"),
-            Step::BrowserWorker => in_browser(project, tools, "worker"),
+            Step::BrowserWindow => in_browser(project, tools, &["window", "bridge"]),
+            Step::BrowserWorker => in_browser(project, tools, &["worker"]),
             Step::EndToEnd => end_to_end(project, config, tools),
         }
     }
@@ -105,7 +105,7 @@ fn check(command: &mut Command) -> Result<Count> {
 }
 
 fn deny(cargo: &dyn Fn(&[&str]) -> Command) -> Result<Count> {
-    let mut count = check(&mut cargo(&["deny", "check", "bans", "licenses", "sources"]))?;
+    let mut count = check(&mut cargo(&["deny", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))?;
     if process::run_limited(&mut cargo(&["deny", "fetch", "db"]), DATABASE_LIMIT).is_err() {
         eprintln!("test: deny: the advisory database cannot be reached, so advisories are not checked");
         return Ok(count);
@@ -128,11 +128,15 @@ fn clippy_wasm(project: &Project, config: &Config, tools: &Tools) -> Result<Coun
     Ok(count)
 }
 
-/// Runs one file of the browser tests in headless Chromium.
-fn in_browser(project: &Project, tools: &Tools, file: &str) -> Result<Count> {
+/// Runs files of the browser tests in headless Chromium.
+fn in_browser(project: &Project, tools: &Tools, files: &[&str]) -> Result<Count> {
     let mut command = tools.wasm_command("wasm-pack");
     command.args(["test", "--mode", "no-install", "--headless", "--chrome", "--chromedriver"]);
-    command.arg(&tools.browser()?.driver).args([BROWSER_TESTS, "--test", file]).current_dir(project.root());
+    command
+        .arg(&tools.browser()?.driver)
+        .arg(BROWSER_TESTS)
+        .args(files.iter().flat_map(|file| ["--test", file]))
+        .current_dir(project.root());
     command.env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", capabilities(project, tools)?);
     command.env("WASM_BINDGEN_TEST_TIMEOUT", PAGE_LIMIT_SECONDS);
     Count::of_runner(&mut command)
