@@ -89,6 +89,7 @@ impl Driver {
 
     /// Runs until the node is stopped or its last handle is gone.
     pub(super) async fn run(mut self) {
+        #[allow(clippy::large_enum_variant)] // It lives for one turn of the loop.
         enum Next {
             Swarm(SwarmEvent<BehaviourEvent>),
             Command(Option<Command>),

@@ -187,7 +187,7 @@ fn delay(failures: u32, random: u32) -> Duration {
     let step = (failures.saturating_sub(1) as usize).min(DELAYS_MS.len() - 1);
     let full = DELAYS_MS.get(step).copied().unwrap_or(60_000);
     let half = full / 2;
-    Duration::from_millis(half + (u64::from(random) * half >> 32))
+    Duration::from_millis(half + ((u64::from(random) * half) >> 32))
 }
 
 /// Why an address cannot be that of a relay, or the relay's peer id.
