@@ -44,7 +44,7 @@ export class Peer {
     const { port1: kernelPort, port2: networkPort } = new MessageChannel();
     try {
       const fail = (/** @type {Error} */ error) => this.#fail(error);
-      this.#stopNetwork = await serveNetwork(this.#settings.network, networkPort, fail);
+      this.#stopNetwork = await serveNetwork(this.#settings, networkPort, fail);
       this.#change({ status: 'running', ...(await this.#startKernel(kernelPort)) });
     } catch (error) {
       this.#fail(/** @type {Error} */ (error));
@@ -105,8 +105,8 @@ export class Peer {
           this.#settleCall(data);
         }
       });
-      const { keySeed, relays } = this.#settings;
-      worker.postMessage({ start: { keySeed, relays }, port }, [port]);
+      const { keySeed, relays, log } = this.#settings;
+      worker.postMessage({ start: { keySeed, relays, log }, port }, [port]);
     });
   }
 

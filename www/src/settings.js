@@ -1,4 +1,4 @@
-// What the page's address says: ?network=window|worker&relay=<multiaddr>&relay=…&seed=<64 hex digits>&name=A
+// What the page's address says: ?network=window|worker&relay=<multiaddr>&relay=…&seed=<64 hex digits>&name=A&log=debug
 
 /**
  * @typedef {object} Settings
@@ -6,6 +6,9 @@
  * @property {'window' | 'worker'} network where the network lives
  * @property {string[]} relays multiaddrs
  * @property {string} keySeed 64 hex digits, from which the peer id follows
+ * @property {LogLevel} log what the modules write on the console
+ *
+ * @typedef {Parameters<typeof import('ocap-remotes/kernel').setLogLevel>[0]} LogLevel
  */
 
 /**
@@ -21,7 +24,13 @@ export function readSettings(query) {
   if (seed !== null && !/^[0-9a-f]{64}$/i.test(seed)) {
     throw new Error('?seed= must have 64 hexadecimal digits');
   }
-  return { name: query.get('name') ?? 'Kernel', network, relays: query.getAll('relay'), keySeed: seed ?? seedOfTab() };
+  return {
+    name: query.get('name') ?? 'Kernel',
+    network,
+    relays: query.getAll('relay'),
+    keySeed: seed ?? seedOfTab(),
+    log: /** @type {LogLevel} */ (query.get('log') ?? 'warn'),
+  };
 }
 
 /** The tab's own seed: a reloaded page keeps its peer id. A wallet would keep it better than this. */

@@ -5,6 +5,14 @@ import { describe } from './errors.js';
 /** Lines of the message list; the oldest go first. */
 const SHOWN = 50;
 
+const CLOCK = new Intl.DateTimeFormat(undefined, {
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  fractionalSecondDigits: 3,
+  hour12: false,
+});
+
 /** @type {Record<import('./peer.js').PeerState['status'], string>} */
 const STATUS = { stopped: 'Stopped', starting: 'Starting…', running: 'Running', error: 'Error' };
 
@@ -135,7 +143,7 @@ export class MessageLog {
 function listItem({ time, kind, text, bad }) {
   const when = document.createElement('time');
   when.dateTime = time.toISOString();
-  when.textContent = time.toISOString().slice(11, 23);
+  when.textContent = CLOCK.format(time);
   const item = document.createElement('li');
   const [what, detail] = [kind, text].map((content) => {
     const span = document.createElement('span');

@@ -2,8 +2,8 @@
 
 /** Lines of the console that are kept for a report. */
 const CONSOLE_LINES = 60;
-/** What a crashed module leaves on the console. */
-const CRASH = /crashed|panicked|RuntimeError|unreachable/;
+/** What a crashed module, or a program that threw, leaves on the console. */
+const CRASH = /crashed|panicked|RuntimeError|unreachable|onEvent threw/;
 
 /**
  * @typedef {import('../src/program.js').Received} Received
