@@ -1,0 +1,35 @@
+// Whole-system tests in real browsers; see www/story/run.mjs for the environment. The last line counts them: `N passed, N failed`.
+// Arguments, if any, choose tests by a part of their names.
+
+import { Interrupted } from '../../www/story/stage.mjs';
+import { aPageKilledInMidStream } from './killed-page.mjs';
+import { theStoryOfTheDemo } from './story.mjs';
+
+/** @type {[name: string, test: () => Promise<void>][]} */
+const TESTS = [
+  ['the story of the demo', theStoryOfTheDemo],
+  ['a page whose network is in a Worker is killed in mid-stream', aPageKilledInMidStream('window', 'worker')],
+  ['a page whose network is in the window is killed in mid-stream', aPageKilledInMidStream('worker', 'window')],
+];
+
+const parts = process.argv.slice(2);
+const chosen = TESTS.filter(([name]) => parts.length === 0 || parts.some((part) => name.includes(part)));
+let passed = 0;
+let failed = 0;
+for (const [name, test] of chosen) {
+  const startedAt = Date.now();
+  const took = () => `${((Date.now() - startedAt) / 1_000).toFixed(1)} s`;
+  try {
+    await test();
+    passed += 1;
+    console.log(`ok      ${name} (${took()})`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAILED  ${name} (${took()}): ${error instanceof Error ? error.message : error}`);
+    if (error instanceof Interrupted) {
+      break;
+    }
+  }
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed > 0 || passed === 0 ? 1 : 0;

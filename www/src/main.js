@@ -1,0 +1,114 @@
+// The page: one kernel, and what a person or a script can do with it.
+
+import { Peer } from './peer.js';
+import { readSettings } from './settings.js';
+import * as view from './view.js';
+
+/** How often the counters of the remotes are read, in milliseconds. */
+const REMOTES_EVERY_MS = 1_000;
+
+/** @param {Peer} peer */
+function demoApi(peer) {
+  return {
+    /** Starting, running, … and who this kernel is. */
+    state: () => peer.state,
+    /** A URL of the greeter. */
+    url: () => peer.call('url'),
+    /** The object of a URL that another kernel issued: a reference such as 'ko7'. */
+    redeem: (/** @type {string} */ url) => peer.call('redeem', url),
+    /** Sends ["method",[value]] and gives the promise of its result. Methods: echo, count, hold. */
+    send: (/** @type {string} */ target, /** @type {string} */ method, /** @type {unknown} */ value) =>
+      peer.call('send', target, method, value),
+    /** Sends `count` with each number, in order, pausing `everyMs` after each; ends when the last is sent. */
+    sendNumbers: (
+      /** @type {string} */ target,
+      /** @type {number} */ from,
+      /** @type {number} */ to,
+      /** @type {number | undefined} */ everyMs,
+    ) => peer.call('sendNumbers', target, from, to, everyMs),
+    /** What this incarnation's greeter received, oldest first. */
+    received: () => peer.call('received'),
+    /** How the messages that this incarnation sent ended, oldest first. */
+    outcomes: () => peer.call('outcomes'),
+    /** Restarts of peers and the like that this incarnation was told, oldest first. */
+    events: () => peer.call('events'),
+    /** The kernel's remotes and their counters. */
+    remotes: () => peer.call('remotes'),
+    /** Ends kernel and network at once, without a goodbye. */
+    stop: () => peer.stop(),
+    /** Starts kernel and network on an empty store: the same peer, a new incarnation. */
+    start: () => peer.start(),
+  };
+}
+
+/** @param {import('./settings.js').Settings} settings */
+function openPage(settings) {
+  const peer = new Peer(settings);
+  const log = new view.MessageLog();
+  /** @type {string | undefined} The object that messages of the page go to. */
+  let target;
+
+  const showTarget = (/** @type {string | undefined} */ redeemed) => {
+    target = redeemed;
+    view.showTarget(target);
+  };
+  /** @param {() => Promise<unknown>} action what a person asked for; its failure is shown to them */
+  const attempt = async (action) => {
+    view.showProblem(undefined);
+    try {
+      await action();
+    } catch (error) {
+      view.showProblem(error);
+    }
+  };
+  const start = () => attempt(() => peer.start());
+
+  peer.onNews = (news) => log.add(news);
+  peer.onState = () => {
+    view.showState(peer.state);
+    if (peer.state.status === 'running') {
+      const shown = /** @type {HTMLInputElement} */ (view.element('url'));
+      void attempt(async () => {
+        shown.value = await peer.call('url');
+      });
+    } else {
+      showTarget(undefined);
+    }
+  };
+
+  view.element('restart').addEventListener('click', start);
+  view.element('copy').addEventListener('click', () => attempt(async () => {
+    const url = /** @type {HTMLInputElement} */ (view.element('url'));
+    url.select();
+    await navigator.clipboard.writeText(url.value);
+  }));
+  view.element('redeem').addEventListener('submit', (event) => {
+    event.preventDefault();
+    const url = /** @type {HTMLInputElement} */ (view.element('foreign-url')).value.trim();
+    void attempt(async () => showTarget(await peer.call('redeem', url)));
+  });
+  view.element('send').addEventListener('submit', (event) => {
+    event.preventDefault();
+    const text = /** @type {HTMLInputElement} */ (view.element('text'));
+    void attempt(async () => {
+      await peer.call('send', target, 'echo', text.value);
+      text.value = '';
+    });
+  });
+  setInterval(async () => {
+    if (peer.state.status === 'running') {
+      // A kernel that is stopped meanwhile has no remotes to show.
+      view.showRemotes(await peer.call('remotes').catch(() => []));
+    }
+  }, REMOTES_EVERY_MS);
+
+  Object.assign(window, { demo: demoApi(peer) });
+  view.showSettings(settings);
+  void start();
+}
+
+try {
+  openPage(readSettings(new URLSearchParams(location.search)));
+} catch (error) {
+  view.showState({ status: 'error', error: /** @type {Error} */ (error) });
+}

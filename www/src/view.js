@@ -1,0 +1,177 @@
+// What the page shows. It reads the state and draws it; it decides nothing.
+
+import { describe } from './errors.js';
+
+/** Lines of the message list; the oldest go first. */
+const SHOWN = 50;
+
+const CLOCK = new Intl.DateTimeFormat(undefined, {
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  fractionalSecondDigits: 3,
+  hour12: false,
+});
+
+/** @type {Record<import('./peer.js').PeerState['status'], string>} */
+const STATUS = { stopped: 'Stopped', starting: 'Starting…', running: 'Running', error: 'Error' };
+
+/** @type {Record<import('./settings.js').Settings['network'], string>} */
+const ARRANGEMENT = {
+  window: 'in this window: websockets and WebRTC',
+  worker: 'in a second Worker: websockets only',
+};
+
+/**
+ * @template {HTMLElement} T
+ * @param {string} id
+ * @returns {T}
+ */
+export function element(id) {
+  const found = document.getElementById(id);
+  if (!found) {
+    throw new Error(`index.html has no #${id}`);
+  }
+  return /** @type {T} */ (found);
+}
+
+/** @param {unknown} error or nothing, to take the last one away */
+export function showProblem(error) {
+  const problem = element('problem');
+  problem.hidden = error === undefined;
+  problem.textContent = error === undefined ? '' : describe(error);
+}
+
+/** @param {import('./settings.js').Settings} settings */
+export function showSettings({ name, network, relays }) {
+  document.title = `${name} · ocap-remotes`;
+  element('name').textContent = name;
+  element('network').textContent = ARRANGEMENT[network];
+  element('relays').textContent = relays.join('\n') || 'none: add ?relay=<multiaddr> to the address of this page';
+}
+
+/** @param {import('./peer.js').PeerState} state */
+export function showState(state) {
+  const shown = element('state');
+  shown.textContent = STATUS[state.status];
+  shown.dataset.status = state.status;
+  if (state.status === 'running') {
+    element('peer-id').textContent = state.peerId;
+    element('incarnation').textContent = state.incarnationId;
+  }
+  showProblem(state.status === 'error' ? state.error : undefined);
+}
+
+/** @param {string | undefined} target the object that was redeemed, if any */
+export function showTarget(target) {
+  element('target').textContent = target ?? 'nobody yet';
+  /** @type {HTMLButtonElement} */ (element('send').querySelector('button')).disabled = target === undefined;
+}
+
+/** @param {ReturnType<import('ocap-remotes/kernel').Kernel['remotes']>} remotes */
+export function showRemotes(remotes) {
+  const rows = remotes.map(({ peerId, pending, delivered, duplicates, outOfOrder, rejected, lost }) => {
+    const peer = document.createElement('th');
+    peer.scope = 'row';
+    peer.textContent = peerId;
+    const row = document.createElement('tr');
+    row.append(peer);
+    for (const count of [pending, delivered, duplicates, outOfOrder, rejected, lost]) {
+      const cell = row.insertCell();
+      cell.className = 'number';
+      cell.textContent = String(count);
+    }
+    return row;
+  });
+  element('remotes').replaceChildren(...rows);
+  element('no-remotes').hidden = remotes.length > 0;
+}
+
+/** The list of messages, and their counts. */
+export class MessageLog {
+  #counts = { sent: 0, answered: 0, rejected: 0, received: 0 };
+  /** @type {{ time: Date, kind: string, text: string, bad: boolean }[]} Newest first. */
+  #lines = [];
+  #drawing = false;
+
+  /** @param {import('./program.js').News} news */
+  add(news) {
+    switch (news.type) {
+      case 'sent':
+        this.#counts.sent += 1;
+        this.#line('sent', `${news.method} ${JSON.stringify(news.value)}`);
+        break;
+      case 'received':
+        this.#counts.received += 1;
+        this.#line('received', `${news.method} ${JSON.stringify(news.value)}`);
+        break;
+      case 'outcome': {
+        const kind = news.rejected ? 'rejected' : 'answered';
+        this.#counts[kind] += 1;
+        this.#line(kind, `${news.method} ${JSON.stringify(news.value)}: ${readable(news.answer)}`, news.rejected);
+        break;
+      }
+      case 'remote':
+        this.#line('remote', describeEvent(news.event), true);
+    }
+  }
+
+  /**
+   * @param {string} kind
+   * @param {string} text
+   */
+  #line(kind, text, bad = false) {
+    this.#lines.unshift({ time: new Date(), kind, text, bad });
+    this.#lines.length = Math.min(this.#lines.length, SHOWN);
+    // Messages come by the hundred; the screen is drawn once for all of a frame.
+    if (!this.#drawing) {
+      this.#drawing = true;
+      requestAnimationFrame(() => this.#draw());
+    }
+  }
+
+  #draw() {
+    this.#drawing = false;
+    for (const [id, count] of Object.entries(this.#counts)) {
+      element(id).textContent = String(count);
+    }
+    element('messages').replaceChildren(...this.#lines.map(listItem));
+  }
+}
+
+/** @param {{ time: Date, kind: string, text: string, bad: boolean }} line */
+function listItem({ time, kind, text, bad }) {
+  const when = document.createElement('time');
+  when.dateTime = time.toISOString();
+  when.textContent = CLOCK.format(time);
+  const item = document.createElement('li');
+  const [what, detail] = [kind, text].map((content) => {
+    const span = document.createElement('span');
+    span.textContent = content;
+    return span;
+  });
+  item.classList.toggle('bad', bad);
+  item.append(when, what, detail);
+  return item;
+}
+
+/** @param {unknown} answer marshalled data, which has errors as `{"#error": message}` */
+function readable(answer) {
+  return answer instanceof Object && '#error' in answer ? String(answer['#error']) : JSON.stringify(answer);
+}
+
+/** @param {import('./program.js').RemoteEvent} event */
+function describeEvent(event) {
+  switch (event.type) {
+    case 'peerRestarted':
+      return `${event.peerId} came back as a new incarnation, ${event.incarnation}; messages discarded: `
+        + `${event.discarded}, promises rejected: ${event.promisesRejected}`;
+    case 'givenUp':
+      return `${event.peerId} was given up: ${event.reason}; messages discarded: ${event.discarded}, `
+        + `promises rejected: ${event.promisesRejected}`;
+    case 'messagesLost':
+      return `${event.peerId} abandoned its messages ${event.first} to ${event.last}`;
+    case 'messageRejected':
+      return `message ${event.seq} of ${event.peerId} could not be processed: ${event.reason}`;
+  }
+}

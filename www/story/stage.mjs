@@ -1,0 +1,195 @@
+// What every whole-system run needs: the relay, the built page on a web server, and a browser. Ends all of it, however a run ends.
+
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+import { preview } from 'vite';
+import { Relay } from './relay.mjs';
+import { Tab } from './tab.mjs';
+
+const CHROMIUM_FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  // Timers of a page in the background run once a second, and one of two pages always is in the background.
+  '--disable-background-timer-throttling',
+  '--disable-renderer-backgrounding',
+  '--disable-backgrounding-occluded-windows',
+];
+
+/** How a page reaches the relay follows from where its network lives: a Worker has no WebRTC. */
+const TRANSPORT = /** @type {const} */ ({ window: 'webrtc', worker: 'ws' });
+
+/**
+ * A file or folder that an environment variable must name.
+ * @param {string} variable
+ * @param {string} what
+ */
+function required(variable, what) {
+  const path = process.env[variable];
+  if (!path || !existsSync(path)) {
+    throw new Error(`${variable} must name ${what}; \`cargo xtask demo\` sets it`);
+  }
+  return path;
+}
+
+export class Stage {
+  /** @type {Tab[]} Every page that was opened, closed ones too. */
+  tabs = [];
+  /** @type {(() => Promise<unknown>)[]} */
+  #closers = [];
+  /** @type {Relay} */
+  relay;
+  /** @type {import('playwright-core').Browser} */
+  browser;
+  #site = '';
+
+  /** @param {{ headless?: boolean }} [options] */
+  static async open({ headless = true } = {}) {
+    const stage = new Stage();
+    try {
+      const site = await preview({
+        configFile: false,
+        logLevel: 'error',
+        build: { outDir: required('OCAP_WWW_DIST', 'the folder of the built page') },
+        preview: { host: '127.0.0.1', port: 0 },
+      });
+      stage.#closers.push(() => site.close());
+      stage.#site = site.resolvedUrls?.local[0] ?? '';
+      const relay = await Relay.create(required('OCAP_RELAY_BIN', 'the relay'));
+      stage.#closers.push(() => relay.remove());
+      stage.relay = relay;
+      stage.browser = await chromium.launch({
+        executablePath: process.env.CHROME_BIN ?? '/usr/bin/chromium',
+        headless,
+        args: CHROMIUM_FLAGS,
+        // A signal ends the run, and the end of the run closes the browser.
+        handleSIGINT: false,
+        handleSIGTERM: false,
+        handleSIGHUP: false,
+      });
+      stage.#closers.push(() => stage.browser.close());
+      return stage;
+    } catch (error) {
+      await stage.close();
+      throw error;
+    }
+  }
+
+  /**
+   * The address of a page for a new kernel.
+   * @param {string} name
+   * @param {'window' | 'worker'} network
+   */
+  address(name, network) {
+    const relay = this.relay.addresses[TRANSPORT[network]];
+    return `${this.#site}?${new URLSearchParams({ name, network, relay })}`;
+  }
+
+  /**
+   * Opens a page in a context of its own and waits until its kernel runs.
+   * @param {string} name
+   * @param {'window' | 'worker'} network
+   * @param {string} [seed] 64 hex digits
+   */
+  async openTab(name, network, seed = randomBytes(32).toString('hex')) {
+    const context = await this.browser.newContext({ viewport: { width: 1000, height: 900 } });
+    const tab = new Tab(name, await context.newPage());
+    this.tabs.push(tab);
+    await tab.page.goto(`${this.address(name, network)}&seed=${seed}`);
+    await this.waitFor(`${name}'s kernel to run`, 30, async () => (await tab.call('state')).status === 'running');
+    return tab;
+  }
+
+  /**
+   * Asks again and again until the answer is yes.
+   * @param {string} what
+   * @param {number} seconds
+   * @param {() => Promise<boolean>} probe
+   */
+  async waitFor(what, seconds, probe) {
+    const deadline = Date.now() + seconds * 1_000;
+    while (!(await probe())) {
+      this.checkHealth();
+      if (Date.now() > deadline) {
+        throw new Error(`waited ${seconds} s for ${what}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    }
+  }
+
+  /** Fails if a page or a module has crashed. */
+  checkHealth() {
+    const crashes = this.tabs.flatMap((tab) => tab.crashes);
+    if (crashes.length > 0) {
+      throw new Error(`a page is broken:\n${crashes.join('\n')}`);
+    }
+  }
+
+  /**
+   * Pictures of the open pages, if OCAP_SCREENSHOTS names a folder for them.
+   * @param {string} prefix
+   */
+  async takePictures(prefix) {
+    const folder = process.env.OCAP_SCREENSHOTS;
+    if (folder) {
+      for (const { name, page } of this.tabs.filter((tab) => !tab.page.isClosed())) {
+        await page.screenshot({ path: join(folder, `${prefix}-${name}.png`), fullPage: true });
+      }
+    }
+  }
+
+  /** What the pages know and the relay said, for a run that failed. */
+  async report() {
+    const tabs = this.tabs.filter((tab) => !tab.page.isClosed());
+    const reports = await Promise.all(tabs.map((tab) => tab.report()));
+    return [...reports, '--- relay', ...(this.relay?.log ?? [])].join('\n');
+  }
+
+  async close() {
+    for (const close of this.#closers.splice(0).reverse()) {
+      await close().catch((error) => console.error(`cannot clean up: ${error.message}`));
+    }
+  }
+}
+
+/**
+ * Runs `work` on a new stage, and clears up after it also when it fails or a signal comes. What was seen is told on stderr on failure.
+ * @template T
+ * @param {(stage: Stage) => Promise<T>} work
+ * @param {{ headless?: boolean }} [options]
+ */
+export async function onStage(work, options) {
+  /** @type {(signal: NodeJS.Signals) => void} */
+  let interrupt = () => {};
+  const interrupted = new Promise((_, reject) => {
+    interrupt = (signal) => reject(new Interrupted(signal));
+  });
+  interrupted.catch(() => {}); // also while nobody waits for it
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  const stage = await Stage.open(options);
+  try {
+    return /** @type {T} */ (await Promise.race([work(stage), interrupted]));
+  } catch (error) {
+    if (!(error instanceof Interrupted)) {
+      console.error(await stage.report());
+    }
+    throw error;
+  } finally {
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    await stage.close();
+  }
+}
+
+/** A signal ended the run. */
+export class Interrupted extends Error {
+  /** @param {string} signal */
+  constructor(signal) {
+    super(`interrupted by ${signal}`);
+  }
+}

@@ -1,0 +1,14 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vite';
+
+const built = fileURLToPath(new URL('../pkg', import.meta.url));
+
+export default defineConfig({
+  // Relative addresses, so that the built page can be served from any folder.
+  base: './',
+  // The package as `cargo xtask build` makes it, under the names that its users import.
+  resolve: { alias: [{ find: /^ocap-remotes\/(kernel|network)$/, replacement: `${built}/$1/$1.js` }] },
+  server: { fs: { allow: ['.', built] } },
+  worker: { format: 'es' },
+  build: { target: 'es2022', modulePreload: { polyfill: false } },
+});
