@@ -288,15 +288,6 @@ async fn an_end_may_be_dropped_by_the_request_that_it_handles() {
 }
 
 #[wasm_bindgen_test]
-async fn a_closed_message_port_ends_the_bridge() {
-    let channel = MessageChannel::new().unwrap();
-    let joined = join(channel.port1().into(), channel.port2().into()).await;
-    channel.port2().close();
-    pause(100).await;
-    assert_eq!(joined.client.reset_all_backoffs().await.unwrap_err().name(), "BridgeClosedError");
-}
-
-#[wasm_bindgen_test]
 async fn a_chrome_runtime_port_carries_everything_but_ports() {
     let ports = chrome_ports();
     let Joined { client, server, network } = join(ports.get(0), ports.get(1)).await;

@@ -58,7 +58,9 @@ enum Kind {
 
 /// Anything with `postMessage` that tells of messages, as a [`Port`] that may transfer a `MessagePort`.
 ///
-/// Its listeners are removed when it is closed or dropped; the object itself stays its owner's.
+/// Its listeners are removed when it is closed or dropped; the object itself stays its owner's. Only a
+/// `chrome.runtime.Port` tells that its other end has gone: whoever terminates a Worker or closes a `MessagePort` has to
+/// close the bridge over it too.
 pub struct BrowserPort {
     target: Target,
     kind: Kind,
@@ -68,6 +70,7 @@ pub struct BrowserPort {
 /// Kept as long as JavaScript may call them.
 struct Listeners {
     message: Closure<dyn Fn(JsValue)>,
+    /// Heard by a `chrome.runtime.Port` only.
     closed: Closure<dyn Fn()>,
 }
 
@@ -98,7 +101,6 @@ impl BrowserPort {
         match self.kind {
             Kind::Events => {
                 self.target.add_event_listener("message", message)?;
-                self.target.add_event_listener("close", closed)?;
                 if self.target.has_type::<MessagePort>() {
                     self.target.start()?;
                 }
@@ -114,10 +116,7 @@ impl BrowserPort {
     fn detach(&self, listeners: &Listeners) -> Result<(), JsValue> {
         let (message, closed) = (listeners.message.as_ref(), listeners.closed.as_ref());
         match self.kind {
-            Kind::Events => {
-                self.target.remove_event_listener("message", message)?;
-                self.target.remove_event_listener("close", closed)
-            }
+            Kind::Events => self.target.remove_event_listener("message", message),
             Kind::Chrome => {
                 self.target.on_message().remove_listener(message)?;
                 self.target.on_disconnect().remove_listener(closed)
