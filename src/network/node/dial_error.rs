@@ -7,7 +7,7 @@
 
 use std::{error::Error, io};
 
-use libp2p::{TransportError, core::transport::timeout::TransportTimeoutError, relay, swarm};
+use libp2p::{TransportError, core::transport::timeout::TransportTimeoutError, noise, relay, swarm};
 
 use crate::network::link::{DialError, ErrorCode};
 
@@ -85,7 +85,12 @@ fn error_code(error: &(dyn Error + 'static)) -> ErrorCode {
         if let Some(TransportTimeoutError::<io::Error>::Timeout) = error.downcast_ref() {
             return ErrorCode::TimedOut;
         }
-        next = match error.downcast_ref::<io::Error>() {
+        // Noise shows an I/O error as itself, not as its source.
+        let io_error = match error.downcast_ref() {
+            Some(noise::Error::Io(error)) => Some(error),
+            _ => error.downcast_ref::<io::Error>(),
+        };
+        next = match io_error {
             Some(error) => {
                 if let Some(code) = io_code(error.kind()) {
                     return code;

@@ -238,13 +238,14 @@ impl Driver {
     }
 
     fn listening(&mut self, listener: ListenerId, address: Multiaddr) {
-        let text = address.to_string();
-        self.listening.borrow_mut().entry(listener).or_default().push(text.clone());
+        self.listening.borrow_mut().entry(listener).or_default().push(address.to_string());
         let now = self.now();
-        if let Some(relay) = self.reservations.get(&listener)
-            && self.relays.reserved(*relay, now)
+        if let Some(relay) = self.reservations.get(&listener).copied()
+            && self.relays.reserved(relay, now)
+            && let Some(relay) = self.relays.address(relay)
         {
-            self.emit(NodeEvent::RelayUp { address: text });
+            let address = address::circuit_address(&relay.to_string(), &self.local_peer().into());
+            self.emit(NodeEvent::RelayUp { address });
         }
     }
 

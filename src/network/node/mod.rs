@@ -111,9 +111,10 @@ pub enum NodeEvent {
         /// What ended the connection.
         reason: String,
     },
-    /// A relay has accepted a reservation: peers reach this node at `address`.
+    /// A relay has accepted a reservation: peers reach this node through it.
     RelayUp {
-        /// The circuit address, `<relay>/p2p-circuit/p2p/<own id>`.
+        /// The circuit address, `<relay as configured>/p2p-circuit/p2p/<own id>`. The relay may list more of its own
+        /// addresses; [`Node::listen_addresses`] has them all.
         address: String,
     },
     /// A reservation was lost, or could not be had at the first attempt; the node goes on trying.

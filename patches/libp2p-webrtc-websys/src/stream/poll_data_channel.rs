@@ -74,7 +74,7 @@ impl Wakers {
     }
 }
 
-/// PATCH: the event handlers of a data channel, unset and the channel closed when dropped.
+/// PATCH: the event handlers of a data channel, unset when dropped.
 #[derive(Debug)]
 struct Handlers {
     channel: RtcDataChannel,
@@ -93,9 +93,8 @@ impl Drop for Handlers {
         self.channel.set_onbufferedamountlow(None);
         self.channel.set_onclose(None);
         self.channel.set_onmessage(None);
-        // Browsers give a connection about a thousand channel ids; a channel that is never closed
-        // keeps its id. What is buffered is still sent.
-        self.channel.close();
+        // The channel is not closed, as webrtc-rs does not answer that (#4333): the next channel with
+        // the same id would hang.
     }
 }
 
