@@ -253,6 +253,10 @@ impl Node {
         if !self.tell(command(reply)).await {
             return Err(stopped());
         }
-        answer.await.unwrap_or_else(|_| Err(stopped()))
+        answer.await.unwrap_or_else(|_| {
+            // The asked part has gone: the whole node, or just the connection on which the stream was being opened.
+            let connection_lost = || DialError::new(ErrorCode::Reset, "the connection ended");
+            Err(if self.commands.is_closed() { stopped() } else { connection_lost() })
+        })
     }
 }
