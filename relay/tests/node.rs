@@ -13,7 +13,10 @@ use std::{
 
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _, channel::mpsc};
 use ocap_remotes::{
-    network::node::{ErrorCode, Node, NodeConfig, NodeEvent, NodeStream, circuit_address},
+    network::{
+        link::ErrorCode,
+        node::{Node, NodeConfig, NodeEvent, NodeStream, circuit_address},
+    },
     runtime::NativeRuntime,
     wire::PeerId,
 };
