@@ -1,6 +1,8 @@
 //! Nodes that meet through the relay, as real processes and sockets: streams, long messages, the relay's death and return,
 //! and what a dial says when it fails.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a story that goes wrong is to fail
+
 use std::{
     future::Future,
     io::{BufRead as _, BufReader},
@@ -183,7 +185,7 @@ fn both_ends_notice_a_killed_relay_and_come_back_with_it() {
         assert!(bobs_end.is_err() || bobs_end.is_ok_and(|read| read == 0));
         assert!(at_alice.write_all(b"lost").await.is_err() || at_alice.flush().await.is_err());
         futures::join!(alice.relay_down(), bob.relay_down());
-        assert_eq!(alice.node.listen_addresses(), [String::new(); 0]);
+        assert!(alice.node.listen_addresses().is_empty());
         assert!(killed.elapsed() < Duration::from_secs(5), "noticed after {:?}", killed.elapsed());
 
         let relay = Relay::start(state.path(), port, &[]);
@@ -288,7 +290,7 @@ fn a_failed_dial_says_what_failed() {
 
         // The relay is a peer too, but no kernel.
         let relay_peer: PeerId = relay.ws_address.rsplit('/').next().unwrap().parse().unwrap();
-        let error = alice.node.open(&relay_peer, &[relay.ws_address.clone()]).await.unwrap_err();
+        let error = alice.node.open(&relay_peer, std::slice::from_ref(&relay.ws_address)).await.unwrap_err();
         assert_eq!((error.code, error.retryable), (ErrorCode::ProtocolUnsupported, false));
 
         alice.node.stop().await;
