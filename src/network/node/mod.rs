@@ -73,8 +73,8 @@ impl NodeConfig {
             relays: Vec::new(),
             listen: Vec::new(),
             allowed_ws_hosts: Vec::new(),
-            heartbeat_interval: Duration::from_secs(3),
-            silence_limit: Duration::from_secs(8),
+            heartbeat_interval: Duration::from_secs(1),
+            silence_limit: Duration::from_secs(4),
             max_relay_attempts: 10,
         }
     }
