@@ -19,7 +19,10 @@ use web_sys::{
 };
 
 use super::{Error, Stream};
-use crate::stream::{DropListener, poll_data_channel::Wakers};
+use crate::stream::{
+    DropListener,
+    poll_data_channel::{PollDataChannel, Wakers},
+};
 
 /// A WebRTC Connection.
 ///
@@ -31,11 +34,6 @@ pub struct Connection {
 
     /// Whether the connection is closed
     closed: bool,
-    /// An [`mpsc::channel`] for all inbound data channels.
-    ///
-    /// Because the browser's WebRTC API is event-based, we need to use a channel to obtain all
-    /// inbound data channels.
-    inbound_data_channels: SendWrapper<mpsc::Receiver<RtcDataChannel>>,
     /// A list of futures, which, once completed, signal that a [`Stream`] has been dropped.
     drop_listeners: FuturesUnordered<DropListener>,
     no_drop_listeners_waker: Option<Waker>,
@@ -45,35 +43,12 @@ pub struct Connection {
     /// PATCH: the wakers of all streams that may be alive, to be woken when the connection closes.
     stream_wakers: SendWrapper<Vec<Weak<Wakers>>>,
 
-    _ondatachannel_closure: SendWrapper<Closure<dyn FnMut(RtcDataChannelEvent)>>,
     _onconnectionstatechange_closure: SendWrapper<Closure<dyn FnMut(Event)>>,
 }
 
 impl Connection {
     /// Create a new inner WebRTC Connection
     pub(crate) fn new(peer_connection: RtcPeerConnection) -> Self {
-        // An ondatachannel Future enables us to poll for incoming data channel events in
-        // poll_incoming
-        let (mut tx_ondatachannel, rx_ondatachannel) = mpsc::channel(4); // we may get more than one data channel opened on a single peer connection
-
-        let ondatachannel_closure = Closure::new(move |ev: RtcDataChannelEvent| {
-            tracing::trace!("New data channel");
-
-            if let Err(e) = tx_ondatachannel.try_send(ev.channel()) {
-                if e.is_full() {
-                    tracing::warn!("Remote is opening too many data channels, we can't keep up!");
-                    return;
-                }
-
-                if e.is_disconnected() {
-                    tracing::warn!("Receiver is gone, are we shutting down?");
-                }
-            }
-        });
-        peer_connection
-            .inner
-            .set_ondatachannel(Some(ondatachannel_closure.as_ref().unchecked_ref()));
-
         let state_waker = Rc::new(AtomicWaker::new());
         let onconnectionstatechange_closure = Closure::<dyn FnMut(_)>::new({
             let state_waker = state_waker.clone();
@@ -88,15 +63,13 @@ impl Connection {
             closed: false,
             drop_listeners: FuturesUnordered::default(),
             no_drop_listeners_waker: None,
-            inbound_data_channels: SendWrapper::new(rx_ondatachannel),
             state_waker: SendWrapper::new(state_waker),
             stream_wakers: SendWrapper::new(Vec::new()),
-            _ondatachannel_closure: SendWrapper::new(ondatachannel_closure),
             _onconnectionstatechange_closure: SendWrapper::new(onconnectionstatechange_closure),
         }
     }
 
-    fn new_stream_from_data_channel(&mut self, data_channel: RtcDataChannel) -> Stream {
+    fn new_stream_from_data_channel(&mut self, data_channel: PollDataChannel) -> Stream {
         let (stream, drop_listener, wakers) = Stream::new_with_wakers(data_channel);
 
         self.stream_wakers.retain(|wakers| wakers.strong_count() > 0);
@@ -146,7 +119,7 @@ impl StreamMuxer for Connection {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Self::Substream, Self::Error>> {
-        match ready!(self.inbound_data_channels.poll_next_unpin(cx)) {
+        match ready!(self.inner.inbound_data_channels.poll_next_unpin(cx)) {
             Some(data_channel) => {
                 let stream = self.new_stream_from_data_channel(data_channel);
 
@@ -168,7 +141,7 @@ impl StreamMuxer for Connection {
         tracing::trace!("Creating outbound data channel");
 
         let data_channel = self.inner.new_regular_data_channel()?;
-        let stream = self.new_stream_from_data_channel(data_channel);
+        let stream = self.new_stream_from_data_channel(PollDataChannel::new(data_channel));
 
         Poll::Ready(Ok(stream))
     }
@@ -213,11 +186,22 @@ impl StreamMuxer for Connection {
 
 pub(crate) struct RtcPeerConnection {
     inner: web_sys::RtcPeerConnection,
+
+    /// An [`mpsc::channel`] for all inbound data channels.
+    ///
+    /// Because the browser's WebRTC API is event-based, we need to use a channel to obtain all
+    /// inbound data channels.
+    ///
+    /// PATCH: here, not in [`Connection`], for the remote may open channels and write on them as soon
+    /// as it has done its part of the handshake, while we still wait for the last of ours.
+    inbound_data_channels: mpsc::Receiver<PollDataChannel>,
+    _ondatachannel_closure: Closure<dyn FnMut(RtcDataChannelEvent)>,
 }
 
 /// PATCH: browsers count connections that were not closed against a limit, also after a failed dial.
 impl Drop for RtcPeerConnection {
     fn drop(&mut self) {
+        self.inner.set_ondatachannel(None);
         self.inner.close();
     }
 }
@@ -243,14 +227,38 @@ impl RtcPeerConnection {
 
         let inner = web_sys::RtcPeerConnection::new_with_configuration(&config)?;
 
-        Ok(Self { inner })
+        // An ondatachannel Future enables us to poll for incoming data channel events in
+        // poll_incoming
+        let (mut tx_ondatachannel, rx_ondatachannel) = mpsc::channel(4); // we may get more than one data channel opened on a single peer connection
+
+        let ondatachannel_closure = Closure::new(move |ev: RtcDataChannelEvent| {
+            tracing::trace!("New data channel");
+
+            if let Err(e) = tx_ondatachannel.try_send(PollDataChannel::new(ev.channel())) {
+                if e.is_full() {
+                    tracing::warn!("Remote is opening too many data channels, we can't keep up!");
+                    return;
+                }
+
+                if e.is_disconnected() {
+                    tracing::warn!("Receiver is gone, are we shutting down?");
+                }
+            }
+        });
+        inner.set_ondatachannel(Some(ondatachannel_closure.as_ref().unchecked_ref()));
+
+        Ok(Self {
+            inner,
+            inbound_data_channels: rx_ondatachannel,
+            _ondatachannel_closure: ondatachannel_closure,
+        })
     }
 
     /// Creates the stream for the initial noise handshake.
     ///
     /// The underlying data channel MUST have `negotiated` set to `true` and carry the ID 0.
     pub(crate) fn new_handshake_stream(&self) -> Result<(Stream, DropListener), Error> {
-        Ok(Stream::new(self.new_data_channel(true)?))
+        Ok(Stream::new(PollDataChannel::new(self.new_data_channel(true)?)))
     }
 
     /// Creates a regular data channel for when the connection is already established.

@@ -7,7 +7,6 @@ use std::{
 
 use futures::{AsyncRead, AsyncWrite};
 use send_wrapper::SendWrapper;
-use web_sys::RtcDataChannel;
 
 use self::poll_data_channel::{PollDataChannel, Wakers};
 
@@ -24,16 +23,15 @@ pub struct Stream {
 pub(crate) type DropListener = SendWrapper<libp2p_webrtc_utils::DropListener<PollDataChannel>>;
 
 impl Stream {
-    pub(crate) fn new(data_channel: RtcDataChannel) -> (Self, DropListener) {
+    pub(crate) fn new(data_channel: PollDataChannel) -> (Self, DropListener) {
         let (stream, drop_listener, _) = Self::new_with_wakers(data_channel);
         (stream, drop_listener)
     }
 
     /// PATCH: also returns the wakers, for the connection must wake its streams when it closes.
     pub(crate) fn new_with_wakers(
-        data_channel: RtcDataChannel,
+        data_channel: PollDataChannel,
     ) -> (Self, DropListener, Weak<Wakers>) {
-        let data_channel = PollDataChannel::new(data_channel);
         let wakers = data_channel.wakers();
         let (inner, drop_listener) = libp2p_webrtc_utils::Stream::new(data_channel);
 
