@@ -4,6 +4,7 @@
 //   OCAP_WWW_DIST     the built page
 //   CHROME_BIN        the browser, /usr/bin/chromium by default
 //   OCAP_OPEN         any value: a browser with a window, which stays open with the relay until Ctrl-C
+//   OCAP_LOG          what the pages log, warn by default; a failed run shows the last of it
 //   OCAP_SCREENSHOTS  a folder for pictures of both pages at the end
 
 import { platform } from 'node:process';

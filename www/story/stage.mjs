@@ -101,7 +101,7 @@ export class Stage {
     const context = await this.browser.newContext({ viewport: { width: 1000, height: 900 } });
     const tab = new Tab(name, await context.newPage());
     this.tabs.push(tab);
-    await tab.page.goto(`${this.address(name, network)}&seed=${seed}`);
+    await tab.page.goto(`${this.address(name, network)}&seed=${seed}&log=${process.env.OCAP_LOG ?? 'warn'}`);
     await this.waitFor(`${name}'s kernel to run`, 30, async () => (await tab.call('state')).status === 'running');
     return tab;
   }

@@ -27,7 +27,7 @@ export class Tab {
     page.on('pageerror', (error) => this.crashes.push(`${name}: ${error.stack ?? error}`));
     page.on('crash', () => this.crashes.push(`${name}: the page crashed`));
     page.on('console', (message) => {
-      this.console.push(`${message.type()}: ${message.text()}`);
+      this.console.push(`[${(performance.now() / 1_000).toFixed(2)} s] ${message.type()}: ${message.text()}`);
       this.console.splice(0, this.console.length - CONSOLE_LINES);
       if (message.type() === 'error' && CRASH.test(message.text())) {
         this.crashes.push(`${name}: ${message.text()}`);
