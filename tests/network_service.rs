@@ -1,6 +1,8 @@
 //! Network services over libp2p itself, natively, on loopback.
 #![cfg(not(target_arch = "wasm32"))]
 
+#![allow(clippy::unwrap_used)]
+
 use std::{cell::RefCell, net::TcpListener, rc::Rc, time::Duration};
 
 use futures::FutureExt as _;

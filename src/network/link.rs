@@ -94,11 +94,22 @@ pub trait Links: 'static {
     fn stop(&self) -> LocalBoxFuture<'static, ()>;
 }
 
-/// Streams that peers opened to us, with the authenticated peer of each. Ends when the network stops.
-pub type Incoming<S> = LocalBoxStream<'static, (PeerId, S)>;
+/// What a network tells without being asked.
+#[derive(Debug)]
+pub enum LinkEvent<S> {
+    /// A peer, which has proven who it is, opened a stream.
+    Inbound {
+        /// The peer.
+        peer: PeerId,
+        /// The stream.
+        stream: S,
+    },
+    /// A way to the network is there (again): what failed before may succeed now.
+    Reachable,
+}
 
-/// A network that runs, and the streams that peers open on it.
-pub type Started<L> = (L, Incoming<<L as Links>::Stream>);
+/// A network that runs, and what it tells until it stops.
+pub type Started<L> = (L, LocalBoxStream<'static, LinkEvent<<L as Links>::Stream>>);
 
 /// Starts a network under an identity.
 pub trait Network: 'static {

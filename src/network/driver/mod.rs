@@ -15,11 +15,12 @@ use futures::{
     FutureExt as _, StreamExt as _,
     channel::oneshot,
     future::{AbortHandle, Abortable, LocalBoxFuture},
+    stream::LocalBoxStream,
 };
 use streams::StreamHandle;
 
 use super::{
-    link::{Incoming, Links},
+    link::{LinkEvent, Links, Started},
     transport::{ChannelId, DeliveryOutcome, DialId, Effect, Input, RandomSource, SendId, Transport},
 };
 use crate::{
@@ -43,7 +44,7 @@ pub(super) struct Driver<L: Links> {
     streams: RefCell<HashMap<ChannelId, StreamHandle>>,
     last_id: Cell<u64>,
     alarm: RefCell<Option<(Timestamp, AbortHandle)>>,
-    accepting: RefCell<Option<AbortHandle>>,
+    listening: RefCell<Option<AbortHandle>>,
     /// Streams on their way to being closed, and who waits until there are none.
     closing: Cell<usize>,
     all_closed: RefCell<Vec<oneshot::Sender<()>>>,
@@ -53,7 +54,7 @@ impl<L: Links> Driver<L> {
     pub(super) fn start(
         runtime: Rc<dyn Runtime>,
         kernel: Rc<dyn KernelServices>,
-        (links, incoming): (L, Incoming<L::Stream>),
+        (links, events): Started<L>,
         own_id: PeerId,
         incarnation: IncarnationId,
         options: &RemoteCommsOptions,
@@ -73,12 +74,12 @@ impl<L: Links> Driver<L> {
             streams: RefCell::default(),
             last_id: Cell::new(0),
             alarm: RefCell::default(),
-            accepting: RefCell::default(),
+            listening: RefCell::default(),
             closing: Cell::new(0),
             all_closed: RefCell::default(),
         });
-        let accepting = driver.spawn_abortable(Rc::clone(&driver).accept(incoming));
-        driver.accepting.replace(Some(accepting));
+        let listening = driver.spawn_abortable(Rc::clone(&driver).listen(events));
+        driver.listening.replace(Some(listening));
         driver.arm();
         driver
     }
@@ -110,8 +111,8 @@ impl<L: Links> Driver<L> {
     /// Ends everything. Sends and streams are ended when this returns; the future completes when nothing is left.
     pub(super) fn stop(self: &Rc<Self>) -> LocalBoxFuture<'static, ()> {
         self.feed(Input::Stop);
-        if let Some(accepting) = self.accepting.take() {
-            accepting.abort();
+        if let Some(listening) = self.listening.take() {
+            listening.abort();
         }
         let driver = Rc::clone(self);
         async move {
@@ -189,10 +190,15 @@ impl<L: Links> Driver<L> {
         self.dials.borrow_mut().insert(dial, task);
     }
 
-    async fn accept(self: Rc<Self>, mut incoming: Incoming<L::Stream>) {
-        while let Some((peer, stream)) = incoming.next().await {
-            let channel = self.adopt(stream);
-            self.feed(Input::Inbound { channel, peer });
+    async fn listen(self: Rc<Self>, mut events: LocalBoxStream<'static, LinkEvent<L::Stream>>) {
+        while let Some(event) = events.next().await {
+            match event {
+                LinkEvent::Inbound { peer, stream } => {
+                    let channel = self.adopt(stream);
+                    self.feed(Input::Inbound { channel, peer });
+                }
+                LinkEvent::Reachable => self.feed(Input::ResetBackoffs),
+            }
         }
     }
 

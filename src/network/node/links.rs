@@ -6,7 +6,7 @@ use futures::{FutureExt as _, StreamExt as _, future, future::LocalBoxFuture};
 
 use super::{Node, NodeConfig, NodeError, NodeEvent, NodeStream};
 use crate::{
-    network::link::{DialError, Links, Network, Started},
+    network::link::{DialError, LinkEvent, Links, Network, Started},
     runtime::Runtime,
     wire::{PeerId, RemoteCommsOptions, RemoteError},
 };
@@ -34,8 +34,8 @@ impl Network for Libp2p {
             ..NodeConfig::new(seed)
         };
         let (node, events) = Node::start(config, Rc::clone(&self.runtime)).map_err(|error| refusal(&error))?;
-        let incoming = events.filter_map(|event| future::ready(inbound(event)));
-        Ok((node, incoming.boxed_local()))
+        let events = events.filter_map(|event| future::ready(link_event(event)));
+        Ok((node, events.boxed_local()))
     }
 }
 
@@ -48,11 +48,14 @@ fn refusal(error: &NodeError) -> RemoteError {
 }
 
 /// The transport hears of lost connections from their streams; the rest is for the log.
-fn inbound(event: NodeEvent) -> Option<(PeerId, NodeStream)> {
+fn link_event(event: NodeEvent) -> Option<LinkEvent<NodeStream>> {
     match event {
-        NodeEvent::Inbound(stream) => return Some((stream.peer().clone(), stream)),
+        NodeEvent::Inbound(stream) => return Some(LinkEvent::Inbound { peer: stream.peer().clone(), stream }),
         NodeEvent::ConnectionClosed { peer, reason } => tracing::debug!(%peer, reason, "connection closed"),
-        NodeEvent::RelayUp { address } => tracing::info!(address, "reachable through a relay"),
+        NodeEvent::RelayUp { address } => {
+            tracing::info!(address, "reachable through a relay");
+            return Some(LinkEvent::Reachable);
+        }
         NodeEvent::RelayDown { relay, reason } => tracing::warn!(relay, reason, "relay lost"),
         NodeEvent::RelayGaveUp { relay, reason } => tracing::warn!(relay, reason, "relay given up"),
     }

@@ -7,7 +7,7 @@ use tokio::io::DuplexStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 
 use crate::{
-    network::link::{DialError, ErrorCode, Links, Network, Started},
+    network::link::{DialError, ErrorCode, LinkEvent, Links, Network, Started},
     wire::{PeerId, RemoteCommsOptions, RemoteError},
 };
 
@@ -46,8 +46,8 @@ impl Network for Hub {
 
     fn start(&self, seed: [u8; 32], _: &RemoteCommsOptions) -> Result<Started<MemoryLinks>, RemoteError> {
         let own_id = PeerId::from_ed25519_seed(seed).unwrap();
-        let incoming = self.join(&own_id).boxed_local();
-        Ok((MemoryLinks { own_id, hub: self.clone() }, incoming))
+        let events = self.join(&own_id).map(|(peer, stream)| LinkEvent::Inbound { peer, stream });
+        Ok((MemoryLinks { own_id, hub: self.clone() }, events.boxed_local()))
     }
 }
 
