@@ -3,7 +3,7 @@
 /** @type {Record<string, string>} What to do, by the error's name. */
 const ADVICE = {
   ConnectionLostError: 'Is the other page still open, and is the relay running?',
-  CrashError: 'The module has crashed; restart the kernel.',
+  CrashError: 'The module has crashed: reload the page.',
   OcapURLError: 'Was it copied whole? It begins with "ocap:".',
   RedemptionError: 'The kernel that issued it may have restarted since: ask for a fresh one.',
   RedemptionTimeoutError: 'The other kernel did not answer. Is its page open, and do both know the same relay?',

@@ -59,8 +59,11 @@ export class Peer {
     this.#rejectCalls(new Error('the kernel was stopped'));
     const stopNetwork = this.#stopNetwork;
     this.#stopNetwork = async () => {};
-    await stopNetwork();
-    this.#change({ status: 'stopped' });
+    try {
+      await stopNetwork();
+    } finally {
+      this.#change({ status: 'stopped' });
+    }
   }
 
   /**

@@ -30,8 +30,13 @@ export class Relay {
   /** @param {string} binary */
   static async create(binary) {
     const relay = new Relay(binary, await mkdtemp(join(tmpdir(), 'ocap-relay-')));
-    await relay.start();
-    return relay;
+    try {
+      await relay.start();
+      return relay;
+    } catch (error) {
+      await relay.remove();
+      throw error;
+    }
   }
 
   /** Starts it, again on the ports of the first time, and resolves when it is ready. */
@@ -39,7 +44,9 @@ export class Relay {
     const { ws, webrtc } = this.addresses;
     const port = (/** @type {string} */ address) => /\/(?:tcp|udp)\/(\d+)/.exec(address)?.[1] ?? '0';
     const options = ['--ws-port', port(ws), '--webrtc-port', port(webrtc), '--state', this.folder, '--exit-with-stdin'];
-    const child = spawn(this.binary, options, { stdio: ['pipe', 'pipe', 'pipe'] });
+    // The log is for reports of failures: plain text, without what DTLS says of every connection.
+    const env = { RUST_LOG: 'info,dtls=error', NO_COLOR: '1', ...process.env };
+    const child = spawn(this.binary, options, { stdio: ['pipe', 'pipe', 'pipe'], env });
     this.#process = child;
     createInterface(child.stderr).on('line', (line) => {
       this.log.push(line);

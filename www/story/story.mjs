@@ -97,6 +97,7 @@ export async function tellStory(stage, tell) {
 
   // The relay dies in mid-stream.
   const streamed = exchange(STREAM, { toA: aForB, toB: bForA, pauseMs: STREAM_PAUSE_MS });
+  streamed.catch(() => {}); // waited for below, unless something else fails first
   const arrived = async (/** @type {Tab} */ tab) =>
     (await tab.numbers()).filter((number) => STREAM.includes(number)).length;
   await stage.waitFor('both streams to be under way', 30, async () =>
