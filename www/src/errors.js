@@ -4,7 +4,7 @@
 const ADVICE = {
   ConnectionLostError: 'Is the other page still open, and is the relay running?',
   CrashError: 'The module has crashed: reload the page.',
-  OcapURLError: 'Was it copied whole? It begins with "ocap:".',
+  OcapURLError: 'Was it copied whole?',
   RedemptionError: 'The kernel that issued it may have restarted since: ask for a fresh one.',
   RedemptionTimeoutError: 'The other kernel did not answer. Is its page open, and do both know the same relay?',
   ReferenceError: 'The other kernel may have restarted: redeem a fresh URL.',
@@ -18,5 +18,5 @@ export function describe(error) {
   }
   const text = error.message || error.name;
   const advice = ADVICE[error.name];
-  return advice ? `${text}. ${advice}` : text;
+  return advice ? `${text} – ${advice}` : text;
 }

@@ -10,8 +10,8 @@ const REMOTES_EVERY_MS = 1_000;
 /** @param {Peer} peer */
 function demoApi(peer) {
   return {
-    /** Starting, running, … and who this kernel is. */
-    state: () => peer.state,
+    /** Starting, running, … and who this kernel is, or what is wrong. */
+    state: () => (peer.state.status === 'error' ? { ...peer.state, error: String(peer.state.error) } : peer.state),
     /** A URL of the greeter. */
     url: () => peer.call('url'),
     /** The object of a URL that another kernel issued: a reference such as 'ko7'. */

@@ -102,7 +102,13 @@ export class Stage {
     const tab = new Tab(name, await context.newPage());
     this.tabs.push(tab);
     await tab.page.goto(`${this.address(name, network)}&seed=${seed}&log=${process.env.OCAP_LOG ?? 'warn'}`);
-    await this.waitFor(`${name}'s kernel to run`, 30, async () => (await tab.call('state')).status === 'running');
+    await this.waitFor(`${name}'s kernel to run`, 30, async () => {
+      const { status, error } = await tab.call('state');
+      if (error) {
+        throw new Error(`${name}'s kernel does not start: ${error}`);
+      }
+      return status === 'running';
+    });
     return tab;
   }
 

@@ -3,7 +3,7 @@
 /** Lines of the console that are kept for a report. */
 const CONSOLE_LINES = 60;
 /** What a crashed module, or a program that threw, leaves on the console. */
-const CRASH = /crashed|panicked|RuntimeError|unreachable|onEvent threw/;
+const CRASH = /crashed|panicked|RuntimeError|onEvent threw/;
 
 /**
  * @typedef {import('../src/program.js').Received} Received
