@@ -122,7 +122,7 @@ fn seed_from_hex(text: &str) -> Result<Secret, IdentityError> {
 
 /// The first 32 of the standard's 64 bytes, without a passphrase: what the incumbent takes.
 fn seed_from_mnemonic(text: &str) -> Result<Secret, IdentityError> {
-    let mnemonic = Mnemonic::parse_in(Language::English, text).map_err(|_| IdentityError::BadMnemonic)?;
+    let mnemonic = Mnemonic::parse_in_normalized(Language::English, text).map_err(|_| IdentityError::BadMnemonic)?;
     let standard = Zeroizing::new(mnemonic.to_seed_normalized(""));
     let (first, _) = standard.split_first_chunk::<32>().ok_or(IdentityError::BadMnemonic)?;
     Ok(Secret::new(*first))

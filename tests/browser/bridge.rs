@@ -1,5 +1,6 @@
 //! The bridge over what browsers have: a `MessageChannel`, and an object shaped like a `chrome.runtime.Port`.
 #![cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+#![allow(clippy::unwrap_used, clippy::panic)] // clippy knows tests by #[test] only
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 

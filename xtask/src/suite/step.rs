@@ -10,13 +10,13 @@ use super::count::Count;
 use crate::{
     artifacts::Artifacts,
     config::Config,
-    demo, package, process,
+    package, process,
     project::Project,
     setup::{Need, Tools},
 };
 
-/// Whole-system tests, run in Node.
-const END_TO_END: [&str; 2] = [demo::STORY, "tests/e2e/run.mjs"];
+/// Whole-system tests, run in Node; the story of the demo is one of them.
+const END_TO_END: &str = "tests/e2e/run.mjs";
 /// The crate whose tests run in a browser.
 const BROWSER_TESTS: &str = "tests/browser";
 /// How long the download of the advisory database may take.
@@ -155,24 +155,6 @@ fn capabilities(project: &Project, tools: &Tools) -> Result<PathBuf> {
 }
 
 fn end_to_end(project: &Project, config: &Config, tools: &Tools) -> Result<Count> {
-    let (present, missing): (Vec<_>, Vec<_>) =
-        END_TO_END.into_iter().partition(|script| project.root().join(script).is_file());
-    for script in missing {
-        eprintln!("test: {script} is not there, so it is not run");
-    }
-    if present.is_empty() {
-        return Ok(Count::default());
-    }
     let artifacts = Artifacts::build(project, config, tools)?;
-    let mut count = Count::default();
-    for script in present {
-        count += match check(&mut artifacts.script(project, tools, script)?) {
-            Ok(count) => count,
-            Err(error) => {
-                eprintln!("test: {script}: {error:#}");
-                Count::FAILED
-            }
-        };
-    }
-    Ok(count)
+    Count::of_runner(&mut artifacts.script(project, tools, END_TO_END)?)
 }
