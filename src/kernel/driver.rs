@@ -96,12 +96,16 @@ impl KernelDriver {
         &self,
         work: impl FnOnce(&mut Kernel, Timestamp) -> Result<T, KernelError>,
     ) -> Result<T, KernelError> {
+        let result = self.handle(work);
+        self.carry_out();
+        result
+    }
+
+    fn handle<T>(&self, work: impl FnOnce(&mut Kernel, Timestamp) -> Result<T, KernelError>) -> Result<T, KernelError> {
         if self.stopped.get() {
             return Err(RemoteError::NetworkStopped.into());
         }
-        let result = work(&mut self.kernel.borrow_mut(), self.runtime.now());
-        self.carry_out();
-        result
+        work(&mut self.kernel.borrow_mut(), self.runtime.now())
     }
 
     /// Looks at the kernel.
@@ -185,6 +189,7 @@ impl KernelDriver {
                 *self.timer.borrow_mut() = None;
                 return Poll::Ready(());
             }
+            self.carry_out();
             self.take_results(context);
             let Some(due) = self.kernel.borrow().poll_timeout() else {
                 *self.timer.borrow_mut() = None;
@@ -239,6 +244,9 @@ impl KernelServices for KernelDriver {
     }
 
     fn remote_incarnation_change(&self, peer: PeerId, observed: IncarnationId) -> Reply<bool> {
-        reply(self.call(|kernel, now| kernel.handle_incarnation_change(&peer, &observed, now)))
+        let verdict = self.handle(|kernel, now| kernel.handle_incarnation_change(&peer, &observed, now));
+        // What follows from it is sent after the answer: the network takes what comes before for older than the channel.
+        self.wake();
+        reply(verdict)
     }
 }

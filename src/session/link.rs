@@ -52,7 +52,7 @@ enum State {
     Up,
     /// A write was refused: wait for a channel, or for the retransmission timer to try once more.
     Down,
-    /// The rate limit refused a write: go on at this time.
+    /// A refusal that may be a passing one: go on at this time.
     Paused(Timestamp),
 }
 
@@ -87,6 +87,8 @@ pub(super) struct Link {
     state: State,
     /// The next thing written tells the resume point.
     resume: bool,
+    /// The last write was refused.
+    refused: bool,
     in_flight: Option<InFlight>,
     tokens: u64,
 }
@@ -110,7 +112,7 @@ pub(super) enum Finished {
 
 impl Link {
     pub(super) fn new() -> Self {
-        Link { state: State::Unknown, resume: true, in_flight: None, tokens: 0 }
+        Link { state: State::Unknown, resume: true, refused: false, in_flight: None, tokens: 0 }
     }
 
     /// A link that knows nothing any more; tokens go on, so that results of before stay without meaning.
@@ -165,6 +167,7 @@ impl Link {
     pub(super) fn channel_up(&mut self) {
         self.state = State::Up;
         self.resume = true;
+        self.refused = false;
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.announced = in_flight.announced.saturating_add(1);
         }
@@ -194,6 +197,7 @@ impl Link {
                 if self.state == State::Unknown {
                     self.state = State::Up;
                 }
+                self.refused = false;
                 match write.payload {
                     Payload::Message(seq) => Finished::Written(seq),
                     Payload::Ack => Finished::AckWritten,
@@ -208,7 +212,10 @@ impl Link {
             WriteOutcome::Refused if write.announced > 0 => Finished::Rewind,
             WriteOutcome::Refused => {
                 self.resume = true;
-                self.state = State::Down;
+                // The first refusal may be of a write that crossed the announcement of this very channel.
+                let again = self.state == State::Up && !self.refused;
+                self.state = if again { State::Paused(now.after(pause)) } else { State::Down };
+                self.refused = true;
                 Finished::Rewind
             }
         }

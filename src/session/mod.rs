@@ -47,8 +47,8 @@ pub struct SessionConfig {
     pub delayed_ack: Duration,
     /// Messages received after which an acknowledgement waits no longer.
     pub ack_every: u32,
-    /// How long writing pauses after a refusal by the rate limit.
-    pub rate_limit_pause: Duration,
+    /// How long writing pauses after a refusal that may be a passing one.
+    pub refusal_pause: Duration,
 }
 
 impl From<&RemoteCommsOptions> for SessionConfig {
@@ -62,7 +62,7 @@ impl From<&RemoteCommsOptions> for SessionConfig {
             delayed_ack: Duration::from_millis(options.delayed_ack_ms),
             // A quarter of the sender's queue, so that a steady sender never fills it while an acknowledgement waits.
             ack_every: u32::try_from(options.max_queue / 4).unwrap_or(u32::MAX).max(1),
-            rate_limit_pause: Duration::from_millis(100),
+            refusal_pause: Duration::from_millis(100),
         }
     }
 }
@@ -218,7 +218,7 @@ impl Session {
 
     /// How a write ended. Results of writes that a restart or a give-up made meaningless are ignored.
     pub fn write_finished(&mut self, now: Timestamp, token: WriteToken, outcome: WriteOutcome) {
-        match self.link.finished(token, outcome, now, self.config.rate_limit_pause) {
+        match self.link.finished(token, outcome, now, self.config.refusal_pause) {
             link::Finished::Written(seq) => self.outbox.written(seq),
             link::Finished::Rewind => {
                 self.outbox.rewind();

@@ -211,8 +211,11 @@ fn after_an_outage_everything_unacknowledged_goes_out_in_order_before_anything_n
     alice.send(2);
     alice.write_all(); // the wire is cut: nobody reads this
     alice.send(3);
-    let refused = alice.session.poll_write(alice.now).unwrap();
-    alice.finish(&refused, WriteOutcome::Refused);
+    for _ in 0..2 {
+        let refused = alice.session.poll_write(alice.now).unwrap();
+        alice.finish(&refused, WriteOutcome::Refused);
+        alice.wait(Duration::from_millis(100));
+    }
     alice.send(4);
     assert_eq!(alice.write_all(), [""; 0], "nothing is written past a refused write");
 
@@ -280,6 +283,18 @@ fn an_answer_older_than_the_channel_does_not_count_as_written_on_it() {
     alice.session.channel_up(alice.now);
     alice.finish(&on_the_former, WriteOutcome::Written);
     assert!(alice.write_all()[0].starts_with(r#"{"seq":2,"start":2,"#));
+}
+
+#[test]
+fn a_refused_write_is_tried_once_more_before_a_channel_is_waited_for() {
+    let mut alice = End::new();
+    alice.session.channel_up(alice.now);
+    alice.send(1);
+    let crossed = alice.session.poll_write(alice.now).unwrap();
+    alice.finish(&crossed, WriteOutcome::Refused);
+    assert_eq!(alice.session.poll_write(alice.now), None);
+    alice.wait(Duration::from_millis(100));
+    assert_eq!(alice.write_all(), [crossed.text]);
 }
 
 /// Defect 3: sends that the rate limiter refused counted as sent.

@@ -144,10 +144,14 @@ impl<L: Links> Driver<L> {
                 }
             }
             Effect::AskVerdict { channel, peer, incarnation } => {
-                let verdict = self.kernel.remote_incarnation_change(peer.clone(), incarnation);
-                self.spawn(|driver| async move {
-                    driver.feed(Input::Verdict { channel, peer, restarted: verdict.await });
-                });
+                let mut verdict = self.kernel.remote_incarnation_change(peer.clone(), incarnation);
+                // An answer that is there already must not be overtaken by what the kernel sends after it.
+                match (&mut verdict).now_or_never() {
+                    Some(restarted) => self.feed(Input::Verdict { channel, peer, restarted }),
+                    None => self.spawn(|driver| async move {
+                        driver.feed(Input::Verdict { channel, peer, restarted: verdict.await });
+                    }),
+                }
             }
             Effect::Deliver { peer, text } => {
                 let answer = self.kernel.remote_deliver(peer.clone(), text);

@@ -49,7 +49,6 @@ impl Outgoing {
 #[derive(Debug)]
 struct UnderWay {
     id: Option<SendId>,
-    is_ack: bool,
     deadline: Timestamp,
 }
 
@@ -81,23 +80,20 @@ impl Writer {
 
     fn pump(&mut self, cx: &mut Context) {
         while self.under_way.len() < WRITES_IN_FLIGHT {
-            let Some(Outgoing { id, text, is_ack }) = self.queued.pop_front() else { return };
+            let Some(Outgoing { id, text, .. }) = self.queued.pop_front() else { return };
             let deadline = cx.now.after(cx.policy.write_timeout);
-            self.under_way.push_back(UnderWay { id, is_ack, deadline });
+            self.under_way.push_back(UnderWay { id, deadline });
             cx.effect(Effect::Write { channel: self.channel, text });
         }
     }
 
-    /// Fails what is not written; true when that leaves a gap, so that nothing may be written after it.
-    pub(super) fn fail(self, cx: &mut Context, error: &RemoteError) -> bool {
-        let under_way = self.under_way.into_iter().map(|write| (write.id, write.is_ack));
-        let queued = self.queued.into_iter().map(|message| (message.id, message.is_ack));
-        let mut gap = false;
-        for (id, is_ack) in under_way.chain(queued) {
-            gap |= id.is_some() && !is_ack;
+    /// Fails what is not written.
+    pub(super) fn fail(self, cx: &mut Context, error: &RemoteError) {
+        let under_way = self.under_way.into_iter().map(|write| write.id);
+        let queued = self.queued.into_iter().map(|message| message.id);
+        for id in under_way.chain(queued) {
             cx.finish(id, Err(error.clone()));
         }
-        gap
     }
 
     pub(super) fn deadline(&self) -> Option<Timestamp> {

@@ -128,6 +128,8 @@ impl Peer {
     pub(super) fn give_up(&mut self, cx: &mut Context) {
         self.outbound = Outbound::Idle;
         self.wanted = false;
+        // The kernel, told of it, gives up whatever came before.
+        self.gap = false;
         self.backoff.reset();
         cx.effect(Effect::GiveUp { peer: self.id.clone() });
     }
@@ -139,7 +141,9 @@ impl Peer {
         let channel = registered.writer.channel;
         end.of(cx, channel);
         let error = self.connection_lost(reason);
-        self.gap |= registered.writer.fail(cx, &error);
+        registered.writer.fail(cx, &error);
+        // What was written last may be lost with the channel.
+        self.gap = true;
         self.wanted = true;
         self.last_active = cx.now;
         if !registered.proven {

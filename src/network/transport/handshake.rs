@@ -115,17 +115,14 @@ impl Peer {
         if let Some(former) = self.registered.take() {
             cx.close(former.writer.channel);
             let error = self.connection_lost("the peer opened another channel");
-            self.gap |= former.writer.fail(cx, &error);
+            former.writer.fail(cx, &error);
+            self.gap = true;
             if former.incarnation != incarnation {
                 self.inbox.clear();
             }
             self.wanted = true;
         }
-        if std::mem::take(&mut self.gap) {
-            let error = self.connection_lost("a message before this one was lost");
-            self.fail_waiting(cx, &error);
-            self.gap = false;
-        }
+        self.fenced |= std::mem::take(&mut self.gap);
         self.verdicts_owed = self.verdicts_owed.saturating_add(1);
         cx.effect(Effect::AskVerdict { channel, peer: self.id.clone(), incarnation });
     }
@@ -146,8 +143,15 @@ impl Peer {
         if let Err(error) = verdict {
             tracing::warn!(peer = %self.id, %error, "no verdict on the peer's incarnation: taken for a restart");
         }
+        // What waits was sent before the kernel knew of the new channel. After a gap it must not be written first: the kernel
+        // sends everything that is unacknowledged again, in order, after its answer.
+        let fenced = std::mem::take(&mut self.fenced);
         if outcome.incarnation_changed {
             self.fail_waiting(cx, &RemoteError::PeerRestarted(self.id.clone()));
+            self.gap = false;
+        } else if fenced {
+            let error = self.connection_lost("a message before this one may be lost");
+            self.fail_waiting(cx, &error);
             self.gap = false;
         }
         match (&self.outbound, &self.inbound) {

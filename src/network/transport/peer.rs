@@ -114,8 +114,11 @@ pub(super) struct Peer {
     pub(super) inbound: Inbound,
     /// Sends that wait for a channel, in call order.
     pub(super) waiting: VecDeque<Outgoing>,
-    /// A send has failed since the kernel was last told of a new channel: what follows it must not be written first.
+    /// A message may have been lost since the kernel was last told of a new channel: what follows must not be written first.
     pub(super) gap: bool,
+    /// There was such a gap when the kernel was asked for the verdict that it owes; what it sends before it answers may
+    /// still follow the gap.
+    pub(super) fenced: bool,
     /// Whether there is reason to get a lost channel back.
     pub(super) wanted: bool,
     pub(super) inbox: Inbox,
@@ -139,6 +142,7 @@ impl Peer {
             inbound: Inbound::Idle,
             waiting: VecDeque::new(),
             gap: false,
+            fenced: false,
             wanted: false,
             inbox: Inbox::default(),
             backoff: Backoff::default(),
