@@ -93,7 +93,7 @@ pub trait KernelServices {
     /// Tells which incarnation a peer has just shown in a handshake, and asks whether the peer has restarted.
     ///
     /// If a channel was lost before, what the kernel sends to the peer before it answers is refused; what it sends after its
-    /// answer goes on the new channel, beginning, it is hoped, with whatever is unacknowledged.
+    /// answer goes on the new channel, and has to begin with whatever is unacknowledged.
     ///
     /// # Errors
     /// Whoever asks must take an error for a restart (fail closed).

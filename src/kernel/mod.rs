@@ -12,9 +12,7 @@ mod issuer;
 mod ocap_url;
 mod program;
 mod queue;
-mod redemption;
-mod remote_handle;
-mod remote_manager;
+mod remote;
 mod router;
 pub mod store;
 #[cfg(test)]
@@ -29,9 +27,9 @@ pub use issuer::UrlIssuer;
 pub use ocap_url::{OcapUrl, OcapUrlError};
 pub use program::PROGRAM;
 pub use queue::{KernelQueue, RunQueue};
-pub use redemption::RedemptionId;
-pub use remote_handle::{RemoteCounters, RemoteHandle};
-pub use remote_manager::{Effect, RemoteEvent, RemoteManager, RemoteManagerConfig, RemoteWrite};
+pub use remote::{
+    Effect, RedemptionId, RemoteCounters, RemoteEvent, RemoteHandle, RemoteManager, RemoteManagerConfig, RemoteWrite,
+};
 use store::KernelStore;
 
 use crate::{

@@ -96,7 +96,7 @@ impl Kernel {
         store.transaction("resolve", |store| {
             held(store, promise)?;
             let value = value.try_map(|slot| held(store, slot))?;
-            super::remote_handle::check_size(&value, remotes.max_message_bytes())?;
+            super::remote::check_size(&value, remotes.max_message_bytes())?;
             queue.resolve_promises(store, Some(PROGRAM), vec![Resolution { promise, rejected, value }])?;
             // The program knows the outcome; a name for it is of no more use.
             forget(store, promise)?;

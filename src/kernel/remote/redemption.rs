@@ -1,8 +1,13 @@
 //! Redemptions of OCAP URLs that wait for the issuer's answer.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-use crate::{runtime::Timestamp, wire::EndpointId};
+use crate::{runtime::Timestamp, session::SessionConfig, wire::EndpointId};
+
+/// How long the redemption of a URL may take: as long as its delivery may be retried.
+pub(super) fn redemption_timeout(config: &SessionConfig) -> Duration {
+    config.ack_timeout.saturating_mul(config.max_retransmissions.saturating_add(1))
+}
 
 /// Names one redemption of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

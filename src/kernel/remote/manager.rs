@@ -4,100 +4,19 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::{
-    error::KernelError,
-    issuer::UrlIssuer,
-    ocap_url::OcapUrl,
-    queue::KernelQueue,
-    redemption::{RedemptionId, Redemptions},
-    remote_handle::{Inbound, Outcome, RemoteHandle, redemption_timeout},
-    store::{KernelStore, RemoteInfo},
+    super::{
+        KernelError, KernelQueue, OcapUrl, UrlIssuer,
+        store::{KernelStore, RemoteInfo},
+    },
+    Effect, RemoteEvent, RemoteHandle, RemoteWrite,
+    inbound::{Inbound, Outcome},
+    redemption::{RedemptionId, Redemptions, redemption_timeout},
 };
 use crate::{
     runtime::Timestamp,
     session::{SessionConfig, TimerOutcome, WriteToken},
-    wire::{EndpointId, IncarnationId, Kref, PeerId, RemoteCommsOptions, RemoteError, Seq},
+    wire::{EndpointId, IncarnationId, PeerId, RemoteCommsOptions, RemoteError},
 };
-
-/// Something to do outside, in the order given, after the transaction that caused it was committed.
-#[derive(Debug, PartialEq)]
-pub enum Effect {
-    /// Tell the network where a peer may be found.
-    RegisterLocationHints {
-        /// The peer.
-        peer: PeerId,
-        /// Multiaddrs.
-        hints: Vec<String>,
-    },
-    /// A redemption has ended. The object it gave, if any, is not counted for anyone yet.
-    Redeemed {
-        /// Which.
-        id: RedemptionId,
-        /// The object, or why there is none.
-        result: Result<Kref, KernelError>,
-    },
-    /// Something that users may want to know.
-    Event(RemoteEvent),
-}
-
-/// A message to write, whose result is to be reported with [`RemoteManager::write_finished`].
-#[derive(Debug, PartialEq, Eq)]
-pub struct RemoteWrite {
-    /// The remote it is for.
-    pub remote: EndpointId,
-    /// Goes back with the result.
-    pub token: WriteToken,
-    /// The peer.
-    pub to: PeerId,
-    /// The message.
-    pub message: String,
-}
-
-/// Something that happened to a remote.
-#[derive(Clone, Debug, PartialEq)]
-pub enum RemoteEvent {
-    /// The peer came back with another incarnation.
-    PeerRestarted {
-        /// The peer.
-        peer: PeerId,
-        /// What it was before.
-        former: IncarnationId,
-        /// What it is now.
-        current: IncarnationId,
-        /// Messages to the former incarnation that were discarded.
-        discarded: usize,
-        /// Promises that it was to decide and that were rejected.
-        promises_rejected: usize,
-    },
-    /// The peer was given up; the next message to it tries again.
-    GivenUp {
-        /// The peer.
-        peer: PeerId,
-        /// Why.
-        reason: String,
-        /// Messages that were discarded.
-        discarded: usize,
-        /// Promises that it was to decide and that were rejected.
-        promises_rejected: usize,
-    },
-    /// Messages that the peer had abandoned before they arrived.
-    MessagesLost {
-        /// The peer.
-        peer: PeerId,
-        /// The first lost number.
-        first: Seq,
-        /// The last lost number.
-        last: Seq,
-    },
-    /// A message that could not be processed was passed over.
-    MessageRejected {
-        /// The peer.
-        peer: PeerId,
-        /// Its number.
-        seq: Seq,
-        /// Why.
-        reason: String,
-    },
-}
 
 /// How a remote manager is set up.
 #[derive(Clone, Debug)]
@@ -245,19 +164,19 @@ impl RemoteManager {
         self.remotes.get(&id).ok_or(KernelError::UnknownRemote(id))
     }
 
-    pub(super) fn remote_mut(&mut self, id: EndpointId) -> Result<&mut RemoteHandle, KernelError> {
+    pub(in crate::kernel) fn remote_mut(&mut self, id: EndpointId) -> Result<&mut RemoteHandle, KernelError> {
         self.remotes.get_mut(&id).ok_or(KernelError::UnknownRemote(id))
     }
 
-    pub(super) fn max_message_bytes(&self) -> usize {
+    pub(in crate::kernel) fn max_message_bytes(&self) -> usize {
         self.config.max_message_bytes
     }
 
-    pub(super) fn commit_staged(&mut self, now: Timestamp) {
+    pub(in crate::kernel) fn commit_staged(&mut self, now: Timestamp) {
         self.remotes.values_mut().for_each(|remote| remote.commit_staged(now));
     }
 
-    pub(super) fn roll_back_staged(&mut self) {
+    pub(in crate::kernel) fn roll_back_staged(&mut self) {
         self.remotes.values_mut().for_each(RemoteHandle::roll_back_staged);
     }
 

@@ -1,0 +1,89 @@
+//! What a remote manager wants done outside, and what it has to tell.
+
+use super::{super::KernelError, RedemptionId};
+use crate::{
+    session::WriteToken,
+    wire::{EndpointId, IncarnationId, Kref, PeerId, Seq},
+};
+
+/// Something to do outside, in the order given, after the transaction that caused it was committed.
+#[derive(Debug, PartialEq)]
+pub enum Effect {
+    /// Tell the network where a peer may be found.
+    RegisterLocationHints {
+        /// The peer.
+        peer: PeerId,
+        /// Multiaddrs.
+        hints: Vec<String>,
+    },
+    /// A redemption has ended. The object it gave, if any, is not counted for anyone yet.
+    Redeemed {
+        /// Which.
+        id: RedemptionId,
+        /// The object, or why there is none.
+        result: Result<Kref, KernelError>,
+    },
+    /// Something that users may want to know.
+    Event(RemoteEvent),
+}
+
+/// A message to write, whose result is to be reported with
+/// [`RemoteManager::write_finished`](crate::kernel::RemoteManager::write_finished).
+#[derive(Debug, PartialEq, Eq)]
+pub struct RemoteWrite {
+    /// The remote it is for.
+    pub remote: EndpointId,
+    /// Goes back with the result.
+    pub token: WriteToken,
+    /// The peer.
+    pub to: PeerId,
+    /// The message.
+    pub message: String,
+}
+
+/// Something that happened to a remote.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RemoteEvent {
+    /// The peer came back with another incarnation.
+    PeerRestarted {
+        /// The peer.
+        peer: PeerId,
+        /// What it was before.
+        former: IncarnationId,
+        /// What it is now.
+        current: IncarnationId,
+        /// Messages to the former incarnation that were discarded.
+        discarded: usize,
+        /// Promises that it was to decide and that were rejected.
+        promises_rejected: usize,
+    },
+    /// The peer was given up; the next message to it tries again.
+    GivenUp {
+        /// The peer.
+        peer: PeerId,
+        /// Why.
+        reason: String,
+        /// Messages that were discarded.
+        discarded: usize,
+        /// Promises that it was to decide and that were rejected.
+        promises_rejected: usize,
+    },
+    /// Messages that the peer had abandoned before they arrived.
+    MessagesLost {
+        /// The peer.
+        peer: PeerId,
+        /// The first lost number.
+        first: Seq,
+        /// The last lost number.
+        last: Seq,
+    },
+    /// A message that could not be processed was passed over.
+    MessageRejected {
+        /// The peer.
+        peer: PeerId,
+        /// Its number.
+        seq: Seq,
+        /// Why.
+        reason: String,
+    },
+}

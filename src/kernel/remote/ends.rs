@@ -1,0 +1,94 @@
+//! The turning points of a remote: the peer's restart, its loss, and a new life of this kernel.
+
+use super::{
+    super::{KernelError, KernelQueue, RejectionCode, store::KernelStore},
+    RemoteHandle,
+};
+use crate::{
+    session::SavedSession,
+    wire::{CapData, EndpointId, Kref, Resolution, Seq, StoredCommand},
+};
+
+impl RemoteHandle {
+    /// The store's part of a restart of the peer, inside the caller's transaction: numbers and pending messages go, the
+    /// promises it was to decide are rejected, what it exported is forgotten; what we exported to it stays.
+    pub(in crate::kernel) fn persist_peer_restart(
+        &self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+    ) -> Result<usize, KernelError> {
+        store.clear_remote_seq_state(self.id)?;
+        let detail = format!("remote peer {} restarted: it no longer knows this promise", self.peer());
+        let rejected = self.reject_decided(store, queue, RejectionCode::PeerRestarted, &detail)?;
+        store.forget_exports_of(self.id)?;
+        Ok(rejected)
+    }
+
+    /// What follows once that is committed: both directions start afresh, every timer is off.
+    pub(in crate::kernel) fn handle_peer_restart(&mut self) {
+        self.session.peer_restarted();
+        self.reap_is_the_peers = false;
+    }
+
+    /// The store's part of giving the remote up: pending messages go, their numbers are never used again, and what the
+    /// remote was to decide is rejected.
+    pub(in crate::kernel) fn persist_give_up(
+        &self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+        reason: &str,
+    ) -> Result<usize, KernelError> {
+        if let Some(abandoned) = self.session.abandonable() {
+            store.set_start_seq(self.id, abandoned.next().get())?;
+            for seq in abandoned.seqs() {
+                store.delete_pending_message(self.id, seq.get())?;
+            }
+        }
+        self.reject_decided(store, queue, RejectionCode::ConnectionLost, reason)
+    }
+
+    /// What follows once that is committed.
+    pub(in crate::kernel) fn give_up(&mut self) {
+        self.session.give_up();
+    }
+
+    fn reject_decided(
+        &self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+        code: RejectionCode,
+        detail: &str,
+    ) -> Result<usize, KernelError> {
+        let promises = store.promises_by_decider(self.id)?;
+        let count = promises.len();
+        let rejection: CapData<Kref> = code.rejection(detail);
+        let resolutions = promises
+            .into_iter()
+            .map(|promise| Resolution { promise, rejected: true, value: rejection.clone() })
+            .collect();
+        queue.resolve_promises(store, Some(self.id), resolutions)?;
+        Ok(count)
+    }
+}
+
+/// Reads a remote's numbers and messages after whatever ended the last life of this kernel (protocol §5).
+pub(super) fn recover(store: &mut KernelStore, id: EndpointId) -> Result<SavedSession, KernelError> {
+    let mut state = store.remote_seq_state(id)?.unwrap_or_default();
+    let unrecorded = state.next_send_seq.saturating_add(1);
+    if store.pending_message(id, unrecorded)?.is_some() {
+        store.set_next_send_seq(id, unrecorded)?;
+        state.next_send_seq = unrecorded;
+    }
+    store.cleanup_orphan_messages(id, state.start_seq)?;
+    let mut pending = Vec::new();
+    for (number, row) in store.pending_messages(id)? {
+        let Some(seq) = Seq::new(number) else { continue };
+        pending.push((seq, StoredCommand::from_row(seq, &row)?));
+    }
+    Ok(SavedSession {
+        last_sent: state.next_send_seq,
+        start: state.start_seq,
+        highest_received: state.highest_received_seq,
+        pending,
+    })
+}

@@ -1,0 +1,138 @@
+//! One remote as a whole: what it is made of, its channel and its timers.
+
+use super::super::{
+    KernelError,
+    store::{KernelStore, RemoteInfo},
+};
+use crate::{
+    runtime::Timestamp,
+    session::{Session, SessionConfig, TimerOutcome, Write, WriteOutcome, WriteToken},
+    wire::{EndpointId, PeerId, Seq},
+};
+
+/// How many messages of each fate a remote has seen since this kernel was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RemoteCounters {
+    /// Processed, each once.
+    pub delivered: u64,
+    /// Received again and dropped.
+    pub duplicates: u64,
+    /// Received ahead of a gap and held, or dropped for want of room.
+    pub out_of_order: u64,
+    /// Rolled back and passed over because they could not be processed.
+    pub rejected: u64,
+    /// Not messages at all.
+    pub malformed: u64,
+    /// Abandoned by the peer before they arrived.
+    pub lost: u64,
+}
+
+/// One remote kernel.
+#[derive(Debug)]
+pub struct RemoteHandle {
+    pub(super) id: EndpointId,
+    pub(super) info: RemoteInfo,
+    pub(super) session: Session,
+    pub(super) counters: RemoteCounters,
+    pub(super) max_message_bytes: usize,
+    /// The reap that is due was asked for by the peer; it must not be asked to reap in turn.
+    pub(super) reap_is_the_peers: bool,
+}
+
+impl RemoteHandle {
+    /// Takes up a remote as the store left it: a message that was written before its counter is recovered, rows that
+    /// acknowledgements left behind are removed.
+    pub(in crate::kernel) fn restore(
+        store: &mut KernelStore,
+        id: EndpointId,
+        info: RemoteInfo,
+        config: SessionConfig,
+        max_message_bytes: usize,
+        now: Timestamp,
+    ) -> Result<Self, KernelError> {
+        let saved = store.transaction("restoreRemote", |store| super::ends::recover(store, id))?;
+        Ok(RemoteHandle {
+            id,
+            info,
+            session: Session::restore(config, saved, now),
+            counters: RemoteCounters::default(),
+            max_message_bytes,
+            reap_is_the_peers: false,
+        })
+    }
+
+    /// Its id in this kernel.
+    pub fn id(&self) -> EndpointId {
+        self.id
+    }
+
+    /// The peer at the other end.
+    pub fn peer(&self) -> &PeerId {
+        &self.info.peer_id
+    }
+
+    /// Where the peer may be found.
+    pub fn hints(&self) -> &[String] {
+        &self.info.hints
+    }
+
+    /// What has happened since this kernel was started.
+    pub fn counters(&self) -> RemoteCounters {
+        self.counters
+    }
+
+    /// How many messages wait to be acknowledged by the peer.
+    pub fn pending(&self) -> usize {
+        self.session.pending()
+    }
+
+    /// The highest number received in order, if anything was.
+    pub fn highest_received(&self) -> Option<Seq> {
+        self.session.highest_received()
+    }
+
+    /// Puts hints before those that are known, and forgets the oldest beyond the limit.
+    pub(in crate::kernel) fn add_hints(
+        &mut self,
+        store: &mut KernelStore,
+        hints: &[String],
+    ) -> Result<(), KernelError> {
+        let mut info = self.info.clone();
+        info.hints.retain(|known| !hints.contains(known));
+        info.hints.splice(0..0, hints.iter().cloned());
+        info.hints.truncate(super::RemoteManager::MAX_HINTS);
+        if info != self.info {
+            store.transaction("locationHints", |store| store.set_remote_info(self.id, &info))?;
+            self.info = info;
+        }
+        Ok(())
+    }
+
+    pub(in crate::kernel) fn channel_up(&mut self, now: Timestamp) {
+        self.session.channel_up(now);
+    }
+
+    pub(in crate::kernel) fn network_started(&mut self) {
+        self.session.network_started();
+    }
+
+    pub(in crate::kernel) fn poll_write(&mut self, now: Timestamp) -> Option<Write> {
+        self.session.poll_write(now)
+    }
+
+    pub(in crate::kernel) fn write_finished(&mut self, now: Timestamp, token: WriteToken, outcome: WriteOutcome) {
+        self.session.write_finished(now, token, outcome);
+    }
+
+    pub(in crate::kernel) fn is_current(&self, token: WriteToken) -> bool {
+        self.session.is_current(token)
+    }
+
+    pub(in crate::kernel) fn poll_timeout(&self) -> Option<Timestamp> {
+        self.session.poll_timeout()
+    }
+
+    pub(in crate::kernel) fn handle_timeout(&mut self, now: Timestamp) -> TimerOutcome {
+        self.session.handle_timeout(now)
+    }
+}

@@ -1,0 +1,239 @@
+//! What a remote sends: one message at a time, each in a transaction together with the advance of its number.
+
+use super::{
+    super::{
+        KernelError, KernelQueue, RejectionCode, UrlIssuer,
+        store::{KernelMessage, KernelStore, RefError},
+    },
+    RemoteHandle,
+    redemption::Redemptions,
+};
+use crate::{
+    runtime::Timestamp,
+    session::{Lost, Receipt},
+    wire::{Delivery, Eref, Kref, Message, RemoteCommand, Resolution, Seq},
+};
+
+/// What came of one message from the peer, beyond what the store holds.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It was processed.
+    Delivered,
+    /// An answer to a redemption.
+    Redeemed { reply_key: String, result: Result<Kref, String> },
+    /// It was rolled back and passed over.
+    Rejected { seq: Seq, error: KernelError },
+    /// These numbers will never come.
+    Lost(Lost),
+}
+
+/// What a remote needs of its kernel to process a message.
+pub(super) struct Inbound<'a> {
+    pub(super) store: &'a mut KernelStore,
+    pub(super) queue: &'a mut dyn KernelQueue,
+    pub(super) issuer: &'a UrlIssuer,
+    pub(super) redemptions: &'a Redemptions,
+}
+
+impl RemoteHandle {
+    /// Takes a message from the wire and processes everything that became deliverable.
+    ///
+    /// # Errors
+    /// [`KernelError::Wire`] if it is no message; a failure of the store, after which the message counts as not received.
+    pub(super) fn handle_remote_message(
+        &mut self,
+        now: Timestamp,
+        context: &mut Inbound<'_>,
+        text: &str,
+    ) -> Result<Vec<Outcome>, KernelError> {
+        let message = Message::parse(text).inspect_err(|_| self.counters.malformed += 1)?;
+        if let Some(acknowledged) = self.session.acknowledged_by(message.ack) {
+            context.store.transaction("acknowledged", |store| {
+                store.set_start_seq(self.id, acknowledged.next().get())?;
+                for seq in acknowledged.seqs() {
+                    store.delete_pending_message(self.id, seq.get())?;
+                }
+                Ok::<_, KernelError>(())
+            })?;
+            self.session.acknowledge(now, &acknowledged);
+        }
+        self.session.sender_starts_at(message.start);
+        if let Some((seq, command)) = message.command {
+            match self.session.receive(now, seq, command, text.len()) {
+                Receipt::InOrder => {}
+                Receipt::Duplicate => self.counters.duplicates += 1,
+                Receipt::Held | Receipt::NoRoom => self.counters.out_of_order += 1,
+            }
+        }
+        self.process_ready(now, context)
+    }
+
+    fn process_ready(&mut self, now: Timestamp, context: &mut Inbound<'_>) -> Result<Vec<Outcome>, KernelError> {
+        let mut outcomes = Vec::new();
+        loop {
+            if let Some(lost) = self.session.lost() {
+                context.store.transaction("lost", |store| store.set_highest_received_seq(self.id, lost.last.get()))?;
+                self.session.delivered(now, lost.last);
+                let count = lost.last.get().saturating_sub(lost.first.get()).saturating_add(1);
+                self.counters.lost = self.counters.lost.saturating_add(count);
+                outcomes.push(Outcome::Lost(lost));
+            } else if let Some((seq, command)) = self.session.next_in_order() {
+                let command = command.clone();
+                let outcome = self.process_one(now, context, seq, command)?;
+                self.session.delivered(now, seq);
+                match outcome {
+                    Outcome::Rejected { .. } => self.counters.rejected += 1,
+                    _ => self.counters.delivered += 1,
+                }
+                outcomes.push(outcome);
+            } else {
+                return Ok(outcomes);
+            }
+        }
+    }
+
+    /// Processes one message and advances the highest received number, all in one transaction. If the message cannot be
+    /// processed, what it did is undone, its sender is told as far as the protocol allows, and the number advances alone:
+    /// the message neither blocks the remote nor vanishes without a word.
+    fn process_one(
+        &mut self,
+        now: Timestamp,
+        context: &mut Inbound<'_>,
+        seq: Seq,
+        command: RemoteCommand,
+    ) -> Result<Outcome, KernelError> {
+        let Inbound { store, queue, issuer, redemptions } = context;
+        let queue = &mut **queue;
+        let attempt: Result<_, KernelError> = store.transaction("receive", |store| {
+            let outcome = self.process(store, queue, issuer, redemptions, command.clone())?;
+            store.set_highest_received_seq(self.id, seq.get())?;
+            Ok(outcome)
+        });
+        let error = match attempt {
+            Ok(outcome) => {
+                self.commit_staged(now);
+                return Ok(outcome);
+            }
+            Err(error) => error,
+        };
+        self.roll_back_staged();
+        if error.is_storage_failure() {
+            return Err(error);
+        }
+        store
+            .transaction("reject", |store| {
+                self.report_rejected(store, queue, command, &error)?;
+                store.set_highest_received_seq(self.id, seq.get())?;
+                Ok::<_, KernelError>(())
+            })
+            .inspect_err(|_| self.roll_back_staged())?;
+        self.commit_staged(now);
+        Ok(Outcome::Rejected { seq, error })
+    }
+
+    fn process(
+        &mut self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+        issuer: &UrlIssuer,
+        redemptions: &Redemptions,
+        command: RemoteCommand,
+    ) -> Result<Outcome, KernelError> {
+        match command {
+            RemoteCommand::Deliver(delivery) => self.process_delivery(store, queue, delivery)?,
+            RemoteCommand::RedeemUrl { url, reply_key } => {
+                let result = match issuer.open(&url) {
+                    Ok(kref) if store.owner(kref)?.is_some() => Ok(self.outbound(store, queue, kref)?),
+                    Ok(_) => Err("the object behind the URL no longer exists".to_owned()),
+                    Err(error) => Err(error.to_string()),
+                };
+                self.stage(store, &RemoteCommand::RedeemUrlReply { reply_key, result })?;
+            }
+            RemoteCommand::RedeemUrlReply { reply_key, .. } if !redemptions.expects(self.id, &reply_key) => {
+                // It timed out, or a former life of this kernel asked: what was given is let go, nobody is disturbed.
+                tracing::debug!(remote = %self.id, "a reply to a redemption that nobody waits for");
+            }
+            RemoteCommand::RedeemUrlReply { reply_key, result } => {
+                let result = match result {
+                    Ok(eref) => Ok(self.inbound(store, eref)?),
+                    Err(reason) => Err(reason),
+                };
+                return Ok(Outcome::Redeemed { reply_key, result });
+            }
+        }
+        Ok(Outcome::Delivered)
+    }
+
+    fn inbound(&self, store: &mut KernelStore, eref: Eref) -> Result<Kref, RefError> {
+        store.translate_inbound_ref(self.id, eref)
+    }
+
+    fn process_delivery(
+        &mut self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+        delivery: Delivery,
+    ) -> Result<(), KernelError> {
+        match delivery {
+            Delivery::Message { target, methargs, result } => {
+                let target = self.inbound(store, target)?;
+                let methargs = methargs.try_map(|slot| self.inbound(store, slot))?;
+                let result = result.map(|eref| self.accept_result(store, eref)).transpose()?;
+                queue.enqueue_send(store, target, KernelMessage { methargs, result })
+            }
+            Delivery::Notify(resolutions) => {
+                let resolutions = resolutions
+                    .into_iter()
+                    .map(|Resolution { promise, rejected, value }| {
+                        let promise = self.inbound(store, promise)?;
+                        let value = value.try_map(|slot| self.inbound(store, slot))?;
+                        Ok(Resolution { promise, rejected, value })
+                    })
+                    .collect::<Result<Vec<_>, KernelError>>()?;
+                queue.resolve_promises(store, Some(self.id), resolutions)
+            }
+            Delivery::DropExports(erefs) => Ok(store.drop_imports(self.id, &erefs)?),
+            Delivery::RetireExports(erefs) => Ok(store.retire_imports(self.id, &erefs)?),
+            Delivery::RetireImports(erefs) => Ok(store.retire_exports(self.id, &erefs)?),
+            Delivery::BringOutYourDead => {
+                self.reap_is_the_peers = true;
+                Ok(store.schedule_reap(self.id)?)
+            }
+        }
+    }
+
+    /// The peer asks us to decide a promise: it must be one that the peer was to decide, and not settled.
+    fn accept_result(&self, store: &mut KernelStore, eref: Eref) -> Result<Kref, KernelError> {
+        let promise = self.inbound(store, eref)?;
+        if !promise.is_promise() {
+            return Err(KernelError::NotAPromise(promise));
+        }
+        store.insist_decider(promise, self.id)?;
+        store.clear_decider(promise)?;
+        Ok(promise)
+    }
+
+    /// Tells the peer that its message was not processed, where there is a promise or a redemption to tell it by.
+    fn report_rejected(
+        &mut self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+        command: RemoteCommand,
+        error: &KernelError,
+    ) -> Result<(), KernelError> {
+        match command {
+            RemoteCommand::Deliver(Delivery::Message { result: Some(eref), .. }) => {
+                // The result may be what was wrong with the message; then there is nobody to tell.
+                let accepted = store.transaction("rejectResult", |store| self.accept_result(store, eref));
+                let Ok(promise) = accepted else { return Ok(()) };
+                let value = RejectionCode::DeliveryFailed.rejection(&error.to_string());
+                queue.resolve_promises(store, None, vec![Resolution { promise, rejected: true, value }])
+            }
+            RemoteCommand::RedeemUrl { reply_key, .. } => {
+                let result = Err(error.to_string());
+                self.stage(store, &RemoteCommand::RedeemUrlReply { reply_key, result })
+            }
+            RemoteCommand::Deliver(_) | RemoteCommand::RedeemUrlReply { .. } => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What a kernel sends to a remote: references turned for the peer, commands numbered and stored.
+
+use super::{
+    super::{
+        KernelError, KernelQueue, RejectionCode,
+        queue::outcome,
+        store::{KernelMessage, KernelStore, Party},
+    },
+    RemoteHandle,
+};
+use crate::{
+    runtime::Timestamp,
+    wire::{CapData, Delivery, Eref, Kref, LimitType, RemoteCommand, RemoteError, Resolution, StoredCommand},
+};
+
+/// Room for the numbers that are added when a stored command is written.
+const ENVELOPE_BYTES: usize = 80;
+
+/// Room for the rest of a command around its data, and for one reference in it.
+const COMMAND_BYTES: usize = 160;
+const REFERENCE_BYTES: usize = 28;
+
+/// Fails if a message with this in it might be too long, whatever the references are called on the wire.
+pub(in crate::kernel) fn check_size(value: &CapData<Kref>, limit: usize) -> Result<(), KernelError> {
+    let body = serde_json::to_string(&value.body).map_or(usize::MAX, |text| text.len());
+    let slots = value.slots.len().saturating_mul(REFERENCE_BYTES);
+    within(body.saturating_add(slots).saturating_add(COMMAND_BYTES + ENVELOPE_BYTES), limit)
+}
+
+fn within(size: usize, limit: usize) -> Result<(), KernelError> {
+    if size <= limit {
+        return Ok(());
+    }
+    let limit_type = LimitType::MessageSize;
+    Err(KernelError::Remote(RemoteError::ResourceLimit { limit_type, current: size as u64, limit: limit as u64 }))
+}
+
+impl RemoteHandle {
+    /// Whether the program may send one more message, with this in it.
+    pub(in crate::kernel) fn check_message(&self, methargs: &CapData<Kref>) -> Result<(), KernelError> {
+        self.session.check_room()?;
+        check_size(methargs, self.max_message_bytes)
+    }
+
+    /// Translates a reference for the peer. A promise that the peer does not decide itself is subscribed to for it, so
+    /// that it learns the outcome; one that is settled already is told in a message of its own.
+    pub(super) fn outbound(
+        &self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+        kref: Kref,
+    ) -> Result<Eref, KernelError> {
+        let eref = store.translate_outbound_ref(self.id, kref)?;
+        if kref.is_promise() {
+            if outcome(store, kref)?.is_some() {
+                queue.enqueue_notify(store, self.id, kref)?;
+            } else if store.decider(kref)? != Some(Party::Endpoint(self.id)) {
+                store.add_subscriber(kref, self.id)?;
+            }
+        }
+        Ok(eref.flipped())
+    }
+
+    /// Sends a message to what the peer knows as `target`; from now on the peer decides `message.result`.
+    pub(in crate::kernel) fn deliver_message(
+        &mut self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+        target: Kref,
+        message: KernelMessage,
+    ) -> Result<(), KernelError> {
+        let target = store.translate_outbound_ref(self.id, target)?.flipped();
+        let methargs = message.methargs.try_map(|slot| self.outbound(store, queue, slot))?;
+        let result = message
+            .result
+            .map(|promise| {
+                let eref = store.translate_outbound_ref(self.id, promise)?;
+                store.set_decider(promise, self.id)?;
+                Ok::<_, KernelError>(eref.flipped())
+            })
+            .transpose()?;
+        self.stage(store, &RemoteCommand::Deliver(Delivery::Message { target, methargs, result }))
+    }
+
+    /// Tells the peer how a promise was settled. A promise that the peer has no name for is none of its business.
+    pub(in crate::kernel) fn deliver_notify(
+        &mut self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+        promise: Kref,
+    ) -> Result<(), KernelError> {
+        let Some(eref) = store.kref_to_eref(self.id, promise)? else { return Ok(()) };
+        let Some((rejected, value)) = outcome(store, promise)? else { return Ok(()) };
+        let value = value.try_map(|slot| self.outbound(store, queue, slot))?;
+        let resolution = Resolution { promise: eref.flipped(), rejected, value };
+        self.stage(store, &RemoteCommand::Deliver(Delivery::Notify(vec![resolution])))
+    }
+
+    /// Tells the peer that the outcome of a promise cannot be told.
+    pub(in crate::kernel) fn deliver_undeliverable(
+        &mut self,
+        store: &mut KernelStore,
+        promise: Kref,
+        error: &KernelError,
+    ) -> Result<(), KernelError> {
+        let Some(eref) = store.kref_to_eref(self.id, promise)? else { return Ok(()) };
+        let CapData { body, .. } = RejectionCode::DeliveryFailed.rejection(&error.to_string());
+        let value = CapData { body, slots: Vec::new() };
+        let resolution = Resolution { promise: eref.flipped(), rejected: true, value };
+        self.stage(store, &RemoteCommand::Deliver(Delivery::Notify(vec![resolution])))
+    }
+
+    /// Sends a delivery about garbage; `make` gets the references in the peer's frame.
+    pub(in crate::kernel) fn deliver_gc(
+        &mut self,
+        store: &mut KernelStore,
+        erefs: &[Eref],
+        make: fn(Vec<Eref>) -> Delivery,
+    ) -> Result<(), KernelError> {
+        let erefs = erefs.iter().map(|eref| eref.flipped()).collect();
+        self.stage(store, &RemoteCommand::Deliver(make(erefs)))
+    }
+
+    /// Asks the peer to collect its garbage, unless it has just asked us.
+    pub(in crate::kernel) fn deliver_bring_out_your_dead(
+        &mut self,
+        store: &mut KernelStore,
+    ) -> Result<(), KernelError> {
+        if std::mem::take(&mut self.reap_is_the_peers) {
+            return Ok(());
+        }
+        self.stage(store, &RemoteCommand::Deliver(Delivery::BringOutYourDead))
+    }
+
+    /// Asks the peer what is behind one of its URLs.
+    pub(in crate::kernel) fn redeem_url(
+        &mut self,
+        store: &mut KernelStore,
+        url: String,
+        reply_key: String,
+    ) -> Result<(), KernelError> {
+        self.session.check_room()?;
+        self.stage(store, &RemoteCommand::RedeemUrl { url, reply_key })
+    }
+
+    /// Numbers a command and stores it, in the caller's transaction. It is written once that is committed.
+    pub(super) fn stage(&mut self, store: &mut KernelStore, command: &RemoteCommand) -> Result<(), KernelError> {
+        let command = StoredCommand::new(command)?;
+        within(command.len().saturating_add(ENVELOPE_BYTES), self.max_message_bytes)?;
+        let start = self.session.start();
+        let seq = self.session.stage(command.clone());
+        store.set_pending_message(self.id, seq.get(), &command.to_row(seq))?;
+        store.set_next_send_seq(self.id, seq.get())?;
+        store.set_start_seq(self.id, start.get())?;
+        Ok(())
+    }
+
+    pub(in crate::kernel) fn commit_staged(&mut self, now: Timestamp) {
+        self.session.commit_staged(now);
+    }
+
+    pub(in crate::kernel) fn roll_back_staged(&mut self) {
+        self.session.roll_back_staged();
+    }
+}
