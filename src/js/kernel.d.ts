@@ -40,7 +40,7 @@ export interface RemoteCommsOptions {
   cleanupIntervalMs?: number;
   /** Idle time after which a peer without a channel is forgotten. Default 3,600,000. */
   stalePeerTimeoutMs?: number;
-  /** A sleep across a restart was seen: reconnect without backoff. */
+  /** Accepted for compatibility; a network that has just started has no backoff to forget. */
   crossIncarnationWake?: boolean;
 }
 

@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::{HashMap, VecDeque},
     rc::Rc,
+    time::Duration,
 };
 
 use futures::channel::oneshot;
@@ -14,7 +15,7 @@ use wasm_bindgen_futures::{future_to_promise, spawn_local};
 
 use super::{
     BridgePort, crash,
-    error::{kernel as kernel_error, remote as remote_error, to_js, type_error},
+    error::{kernel as kernel_error, named, remote as remote_error, to_js, type_error},
     options,
 };
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
         Kernel as KernelCore, KernelDriver, KernelError, KernelEvent, RedemptionId, RemoteEvent, SeedSource,
         store::{KernelStore, MemoryStore},
     },
-    runtime::{BrowserRuntime, Runtime},
+    runtime::{BrowserRuntime, Runtime, timeout},
     wire::{CapData, Kref, PeerId, RemoteCommsOptions, RemoteError},
 };
 
@@ -40,6 +41,9 @@ extern "C" {
     #[wasm_bindgen(typescript_type = "RemoteStatus[]")]
     pub type RemoteStatusList;
 }
+
+/// How long the network's end may take to answer: it may still be loading.
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 const OWN_OPTIONS: [&str; 3] = ["keySeed", "mnemonic", "onEvent"];
 
@@ -118,7 +122,8 @@ impl Kernel {
     /// Its store is in memory: every start is a new incarnation.
     ///
     /// # Errors
-    /// A `TypeError` for a bad option; an `IdentityError` for a bad seed; whatever kept the network from starting.
+    /// A `TypeError` for a bad option; an `IdentityError` for a bad seed; a `NetworkTimeoutError` if nobody answers for a
+    /// minute; whatever kept the network from starting.
     pub async fn start(port: BridgePort, options: KernelOptions) -> Result<Kernel, JsValue> {
         crash::check()?;
         let options: JsValue = options.into();
@@ -164,7 +169,14 @@ impl Kernel {
                 }
             });
         });
-        driver.start_network(comms).await.map_err(|error| kernel_error(&error))?;
+        match timeout(&BrowserRuntime, START_LIMIT, driver.start_network(comms)).await {
+            Some(started) => started.map_err(|error| kernel_error(&error))?,
+            None => {
+                client.close();
+                let message = "nobody serves the network at the other end of the port";
+                return Err(named("NetworkTimeoutError", message, &JsValue::UNDEFINED));
+            }
+        }
         Ok(Kernel { driver, client, inbox })
     }
 

@@ -47,7 +47,7 @@ pub struct RemoteCommsOptions {
     pub cleanup_interval_ms: u64,
     /// Idle time after which a peer without a channel is forgotten, in milliseconds.
     pub stale_peer_timeout_ms: u64,
-    /// A sleep across a restart was seen: reconnect without backoff.
+    /// A sleep across a restart was seen. A network that has just started has no backoff to forget, so nothing follows.
     pub cross_incarnation_wake: bool,
 }
 
