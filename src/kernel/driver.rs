@@ -8,6 +8,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use futures::{
@@ -26,6 +27,9 @@ use crate::{
 
 /// What is called with each event, in order. It may call the driver.
 pub type EventHandler = Box<dyn Fn(KernelEvent)>;
+
+/// How long a timer that could not be handled waits for its next chance.
+const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 struct WriteResult {
     remote: EndpointId,
@@ -98,6 +102,7 @@ impl KernelDriver {
     ) -> Result<T, KernelError> {
         let result = self.handle(work);
         self.carry_out();
+        self.wake();
         result
     }
 
@@ -141,6 +146,7 @@ impl KernelDriver {
         }
     }
 
+    /// Does what the kernel wants done. New writes and timers need another look of the task.
     fn carry_out(&self) {
         loop {
             let now = self.runtime.now();
@@ -166,7 +172,6 @@ impl KernelDriver {
                 KernelEffect::Event(event) => (self.on_event)(event),
             }
         }
-        self.wake();
     }
 
     /// Brings the kernel every result that is there.
@@ -200,8 +205,11 @@ impl KernelDriver {
             }
             let now = self.runtime.now();
             let handled = self.kernel.borrow_mut().handle_timeout(now);
+            if handled.is_err() {
+                // It is still due; a store that fails must not be asked without pause.
+                *self.timer.borrow_mut() = Some((due, self.runtime.sleep(RETRY_AFTER_FAILURE)));
+            }
             log_failure("a timer", handled);
-            self.carry_out();
         }
         *self.waker.borrow_mut() = Some(context.waker().clone());
         Poll::Pending
