@@ -37,7 +37,7 @@ pub(super) struct Driver {
     relays: Relays,
     /// The listener that stands for a relay's reservation.
     reservations: HashMap<ListenerId, RelayIndex>,
-    heartbeat: Heartbeat<ConnectionId>,
+    heartbeat: Heartbeat<ConnectionId, PeerId>,
     /// Who waits for which dial.
     dials: HashMap<ConnectionId, (StreamReply, bool)>,
 }
@@ -196,7 +196,7 @@ impl Driver {
                 Err(error) => tracing::debug!(%connection, %error, "ping failed"),
             },
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
-                self.heartbeat.answered(connection_id, self.now());
+                self.heartbeat.watch(connection_id, peer_id, self.now());
                 if let Some((reply, _)) = self.dials.remove(&connection_id) {
                     self.swarm.behaviour_mut().streams.open_on(peer_id, connection_id, reply);
                 }

@@ -1,6 +1,8 @@
 //! Which connections are silent: a sans-I/O watch over the answers to pings.
 //!
-//! Browsers notice a dead WebRTC peer late or never, so a connection that answers no ping for a while is closed by us.
+//! Browsers notice a dead WebRTC peer late or never, so a connection that answers no ping for a while is closed by us. On a
+//! slow line a ping waits behind whatever is being sent, and silence does not mean death: each time that a connection to a
+//! peer was closed for its silence, the next gets twice the time, so that a long message comes through in the end.
 
 use std::{collections::HashMap, hash::Hash, time::Duration};
 
@@ -10,43 +12,72 @@ use crate::runtime::Timestamp;
 /// says nothing of its peers: they get another full limit to answer.
 const LATE: Duration = Duration::from_secs(2);
 
-/// Watches connections, each known by an id.
+/// The longest silence that is ever waited for.
+pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(64);
+
+/// A connection that has answered for so long shows that its peer needs no more time than others.
+const PROBATION: Duration = Duration::from_secs(60);
+
 #[derive(Debug)]
-pub(super) struct Heartbeat<Id> {
-    limit: Duration,
-    last_answer: HashMap<Id, Timestamp>,
+struct Watched<Peer> {
+    peer: Peer,
+    since: Timestamp,
+    last_answer: Timestamp,
 }
 
-impl<Id: Copy + Eq + Hash> Heartbeat<Id> {
+/// Watches connections, each known by an id, to peers.
+#[derive(Debug)]
+pub(super) struct Heartbeat<Id, Peer> {
+    limit: Duration,
+    connections: HashMap<Id, Watched<Peer>>,
+    /// The limits of peers that were silent before.
+    patience: HashMap<Peer, Duration>,
+}
+
+impl<Id: Copy + Eq + Hash, Peer: Copy + Eq + Hash> Heartbeat<Id, Peer> {
     pub(super) fn new(limit: Duration) -> Self {
-        Heartbeat { limit, last_answer: HashMap::new() }
+        Heartbeat { limit, connections: HashMap::new(), patience: HashMap::new() }
     }
 
-    /// The connection was opened, or answered a ping.
+    /// The connection was opened.
+    pub(super) fn watch(&mut self, connection: Id, peer: Peer, now: Timestamp) {
+        self.connections.insert(connection, Watched { peer, since: now, last_answer: now });
+    }
+
+    /// The connection answered a ping.
     pub(super) fn answered(&mut self, connection: Id, now: Timestamp) {
-        self.last_answer.insert(connection, now);
+        let Some(watched) = self.connections.get_mut(&connection) else { return };
+        watched.last_answer = now;
+        if now.since(watched.since) >= PROBATION {
+            self.patience.remove(&watched.peer);
+        }
     }
 
     /// The connection has ended, or its peer does not know pings.
     pub(super) fn forget(&mut self, connection: Id) {
-        self.last_answer.remove(&connection);
+        self.connections.remove(&connection);
+    }
+
+    fn due(&self, watched: &Watched<Peer>) -> Timestamp {
+        watched.last_answer.after(self.patience.get(&watched.peer).copied().unwrap_or(self.limit))
     }
 
     /// When to call [`silent`](Self::silent) next.
     pub(super) fn next_check(&self) -> Option<Timestamp> {
-        self.last_answer.values().min().map(|last| last.after(self.limit))
+        self.connections.values().map(|watched| self.due(watched)).min()
     }
 
-    /// The connections that answered nothing for longer than the limit; they are forgotten.
+    /// The connections that answered nothing for longer than their limit; they are forgotten.
     pub(super) fn silent(&mut self, now: Timestamp) -> Vec<Id> {
         if self.next_check().is_some_and(|due| now.since(due) > LATE) {
-            self.last_answer.values_mut().for_each(|last| *last = now);
+            self.connections.values_mut().for_each(|watched| watched.last_answer = now);
         }
-        let limit = self.limit;
-        let silent =
-            self.last_answer.iter().filter(|(_, last)| now.since(**last) >= limit).map(|(id, _)| *id).collect();
+        let is_due = |(id, watched): (&Id, &Watched<Peer>)| (self.due(watched) <= now).then_some(*id);
+        let silent: Vec<Id> = self.connections.iter().filter_map(is_due).collect();
         for id in &silent {
-            self.last_answer.remove(id);
+            let Some(Watched { peer, .. }) = self.connections.remove(id) else { continue };
+            let limit = self.patience.entry(peer).or_insert(self.limit);
+            *limit = limit.saturating_mul(2).min(LONGEST_SILENCE);
         }
         silent
     }
@@ -60,15 +91,15 @@ mod tests {
         Timestamp::from_millis(seconds * 1000)
     }
 
-    fn watch() -> Heartbeat<u8> {
+    fn watch() -> Heartbeat<u8, u8> {
         Heartbeat::new(Duration::from_secs(8))
     }
 
     #[test]
     fn the_connection_that_stops_answering_is_silent_and_no_other() {
         let mut heartbeat = watch();
-        heartbeat.answered(1, at(0));
-        heartbeat.answered(2, at(0));
+        heartbeat.watch(1, 1, at(0));
+        heartbeat.watch(2, 2, at(0));
         heartbeat.answered(2, at(3));
         assert_eq!(heartbeat.next_check(), Some(at(8)));
         assert!(heartbeat.silent(at(7)).is_empty());
@@ -81,9 +112,30 @@ mod tests {
     #[test]
     fn our_own_sleep_is_not_held_against_peers() {
         let mut heartbeat = watch();
-        heartbeat.answered(1, at(0));
+        heartbeat.watch(1, 1, at(0));
         assert!(heartbeat.silent(at(60)).is_empty());
         assert_eq!(heartbeat.next_check(), Some(at(68)));
         assert_eq!(heartbeat.silent(at(68)), [1]);
+    }
+
+    #[test]
+    fn a_peer_that_was_silent_gets_twice_the_time_until_it_has_answered_for_a_minute() {
+        let mut heartbeat = watch();
+        heartbeat.watch(1, 7, at(0));
+        assert_eq!(heartbeat.silent(at(8)), [1]);
+        heartbeat.watch(2, 7, at(10));
+        assert_eq!(heartbeat.next_check(), Some(at(26)));
+        assert_eq!(heartbeat.silent(at(26)), [2]);
+        heartbeat.watch(3, 7, at(30));
+        heartbeat.answered(3, at(61));
+        assert_eq!(heartbeat.next_check(), Some(at(93)));
+        heartbeat.answered(3, at(90));
+        assert_eq!(heartbeat.next_check(), Some(at(98)));
+        for connection in 4..20 {
+            heartbeat.forget(connection - 1);
+            heartbeat.watch(connection, 7, at(100));
+            let due = heartbeat.next_check().unwrap();
+            assert!(due <= at(164) && heartbeat.silent(due) == [connection]);
+        }
     }
 }

@@ -59,7 +59,8 @@ pub struct NodeConfig {
     pub allowed_ws_hosts: Vec<String>,
     /// How often each connection is pinged.
     pub heartbeat_interval: Duration,
-    /// Silence after which a connection is closed; longer than the interval by at least one slow round trip.
+    /// Silence after which a connection is closed; longer than the interval by at least one slow round trip. Peers that were
+    /// closed for it before get twice the time, and so on up to 64 s, until they have answered for a minute.
     pub silence_limit: Duration,
     /// Failed attempts in a row before a relay is left alone until [`Node::retry_relays`] or the next dial.
     pub max_relay_attempts: u32,

@@ -11,7 +11,7 @@ use libp2p::{
     yamux,
 };
 
-use super::{NodeConfig, NodeError, address, streams};
+use super::{NodeConfig, NodeError, address, heartbeat::LONGEST_SILENCE, streams};
 
 /// How long the set-up of one connection may take: dial, encryption, multiplexing.
 const SET_UP_LIMIT: Duration = Duration::from_secs(20);
@@ -50,7 +50,7 @@ pub(super) fn build(config: &NodeConfig) -> Result<Swarm<Behaviour>, NodeError> 
         .with_agent_version(concat!("ocap-remotes/", env!("CARGO_PKG_VERSION")).to_owned())
         // Addresses come from the kernel's hints only.
         .with_cache_size(0);
-    let ping = ping::Config::new().with_interval(config.heartbeat_interval).with_timeout(config.silence_limit);
+    let ping = ping::Config::new().with_interval(config.heartbeat_interval).with_timeout(LONGEST_SILENCE);
     let behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(limits),
         relay,
