@@ -161,6 +161,7 @@ impl Driver {
         let now = self.now();
         for connection in self.heartbeat.silent(now) {
             tracing::debug!(%connection, "closing a silent connection");
+            self.swarm.behaviour_mut().streams.cut(connection);
             self.swarm.close_connection(connection);
         }
         for action in self.relays.handle_timeout(now) {

@@ -25,6 +25,7 @@ use futures::{
     channel::{mpsc, oneshot},
 };
 pub use links::Libp2p;
+use stream::Cuttable;
 pub use stream::NodeStream;
 
 use super::link::{DialError, ErrorCode};
@@ -148,7 +149,7 @@ enum Command {
     Stop { done: oneshot::Sender<()> },
 }
 
-type StreamReply = oneshot::Sender<Result<libp2p::Stream, DialError>>;
+type StreamReply = oneshot::Sender<Result<Cuttable, DialError>>;
 
 /// A handle to a running node. Clones are handles to the same node; when the last is dropped, the node closes its
 /// connections and ends.
@@ -248,7 +249,7 @@ impl Node {
         self.commands.clone().send(command).await.is_ok()
     }
 
-    async fn ask(&self, command: impl FnOnce(StreamReply) -> Command) -> Result<libp2p::Stream, DialError> {
+    async fn ask(&self, command: impl FnOnce(StreamReply) -> Command) -> Result<Cuttable, DialError> {
         let (reply, answer) = oneshot::channel();
         let stopped = || DialError::new(ErrorCode::Stopped, "the node was stopped");
         if !self.tell(command(reply)).await {

@@ -3,12 +3,86 @@
 use std::{
     fmt, io,
     pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
-use futures::{AsyncRead, AsyncWrite};
+use futures::{AsyncRead, AsyncWrite, task::AtomicWaker};
 
 use crate::wire::PeerId;
+
+/// Ends all streams of a connection that is given up as dead. Closing such a connection in order may never come to an end,
+/// and its streams would wait as long.
+#[derive(Debug, Default)]
+pub(super) struct Cut {
+    done: AtomicBool,
+    streams: Mutex<Vec<Weak<Wakers>>>,
+}
+
+/// Who waits for one stream.
+#[derive(Debug, Default)]
+struct Wakers {
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+}
+
+impl Cut {
+    /// Ends the streams now.
+    pub(super) fn cut(&self) {
+        self.done.store(true, Ordering::Release);
+        for wakers in self.streams().iter().filter_map(Weak::upgrade) {
+            wakers.reader.wake();
+            wakers.writer.wake();
+        }
+    }
+
+    /// A list stays usable whatever happened while it was locked.
+    fn streams(&self) -> MutexGuard<'_, Vec<Weak<Wakers>>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stream of libp2p's that may be cut.
+pub(super) struct Cuttable {
+    inner: libp2p::Stream,
+    cut: Arc<Cut>,
+    wakers: Arc<Wakers>,
+}
+
+impl Cuttable {
+    pub(super) fn new(inner: libp2p::Stream, cut: &Arc<Cut>) -> Self {
+        let wakers = Arc::<Wakers>::default();
+        let mut streams = cut.streams();
+        streams.retain(|wakers| wakers.strong_count() > 0);
+        streams.push(Arc::downgrade(&wakers));
+        drop(streams);
+        Cuttable { inner, cut: Arc::clone(cut), wakers }
+    }
+
+    fn check(&self, waker: &AtomicWaker, cx: &Context<'_>) -> io::Result<()> {
+        // Registered before it is looked at, or a cut between the two would go unheard.
+        waker.register(cx.waker());
+        if self.cut.done.load(Ordering::Acquire) {
+            return Err(io::Error::new(io::ErrorKind::ConnectionReset, "the connection was silent for too long"));
+        }
+        Ok(())
+    }
+
+    /// The stream to read from, unless it is cut.
+    fn reading(&mut self, cx: &Context<'_>) -> io::Result<Pin<&mut libp2p::Stream>> {
+        self.check(&self.wakers.reader, cx)?;
+        Ok(Pin::new(&mut self.inner))
+    }
+
+    /// The stream to write on, unless it is cut.
+    fn writing(&mut self, cx: &Context<'_>) -> io::Result<Pin<&mut libp2p::Stream>> {
+        self.check(&self.wakers.writer, cx)?;
+        Ok(Pin::new(&mut self.inner))
+    }
+}
 
 /// A byte stream to a peer on our protocol, in order and without loss until it ends.
 ///
@@ -16,12 +90,12 @@ use crate::wire::PeerId;
 /// when the connection or a relay below it is cut.
 pub struct NodeStream {
     peer: PeerId,
-    inner: libp2p::Stream,
+    stream: Cuttable,
 }
 
 impl NodeStream {
-    pub(super) fn new(peer: PeerId, inner: libp2p::Stream) -> Self {
-        NodeStream { peer, inner }
+    pub(super) fn new(peer: PeerId, stream: Cuttable) -> Self {
+        NodeStream { peer, stream }
     }
 
     /// The peer at the other end, proven by its key.
@@ -38,20 +112,20 @@ impl fmt::Debug for NodeStream {
 
 impl AsyncRead for NodeStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        self.stream.reading(cx)?.poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for NodeStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, buf)
+        self.stream.writing(cx)?.poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        self.stream.writing(cx)?.poll_flush(cx)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_close(cx)
+        self.stream.writing(cx)?.poll_close(cx)
     }
 }

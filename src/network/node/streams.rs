@@ -6,6 +6,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -19,7 +20,10 @@ use libp2p::{
     },
 };
 
-use super::{DialError, ErrorCode, PROTOCOL, StreamReply, address};
+use super::{
+    DialError, ErrorCode, PROTOCOL, StreamReply, address,
+    stream::{Cut, Cuttable},
+};
 
 /// Streams that may wait for negotiation on one connection; kernels use one.
 const MAX_WAITING: usize = 8;
@@ -27,7 +31,7 @@ const MAX_WAITING: usize = 8;
 /// An inbound stream and who opened it.
 pub(super) struct Inbound {
     pub(super) peer: PeerId,
-    pub(super) stream: Stream,
+    pub(super) stream: Cuttable,
 }
 
 impl std::fmt::Debug for Inbound {
@@ -39,6 +43,7 @@ impl std::fmt::Debug for Inbound {
 struct Connection {
     id: ConnectionId,
     relayed: bool,
+    cut: Arc<Cut>,
 }
 
 /// Opens and accepts streams.
@@ -46,6 +51,8 @@ struct Connection {
 pub(super) struct Behaviour {
     /// In the order in which they were made.
     connections: HashMap<PeerId, Vec<Connection>>,
+    /// Of connections whose making the swarm is about to tell.
+    cuts: HashMap<ConnectionId, Arc<Cut>>,
     events: VecDeque<ToSwarm<Inbound, StreamReply>>,
 }
 
@@ -57,6 +64,29 @@ impl Behaviour {
             handler: NotifyHandler::One(connection),
             event: reply,
         });
+    }
+
+    /// Ends the streams of a connection that is dead, and opens no more on it.
+    pub(super) fn cut(&mut self, connection: ConnectionId) {
+        self.forget(connection, |cut| cut.cut());
+    }
+
+    fn forget(&mut self, id: ConnectionId, then: impl Fn(&Cut)) {
+        self.connections.retain(|_, connections| {
+            connections.retain(|connection| {
+                let gone = connection.id == id;
+                if gone {
+                    then(&connection.cut);
+                }
+                !gone
+            });
+            !connections.is_empty()
+        });
+    }
+
+    fn handler(&mut self, connection: ConnectionId) -> Handler {
+        let cut = Arc::clone(self.cuts.entry(connection).or_default());
+        Handler { cut, waiting: VecDeque::new(), negotiating: None, accepted: VecDeque::new() }
     }
 
     /// Opens a stream on the best connection there is: direct rather than relayed, new rather than old.
@@ -76,23 +106,23 @@ impl NetworkBehaviour for Behaviour {
 
     fn handle_established_inbound_connection(
         &mut self,
-        _: ConnectionId,
+        connection: ConnectionId,
         _: PeerId,
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::default())
+        Ok(self.handler(connection))
     }
 
     fn handle_established_outbound_connection(
         &mut self,
-        _: ConnectionId,
+        connection: ConnectionId,
         _: PeerId,
         _: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::default())
+        Ok(self.handler(connection))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
@@ -100,17 +130,15 @@ impl NetworkBehaviour for Behaviour {
             FromSwarm::ConnectionEstablished(established) => {
                 let relayed =
                     address::is_circuit(established.endpoint.get_remote_address()) || established.endpoint.is_relayed();
-                let connection = Connection { id: established.connection_id, relayed };
+                let id = established.connection_id;
+                let connection = Connection { id, relayed, cut: self.cuts.remove(&id).unwrap_or_default() };
                 self.connections.entry(established.peer_id).or_default().push(connection);
             }
-            FromSwarm::ConnectionClosed(closed) => {
-                if let Some(connections) = self.connections.get_mut(&closed.peer_id) {
-                    connections.retain(|connection| connection.id != closed.connection_id);
-                    if connections.is_empty() {
-                        self.connections.remove(&closed.peer_id);
-                    }
-                }
-            }
+            // Another behaviour may have denied the connection after its handler was made here.
+            FromSwarm::ListenFailure(failure) => drop(self.cuts.remove(&failure.connection_id)),
+            FromSwarm::DialFailure(failure) => drop(self.cuts.remove(&failure.connection_id)),
+            // Its streams end by themselves, in order where that is possible.
+            FromSwarm::ConnectionClosed(closed) => self.forget(closed.connection_id, |_| {}),
             _ => {}
         }
     }
@@ -126,7 +154,7 @@ impl NetworkBehaviour for Behaviour {
 }
 
 /// A stream on its way from a connection to the behaviour.
-pub(super) struct Accepted(Stream);
+pub(super) struct Accepted(Cuttable);
 
 impl std::fmt::Debug for Accepted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -135,8 +163,8 @@ impl std::fmt::Debug for Accepted {
 }
 
 /// The part of the behaviour at one connection. It negotiates one outbound stream at a time.
-#[derive(Default)]
 pub(super) struct Handler {
+    cut: Arc<Cut>,
     waiting: VecDeque<StreamReply>,
     negotiating: Option<StreamReply>,
     accepted: VecDeque<Stream>,
@@ -167,7 +195,8 @@ impl ConnectionHandler for Handler {
         _: &mut Context<'_>,
     ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, (), Self::ToBehaviour>> {
         if let Some(stream) = self.accepted.pop_front() {
-            return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(Accepted(stream)));
+            let stream = Accepted(Cuttable::new(stream, &self.cut));
+            return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(stream));
         }
         self.waiting.retain(|reply| !reply.is_canceled());
         if self.negotiating.is_none()
@@ -208,12 +237,12 @@ impl ConnectionHandler for Handler {
 impl Handler {
     fn negotiated(&mut self, result: Result<Stream, DialError>) {
         if let Some(reply) = self.negotiating.take() {
-            answer(reply, result);
+            answer(reply, result.map(|stream| Cuttable::new(stream, &self.cut)));
         }
     }
 }
 
 /// Answers unless the asker has gone; a stream that nobody wants is reset by being dropped.
-pub(super) fn answer(reply: StreamReply, result: Result<Stream, DialError>) {
+pub(super) fn answer(reply: StreamReply, result: Result<Cuttable, DialError>) {
     let _ = reply.send(result);
 }
