@@ -45,15 +45,15 @@ impl Cut {
     }
 }
 
-/// A stream of libp2p's that may be cut.
-pub(super) struct Cuttable {
-    inner: libp2p::Stream,
+/// A stream that may be cut.
+pub(super) struct Cuttable<S = libp2p::Stream> {
+    inner: S,
     cut: Arc<Cut>,
     wakers: Arc<Wakers>,
 }
 
-impl Cuttable {
-    pub(super) fn new(inner: libp2p::Stream, cut: &Arc<Cut>) -> Self {
+impl<S: Unpin> Cuttable<S> {
+    pub(super) fn new(inner: S, cut: &Arc<Cut>) -> Self {
         let wakers = Arc::<Wakers>::default();
         let mut streams = cut.streams();
         streams.retain(|wakers| wakers.strong_count() > 0);
@@ -72,13 +72,13 @@ impl Cuttable {
     }
 
     /// The stream to read from, unless it is cut.
-    fn reading(&mut self, cx: &Context<'_>) -> io::Result<Pin<&mut libp2p::Stream>> {
+    fn reading(&mut self, cx: &Context<'_>) -> io::Result<Pin<&mut S>> {
         self.check(&self.wakers.reader, cx)?;
         Ok(Pin::new(&mut self.inner))
     }
 
     /// The stream to write on, unless it is cut.
-    fn writing(&mut self, cx: &Context<'_>) -> io::Result<Pin<&mut libp2p::Stream>> {
+    fn writing(&mut self, cx: &Context<'_>) -> io::Result<Pin<&mut S>> {
         self.check(&self.wakers.writer, cx)?;
         Ok(Pin::new(&mut self.inner))
     }
@@ -127,5 +127,40 @@ impl AsyncWrite for NodeStream {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.writing(cx)?.poll_close(cx)
+    }
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use futures::{FutureExt as _, future::poll_fn};
+    use tokio_util::compat::TokioAsyncReadCompatExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_cut_ends_every_stream_of_the_connection_for_those_who_wait_and_those_who_come() {
+        fn read<S: AsyncRead + Unpin>(stream: &mut Cuttable<S>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+            stream.reading(cx)?.poll_read(cx, &mut [0])
+        }
+
+        let cut = Arc::new(Cut::default());
+        let (here, _there) = tokio::io::duplex(1);
+        let (other, _its_peer) = tokio::io::duplex(1);
+        let mut streams = [here, other].map(|stream| Cuttable::new(stream.compat(), &cut));
+        for stream in &mut streams {
+            assert!(poll_fn(|cx| read(stream, cx)).now_or_never().is_none());
+        }
+        let waiting = streams.map(|mut stream| {
+            tokio::spawn(async move { poll_fn(|cx| read(&mut stream, cx)).await.unwrap_err().kind() })
+        });
+        tokio::task::yield_now().await;
+        cut.cut();
+        for waited in waiting {
+            assert_eq!(waited.await.unwrap(), io::ErrorKind::ConnectionReset);
+        }
+        let (late, _its_peer) = tokio::io::duplex(1);
+        let mut late = Cuttable::new(late.compat(), &cut);
+        let written = poll_fn(|cx| late.writing(cx)?.poll_write(cx, &[1])).await;
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }
 }
