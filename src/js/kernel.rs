@@ -79,13 +79,18 @@ impl Inbox {
     fn tell(&self) {
         loop {
             let Some(event) = self.events.borrow_mut().pop_front() else { return };
-            if let KernelEvent::Redeemed { id, result } = event {
-                if let Some(waiting) = self.redemptions.borrow_mut().remove(&id) {
-                    // Whoever asked may have been stopped.
-                    waiting.send(result).ok();
+            match Told::from(event) {
+                Told::Redemption { id, result } => {
+                    if let Some(waiting) = self.redemptions.borrow_mut().remove(&id) {
+                        // Whoever asked may have been stopped.
+                        waiting.send(result).ok();
+                    }
                 }
-            } else if let Err(thrown) = self.on_event.call1(&JsValue::UNDEFINED, &to_js(&Event::from(event))) {
-                web_sys::console::error_2(&"ocap-remotes: onEvent threw".into(), &thrown);
+                Told::Event(event) => {
+                    if let Err(thrown) = self.on_event.call1(&JsValue::UNDEFINED, &to_js(&event)) {
+                        web_sys::console::error_2(&"ocap-remotes: onEvent threw".into(), &thrown);
+                    }
+                }
             }
         }
     }
@@ -387,6 +392,12 @@ struct RemoteStatus {
     lost: u64,
 }
 
+/// How JavaScript is told of a [`KernelEvent`]: by the promise that it waits for, or by an event.
+enum Told {
+    Redemption { id: RedemptionId, result: Result<Kref, KernelError> },
+    Event(Event),
+}
+
 /// A [`KernelEvent`] as JavaScript sees it.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -407,7 +418,6 @@ enum Event {
     Retired {
         objects: Vec<Kref>,
     },
-    Redeemed {},
     PeerRestarted {
         peer_id: String,
         former_incarnation: String,
@@ -433,9 +443,10 @@ enum Event {
     },
 }
 
-impl From<KernelEvent> for Event {
+impl From<KernelEvent> for Told {
     fn from(event: KernelEvent) -> Self {
-        match event {
+        Told::Event(match event {
+            KernelEvent::Redeemed { id, result } => return Told::Redemption { id, result },
             KernelEvent::Message { target, methargs, result } => {
                 Event::Message { target, body: methargs.body, slots: methargs.slots, result }
             }
@@ -443,9 +454,8 @@ impl From<KernelEvent> for Event {
                 Event::Notify { promise, rejected, body: value.body, slots: value.slots }
             }
             KernelEvent::Retired(objects) => Event::Retired { objects },
-            KernelEvent::Redeemed { .. } => Event::Redeemed {},
             KernelEvent::Remote(event) => event.into(),
-        }
+        })
     }
 }
 
