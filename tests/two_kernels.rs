@@ -120,7 +120,7 @@ impl Party {
 }
 
 #[test]
-fn two_kernels_talk_and_one_notices_that_the_other_restarted() {
+fn two_kernels_talk_and_one_restarts_and_one_closes_and_opens_again() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let (at_alice, at_bob) = (free_address(), free_address());
@@ -168,6 +168,24 @@ fn two_kernels_talk_and_one_notices_that_the_other_restarted() {
         let object = alice.redeem(&bob.issue()).await.unwrap();
         alice.send(object, "#\"fresh\"");
         bob.has_received(1).await;
+
+        // Closed on purpose, it stays closed until somebody says otherwise.
+        alice.driver.close_connection(bob.peer.clone()).await.unwrap();
+        alice.send(object, "#\"closed\"");
+        let refused = alice
+            .hears("the refusal", |event| match event {
+                KernelEvent::Notify { rejected: true, value, .. } if value.body.contains("closed on purpose") => {
+                    Some(value.body.clone())
+                }
+                _ => None,
+            })
+            .await;
+        assert!(refused.contains("[KERNEL:CONNECTION_LOST]"), "{refused}");
+        alice.driver.reconnect_peer(bob.peer.clone(), Vec::new()).await.unwrap();
+        alice.send(object, "#\"open again\"");
+        bob.has_received(2).await;
+        assert_eq!(bob.bodies(), ["#\"fresh\"", "#\"open again\""]);
+
         for party in [&alice, &bob] {
             party.driver.inspect(|kernel| kernel.store().audit()).unwrap();
             party.driver.stop().await.unwrap();

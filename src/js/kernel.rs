@@ -316,11 +316,8 @@ impl Kernel {
         let driver = Rc::clone(&self.driver);
         future_to_promise(async move {
             crash::check()?;
-            let peer = peer(&peer_id)?;
-            let closed = driver.platform().close_connection(peer.clone()).await;
-            closed.map_err(|error| remote_error(&error))?;
-            let told = driver.call(|kernel, now| kernel.handle_connection_closed(&peer, now));
-            told.map(|()| JsValue::UNDEFINED).map_err(|error| kernel_error(&error))
+            let closed = driver.close_connection(peer(&peer_id)?).await;
+            closed.map(|()| JsValue::UNDEFINED).map_err(|error| kernel_error(&error))
         })
     }
 
@@ -334,8 +331,8 @@ impl Kernel {
         let driver = Rc::clone(&self.driver);
         future_to_promise(async move {
             crash::check()?;
-            let reconnected = driver.platform().reconnect_peer(peer(&peer_id)?, hints.unwrap_or_default()).await;
-            reconnected.map(|()| JsValue::UNDEFINED).map_err(|error| remote_error(&error))
+            let reconnected = driver.reconnect_peer(peer(&peer_id)?, hints.unwrap_or_default()).await;
+            reconnected.map(|()| JsValue::UNDEFINED).map_err(|error| kernel_error(&error))
         })
     }
 

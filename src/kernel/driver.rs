@@ -118,9 +118,21 @@ impl KernelDriver {
         look(&self.kernel.borrow())
     }
 
-    /// What the driver calls the network by.
-    pub fn platform(&self) -> &Rc<dyn PlatformServices> {
-        &self.platform
+    /// Closes the connection to a peer until [`reconnect_peer`](Self::reconnect_peer). What was pending is rejected.
+    ///
+    /// # Errors
+    /// What the network answers; [`KernelError::Store`].
+    pub async fn close_connection(&self, peer: PeerId) -> Result<(), KernelError> {
+        self.platform.close_connection(peer.clone()).await?;
+        self.call(|kernel, now| kernel.handle_connection_closed(&peer, now))
+    }
+
+    /// Undoes [`close_connection`](Self::close_connection) and any permanent failure, and connects now.
+    ///
+    /// # Errors
+    /// What the network answers.
+    pub async fn reconnect_peer(&self, peer: PeerId, hints: Vec<String>) -> Result<(), KernelError> {
+        Ok(self.platform.reconnect_peer(peer, hints).await?)
     }
 
     /// Random bytes for the kernel's keys and nonces.
