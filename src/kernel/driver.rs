@@ -46,11 +46,13 @@ pub struct KernelDriver {
     writes: RefCell<FuturesUnordered<LocalBoxFuture<'static, WriteResult>>>,
     timer: RefCell<Option<(Timestamp, LocalBoxFuture<'static, ()>)>>,
     waker: RefCell<Option<Waker>>,
+    /// The network has been started; before that, what the kernel wants done waits.
+    started: Cell<bool>,
     stopped: Cell<bool>,
 }
 
 impl KernelDriver {
-    /// Runs a kernel on `runtime` over `platform`. Nothing is sent before [`start_network`](Self::start_network).
+    /// Runs a kernel on `runtime` over `platform`. Nothing is sent or told before [`start_network`](Self::start_network).
     pub fn start(
         kernel: Kernel,
         platform: Rc<dyn PlatformServices>,
@@ -65,6 +67,7 @@ impl KernelDriver {
             writes: RefCell::default(),
             timer: RefCell::default(),
             waker: RefCell::default(),
+            started: Cell::new(false),
             stopped: Cell::new(false),
         });
         let weak = Rc::downgrade(&driver);
@@ -89,6 +92,7 @@ impl KernelDriver {
             (kernel.identity().key_seed_hex(), kernel.incarnation().clone())
         };
         self.platform.initialize_remote_comms(seed.to_string(), options, incarnation).await?;
+        self.started.set(true);
         self.call(|kernel, now| kernel.network_started(now))
     }
 
@@ -160,7 +164,7 @@ impl KernelDriver {
 
     /// Does what the kernel wants done. New writes and timers need another look of the task.
     fn carry_out(&self) {
-        loop {
+        while self.started.get() {
             let now = self.runtime.now();
             let Some(effect) = self.kernel.borrow_mut().poll_effect(now) else { break };
             match effect {

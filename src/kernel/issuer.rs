@@ -37,9 +37,8 @@ impl UrlIssuer {
     /// The object that a URL of this kernel means.
     ///
     /// # Errors
-    /// [`OcapUrlError`] for a URL that is malformed, forged, or another kernel's.
-    pub fn open(&self, url: &str) -> Result<Kref, OcapUrlError> {
-        let url: OcapUrl = url.parse()?;
+    /// [`OcapUrlError`] for a URL that is forged, or another kernel's.
+    pub fn open(&self, url: &OcapUrl) -> Result<Kref, OcapUrlError> {
         if *url.peer() != self.peer {
             return Err(OcapUrlError::NotIssuedHere);
         }

@@ -142,7 +142,7 @@ impl RemoteHandle {
         match command {
             RemoteCommand::Deliver(delivery) => self.process_delivery(store, queue, delivery)?,
             RemoteCommand::RedeemUrl { url, reply_key } => {
-                let result = match issuer.open(&url) {
+                let result = match url.parse().and_then(|url| issuer.open(&url)) {
                     Ok(kref) if store.owner(kref)?.is_some() => Ok(self.outbound(store, queue, kref)?),
                     Ok(_) => Err("the object behind the URL no longer exists".to_owned()),
                     Err(error) => Err(error.to_string()),

@@ -76,14 +76,10 @@ impl RemoteManager {
         now: Timestamp,
     ) -> Result<(), KernelError> {
         let peer = info.peer_id.clone();
-        let hints = info.hints.clone();
         let RemoteManagerConfig { session, max_message_bytes } = self.config.clone();
         let handle = RemoteHandle::restore(store, id, info, session, max_message_bytes, now)?;
         self.remotes.insert(id, handle);
-        self.by_peer.insert(peer.clone(), id);
-        if !hints.is_empty() {
-            self.effects.push_back(Effect::RegisterLocationHints { peer, hints });
-        }
+        self.by_peer.insert(peer, id);
         Ok(())
     }
 
@@ -118,13 +114,16 @@ impl RemoteManager {
         hints: Vec<String>,
         now: Timestamp,
     ) -> Result<EndpointId, KernelError> {
-        let info = RemoteInfo { peer_id: peer.clone(), hints };
+        let info = RemoteInfo { peer_id: peer.clone(), hints: hints.clone() };
         let id = store.transaction("establishRemote", |store| {
             let id = store.next_remote_id()?;
             store.set_remote_info(id, &info)?;
             Ok::<_, KernelError>(id)
         })?;
         self.take_up(store, id, info, now)?;
+        if !hints.is_empty() {
+            self.effects.push_back(Effect::RegisterLocationHints { peer: peer.clone(), hints });
+        }
         Ok(id)
     }
 
@@ -202,7 +201,7 @@ impl RemoteManager {
         let parsed: OcapUrl = url.parse()?;
         let id = self.redemptions.next_id();
         if parsed.peer() == self.issuer.peer() {
-            let kref = self.issuer.open(url)?;
+            let kref = self.issuer.open(&parsed)?;
             let result = if store.owner(kref)?.is_some() { Ok(kref) } else { Err(gone()) };
             self.effects.push_back(Effect::Redeemed { id, result });
             return Ok(id);
