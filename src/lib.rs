@@ -3,13 +3,13 @@
 //! A message passes through the modules in this order: a kernel's `RemoteManager` gives it to the session of its remote,
 //! the bridge carries it to the network, the network writes it on a libp2p stream; and the same way up at the other side.
 
-#[cfg(any(feature = "kernel", feature = "network"))]
+#[cfg(any(feature = "kernel", feature = "transport"))]
 pub mod bridge;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub mod js;
 #[cfg(feature = "kernel")]
 pub mod kernel;
-#[cfg(feature = "network")]
+#[cfg(feature = "transport")]
 pub mod network;
 pub mod runtime;
 #[cfg(feature = "kernel")]

@@ -92,7 +92,7 @@ impl RpcError {
     }
 
     /// An error of the service with a name of its own.
-    #[cfg(feature = "network")]
+    #[cfg(feature = "transport")]
     pub(super) fn internal(name: &str, message: &str, data: Value) -> Self {
         RpcError { data, ..Self::new(Self::INTERNAL, name, message.to_owned()) }
     }

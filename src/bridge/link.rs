@@ -55,7 +55,7 @@ impl<P: Port> Link<P> {
         Link { end: Rc::new(End { connection, port, runtime, service: RefCell::default() }) }
     }
 
-    #[cfg(feature = "network")] // only the server asks for it
+    #[cfg(feature = "transport")] // only the server asks for it
     pub(super) fn runtime(&self) -> &Rc<dyn Runtime> {
         &self.end.runtime
     }

@@ -43,7 +43,7 @@ impl Params {
     }
 }
 
-#[cfg(feature = "network")]
+#[cfg(feature = "transport")]
 impl Params {
     pub(super) fn optional(&mut self, key: &str) -> Option<Value> {
         self.0.remove(key)
@@ -66,7 +66,7 @@ impl Params {
 }
 
 /// Params of a method that has none: `[]`, or left out.
-#[cfg(feature = "network")]
+#[cfg(feature = "transport")]
 pub(super) fn no_params(params: &Value) -> Result<(), RpcError> {
     match params {
         Value::Null => Ok(()),

@@ -18,7 +18,7 @@ mod link;
 mod message;
 mod methods;
 mod port;
-#[cfg(feature = "network")]
+#[cfg(feature = "transport")]
 mod server;
 #[cfg(test)]
 mod tests;
@@ -33,7 +33,7 @@ pub use port::BrowserPort;
 #[cfg(not(target_arch = "wasm32"))]
 pub use port::{MemoryPort, memory_ports};
 pub use port::{Port, PortError, PortEvent, PortListener};
-#[cfg(feature = "network")]
+#[cfg(feature = "transport")]
 pub use server::PlatformServicesServer;
 pub use vats::VatWorkerService;
 

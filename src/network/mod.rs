@@ -2,6 +2,7 @@
 
 mod driver;
 pub mod link;
+#[cfg(feature = "network")]
 pub mod node;
 mod service;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Tests of the bridge: `connection` drives two state machines by hand, `services` joins two kernels' ends for real over
 //! ports in memory, `failures` puts something else at the other end.
 
-#![cfg(all(feature = "kernel", feature = "network", not(target_arch = "wasm32")))]
+#![cfg(all(feature = "kernel", feature = "transport", not(target_arch = "wasm32")))]
 
 mod connection;
 mod failures;
