@@ -66,7 +66,7 @@ fn data(body: &str) -> CapData<Kref> {
 
 impl Party {
     fn send(&self, target: Kref, body: &str) -> Kref {
-        self.driver.call(|kernel, now| kernel.send(target, data(body), now)).unwrap()
+        self.driver.call(|kernel, _| kernel.send(target, data(body))).unwrap()
     }
 
     fn knows(&self, other: &Party, address: &str) {

@@ -50,7 +50,10 @@ export interface KernelOptions extends RemoteCommsOptions {
   keySeed?: string;
   /** The identity, as a BIP39 mnemonic. */
   mnemonic?: string;
-  /** Called with each event, in order, never within a call into the kernel. */
+  /**
+   * Called with each event, in order, never within a call into the kernel. What it calls before it returns is made durable
+   * together with the event, or not at all: after a crash the event comes again.
+   */
   onEvent: (event: KernelEvent) => void;
 }
 
@@ -78,7 +81,9 @@ export type KernelEvent =
   /** Messages `first` to `last` were abandoned by the peer before they arrived. */
   | { type: 'messagesLost'; peerId: string; first: number; last: number }
   /** A message that could not be processed was undone and passed over. */
-  | { type: 'messageRejected'; peerId: string; seq: number; reason: string };
+  | { type: 'messageRejected'; peerId: string; seq: number; reason: string }
+  /** The store could not be made durable: this kernel has stopped. Start it again; what was not durable never happened. */
+  | { type: 'storeFailed'; reason: string };
 
 /** What is known of a remote kernel; the counters begin with the start of this kernel. */
 export interface RemoteStatus {

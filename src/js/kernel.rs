@@ -1,11 +1,6 @@
 //! The kernel's end, for the context that holds the program; usually a Worker.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::{HashMap, VecDeque},
-    rc::Rc,
-    time::Duration,
-};
+use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
 
 use futures::channel::oneshot;
 use js_sys::{Function, Promise, Reflect};
@@ -54,42 +49,24 @@ struct SeedOptions {
     mnemonic: Option<String>,
 }
 
-/// Events that wait to be told, and redemptions that wait to be ended.
+/// Whoever is told of events, and redemptions that wait to be ended.
 struct Inbox {
     on_event: Function,
-    events: RefCell<VecDeque<KernelEvent>>,
-    telling: Cell<bool>,
     redemptions: RefCell<HashMap<RedemptionId, oneshot::Sender<Result<Kref, KernelError>>>>,
 }
 
 impl Inbox {
-    /// Tells an event soon, never within the call that caused it: a program must know the promise that `send` gives before
-    /// it hears of its outcome.
-    fn take(self: &Rc<Self>, event: KernelEvent) {
-        self.events.borrow_mut().push_back(event);
-        if !self.telling.replace(true) {
-            let inbox = Rc::clone(self);
-            spawn_local(async move {
-                inbox.telling.set(false);
-                inbox.tell();
-            });
-        }
-    }
-
-    fn tell(&self) {
-        loop {
-            let Some(event) = self.events.borrow_mut().pop_front() else { return };
-            match Told::from(event) {
-                Told::Redemption { id, result } => {
-                    if let Some(waiting) = self.redemptions.borrow_mut().remove(&id) {
-                        // Whoever asked may have been stopped.
-                        waiting.send(result).ok();
-                    }
+    fn tell(&self, event: KernelEvent) {
+        match Told::from(event) {
+            Told::Redemption { id, result } => {
+                if let Some(waiting) = self.redemptions.borrow_mut().remove(&id) {
+                    // Whoever asked may have been stopped.
+                    waiting.send(result).ok();
                 }
-                Told::Event(event) => {
-                    if let Err(thrown) = self.on_event.call1(&JsValue::UNDEFINED, &to_js(&event)) {
-                        web_sys::console::error_2(&"ocap-remotes: onEvent threw".into(), &thrown);
-                    }
+            }
+            Told::Event(event) => {
+                if let Err(thrown) = self.on_event.call1(&JsValue::UNDEFINED, &to_js(&event)) {
+                    web_sys::console::error_2(&"ocap-remotes: onEvent threw".into(), &thrown);
                 }
             }
         }
@@ -153,16 +130,11 @@ impl Kernel {
         let kernel =
             KernelCore::open(store, &comms, seed, &mut random, runtime.now()).map_err(|error| kernel_error(&error))?;
 
-        let inbox = Rc::new(Inbox {
-            on_event,
-            events: RefCell::default(),
-            telling: Cell::new(false),
-            redemptions: RefCell::default(),
-        });
+        let inbox = Rc::new(Inbox { on_event, redemptions: RefCell::default() });
         let client = Rc::new(PlatformServicesClient::new(port, Rc::clone(&runtime)));
         let events = Rc::clone(&inbox);
         let driver =
-            KernelDriver::start(kernel, Rc::clone(&client) as _, runtime, Box::new(move |event| events.take(event)));
+            KernelDriver::start(kernel, Rc::clone(&client) as _, runtime, Box::new(move |event| events.tell(event)));
         let (weak, again) = (Rc::downgrade(&driver), comms.clone());
         client.start(Rc::clone(&driver) as _, move || {
             // The network's end was loaded anew and knows nothing: start it as before.
@@ -228,14 +200,14 @@ impl Kernel {
     pub fn send(&self, target: &str, body: String, slots: Option<Vec<String>>) -> Result<String, JsValue> {
         let (target, data) = (kref(target)?, cap_data(body, slots)?);
         crash::check()?;
-        let sent = self.driver.call(|kernel, now| kernel.send(target, data, now));
+        let sent = self.driver.call(|kernel, _| kernel.send(target, data));
         sent.map(|promise| promise.to_string()).map_err(|error| kernel_error(&error))
     }
 
     fn settle(&self, promise: &str, rejected: bool, body: String, slots: Option<Vec<String>>) -> Result<(), JsValue> {
         let (promise, data) = (kref(promise)?, cap_data(body, slots)?);
         crash::check()?;
-        let settled = self.driver.call(|kernel, now| kernel.resolve(promise, rejected, data, now));
+        let settled = self.driver.call(|kernel, _| kernel.resolve(promise, rejected, data));
         settled.map_err(|error| kernel_error(&error))
     }
 
@@ -262,7 +234,7 @@ impl Kernel {
     pub fn release(&self, references: Vec<String>) -> Result<(), JsValue> {
         let references = krefs(&references)?;
         crash::check()?;
-        let released = self.driver.call(|kernel, now| kernel.release(&references, now));
+        let released = self.driver.call(|kernel, _| kernel.release(&references));
         released.map_err(|error| kernel_error(&error))
     }
 
@@ -438,6 +410,9 @@ enum Event {
         seq: u64,
         reason: String,
     },
+    StoreFailed {
+        reason: String,
+    },
 }
 
 impl From<KernelEvent> for Told {
@@ -452,6 +427,7 @@ impl From<KernelEvent> for Told {
             }
             KernelEvent::Retired(objects) => Event::Retired { objects },
             KernelEvent::Remote(event) => event.into(),
+            KernelEvent::StoreFailed(error) => Event::StoreFailed { reason: error.to_string() },
         })
     }
 }

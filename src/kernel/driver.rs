@@ -1,6 +1,8 @@
-//! Joins a [`Kernel`] to a network and a clock: carries out its effects, brings it results and the time.
+//! Joins a [`Kernel`] to a network and a clock: gives its program the events, commits, carries out its effects, brings it
+//! results and the time.
 //!
-//! Everything that the network tells is handled before the call returns, so that it is handled in the order it was told.
+//! Everything that the network tells is handled before the call returns, so that it is handled in the order it was told. What
+//! is ready together shares a commit: the driver's task waits until everything that was ready has run.
 
 use std::{
     cell::{Cell, RefCell},
@@ -17,7 +19,7 @@ use futures::{
     stream::FuturesUnordered,
 };
 
-use super::{Kernel, KernelEffect, KernelError, KernelEvent, RemoteWrite};
+use super::{Kernel, KernelEffect, KernelError, KernelEvent, RemoteWrite, UrlTicket};
 use crate::{
     bridge::{KernelServices, PlatformServices, Reply},
     runtime::{Runtime, Timestamp},
@@ -25,7 +27,8 @@ use crate::{
     wire::{EndpointId, IncarnationId, PeerId, RemoteCommsOptions, RemoteError},
 };
 
-/// What is called with each event, in order. It may call the driver.
+/// What is called with each event, in order, never within a [`KernelDriver::call`]. It may call the driver, and what it calls
+/// before it returns is committed together with the event.
 pub type EventHandler = Box<dyn Fn(KernelEvent)>;
 
 /// How long a timer that could not be handled waits for its next chance.
@@ -45,6 +48,10 @@ pub struct KernelDriver {
     on_event: EventHandler,
     writes: RefCell<FuturesUnordered<LocalBoxFuture<'static, WriteResult>>>,
     timer: RefCell<Option<(Timestamp, LocalBoxFuture<'static, ()>)>>,
+    /// Set while a commit is due: everything that is ready now may still join it.
+    commit_turn: RefCell<Option<LocalBoxFuture<'static, ()>>>,
+    /// An event is being told; a nested call leaves the next to whoever tells this one.
+    telling: Cell<bool>,
     waker: RefCell<Option<Waker>>,
     /// The network has been started; before that, what the kernel wants done waits.
     started: Cell<bool>,
@@ -66,6 +73,8 @@ impl KernelDriver {
             on_event,
             writes: RefCell::default(),
             timer: RefCell::default(),
+            commit_turn: RefCell::default(),
+            telling: Cell::new(false),
             waker: RefCell::default(),
             started: Cell::new(false),
             stopped: Cell::new(false),
@@ -93,10 +102,10 @@ impl KernelDriver {
         };
         self.platform.initialize_remote_comms(seed.to_string(), options, incarnation).await?;
         self.started.set(true);
-        self.call(|kernel, now| kernel.network_started(now))
+        self.call(|kernel, _| kernel.network_started())
     }
 
-    /// Calls the kernel, then carries out what it wants done.
+    /// Calls the kernel. What follows from it happens soon, after a commit.
     ///
     /// # Errors
     /// What `work` answers; [`RemoteError::NetworkStopped`] after [`stop`](Self::stop).
@@ -104,17 +113,41 @@ impl KernelDriver {
         &self,
         work: impl FnOnce(&mut Kernel, Timestamp) -> Result<T, KernelError>,
     ) -> Result<T, KernelError> {
-        let result = self.handle(work);
-        self.carry_out();
+        if self.stopped.get() {
+            let failure = self.kernel.borrow().store().failure().cloned();
+            return Err(failure.map_or_else(|| RemoteError::NetworkStopped.into(), KernelError::Store));
+        }
+        let result = work(&mut self.kernel.borrow_mut(), self.runtime.now());
         self.wake();
         result
     }
 
-    fn handle<T>(&self, work: impl FnOnce(&mut Kernel, Timestamp) -> Result<T, KernelError>) -> Result<T, KernelError> {
-        if self.stopped.get() {
-            return Err(RemoteError::NetworkStopped.into());
+    /// Gives the program every event.
+    fn tell_events(&self) {
+        if self.telling.replace(true) {
+            return;
         }
-        work(&mut self.kernel.borrow_mut(), self.runtime.now())
+        loop {
+            let event = self.kernel.borrow_mut().poll_event();
+            let Some(event) = event else { break };
+            (self.on_event)(event);
+        }
+        self.telling.set(false);
+    }
+
+    /// Makes everything so far durable. A failure is the end of this kernel.
+    fn commit(&self) -> Result<(), KernelError> {
+        self.tell_events();
+        let committed = self.kernel.borrow_mut().commit(self.runtime.now());
+        if let Err(KernelError::Store(error)) = &committed {
+            tracing::error!(%error, "the store could not be committed: the kernel stops");
+            if !self.stopped.replace(true) {
+                (self.on_event)(KernelEvent::StoreFailed(error.clone()));
+                self.wake();
+                self.runtime.spawn(self.platform.stop_remote_comms().map(|_| ()).boxed_local());
+            }
+        }
+        committed
     }
 
     /// Looks at the kernel.
@@ -128,7 +161,7 @@ impl KernelDriver {
     /// What the network answers; [`KernelError::Store`].
     pub async fn close_connection(&self, peer: PeerId) -> Result<(), KernelError> {
         self.platform.close_connection(peer.clone()).await?;
-        self.call(|kernel, now| kernel.handle_connection_closed(&peer, now))
+        self.call(|kernel, _| kernel.handle_connection_closed(&peer))
     }
 
     /// Undoes [`close_connection`](Self::close_connection) and any permanent failure, and connects now.
@@ -151,6 +184,9 @@ impl KernelDriver {
     /// # Errors
     /// What the network answers; everything here is stopped all the same.
     pub async fn stop(&self) -> Result<(), RemoteError> {
+        if !self.stopped.get() {
+            log_failure("its end", self.commit());
+        }
         self.stopped.set(true);
         self.wake();
         self.platform.stop_remote_comms().await
@@ -163,7 +199,7 @@ impl KernelDriver {
     }
 
     /// Does what the kernel wants done. New writes and timers need another look of the task.
-    fn carry_out(&self) {
+    fn carry_out(self: &Rc<Self>) {
         while self.started.get() {
             let now = self.runtime.now();
             let Some(effect) = self.kernel.borrow_mut().poll_effect(now) else { break };
@@ -185,13 +221,27 @@ impl KernelDriver {
                             .boxed_local(),
                     );
                 }
-                KernelEffect::Event(event) => (self.on_event)(event),
+                KernelEffect::OpenUrl { ticket, url } => self.open_url(ticket, url),
             }
         }
     }
 
+    /// Opens a URL in a turn of its own.
+    fn open_url(self: &Rc<Self>, ticket: UrlTicket, url: String) {
+        let (weak, turn) = (Rc::downgrade(self), self.runtime.yield_turn());
+        self.runtime.spawn(
+            async move {
+                turn.await;
+                if let Some(driver) = weak.upgrade() {
+                    log_failure("the opening of a URL", driver.call(|kernel, _| kernel.open_url(ticket, &url)));
+                }
+            }
+            .boxed_local(),
+        );
+    }
+
     /// Brings the kernel every result that is there.
-    fn take_results(&self, context: &mut Context<'_>) {
+    fn take_results(self: &Rc<Self>, context: &mut Context<'_>) {
         loop {
             let polled = self.writes.borrow_mut().poll_next_unpin(context);
             let Poll::Ready(Some(WriteResult { remote, token, result })) = polled else { return };
@@ -202,16 +252,21 @@ impl KernelDriver {
         }
     }
 
-    fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: &Rc<Self>, context: &mut Context<'_>) -> Poll<()> {
         *self.waker.borrow_mut() = Some(context.waker().clone());
         loop {
             if self.stopped.get() {
                 self.writes.borrow_mut().clear();
                 *self.timer.borrow_mut() = None;
+                *self.commit_turn.borrow_mut() = None;
                 return Poll::Ready(());
             }
+            self.tell_events();
             self.carry_out();
             self.take_results(context);
+            if self.commit_when_due(context) {
+                continue;
+            }
             let Some(due) = self.kernel.borrow().poll_timeout() else {
                 *self.timer.borrow_mut() = None;
                 break;
@@ -229,6 +284,23 @@ impl KernelDriver {
         }
         *self.waker.borrow_mut() = Some(context.waker().clone());
         Poll::Pending
+    }
+
+    /// Commits once everything that was ready has run. True if it did.
+    fn commit_when_due(&self, context: &mut Context<'_>) -> bool {
+        if !self.kernel.borrow().awaits_commit() {
+            return false;
+        }
+        let over = {
+            let mut turn = self.commit_turn.borrow_mut();
+            turn.get_or_insert_with(|| self.runtime.yield_turn()).poll_unpin(context).is_ready()
+        };
+        if over {
+            *self.commit_turn.borrow_mut() = None;
+            // A failure has stopped everything, which the task sees next.
+            self.commit().ok();
+        }
+        over
     }
 
     fn timer_is_over(&self, due: Timestamp, context: &mut Context<'_>) -> bool {
@@ -264,13 +336,13 @@ impl KernelServices for KernelDriver {
     }
 
     fn remote_give_up(&self, peer: PeerId) -> Reply<()> {
-        reply(self.call(|kernel, now| kernel.handle_remote_give_up(&peer, now)))
+        reply(self.call(|kernel, _| kernel.handle_remote_give_up(&peer)))
     }
 
     fn remote_incarnation_change(&self, peer: PeerId, observed: IncarnationId) -> Reply<bool> {
-        let verdict = self.handle(|kernel, now| kernel.handle_incarnation_change(&peer, &observed, now));
-        // What follows from it is sent after the answer: the network takes what comes before for older than the channel.
-        self.wake();
-        reply(verdict)
+        let verdict = self.call(|kernel, now| kernel.handle_incarnation_change(&peer, &observed, now));
+        // The answer must be durable. What follows from it is sent after the answer, from the task: the network takes what
+        // comes before for older than the channel.
+        reply(verdict.and_then(|restarted| self.commit().map(|()| restarted)))
     }
 }

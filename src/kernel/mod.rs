@@ -1,9 +1,19 @@
 //! The kernel's end: a program's objects and promises, its remotes, and what it asks of the network.
 //!
-//! A [`Kernel`] is synchronous and does no I/O. Every call is one event: it changes the store in transactions, and what is
-//! to be done outside is afterwards to be had from [`Kernel::poll_effect`]. An outbound message passes through the files in
-//! this order: [`program`](Kernel::send), `router`, [`RemoteHandle`], and then the [`session`](crate::session). The
-//! [`driver`](KernelDriver) joins a kernel to a network and a clock.
+//! A [`Kernel`] is synchronous and does no I/O. Every call changes the store in transactions, which are gathered:
+//!
+//! 1. Call what has happened, as much of it as there is.
+//! 2. Give the program every event that [`Kernel::poll_event`] has. What the program calls in answer belongs to the same
+//!    group.
+//! 3. [`Kernel::commit`]. Now all of it is durable at once, and nothing of it was known outside before.
+//! 4. Do what [`Kernel::poll_effect`] says.
+//!
+//! After a crash the store is that of the last commit: events that were taken since are given out again to the program's
+//! next life, and what it had answered was never sent. (So a crash looks to the outside like a pause: Yoo et al., "Composable
+//! reliability for asynchronous systems", USENIX ATC 2012.)
+//!
+//! An outbound message passes through the files in this order: [`program`](Kernel::send), `router`, [`RemoteHandle`], and
+//! then the [`session`](crate::session). The [`driver`](KernelDriver) joins a kernel to a network and a clock.
 
 mod driver;
 mod error;
@@ -29,8 +39,9 @@ pub use program::PROGRAM;
 pub use queue::{KernelQueue, RunQueue};
 pub use remote::{
     Effect, RedemptionId, RemoteCounters, RemoteEvent, RemoteHandle, RemoteManager, RemoteManagerConfig, RemoteWrite,
+    UrlTicket,
 };
-use store::KernelStore;
+use store::{KernelStore, StoreError};
 
 use crate::{
     runtime::Timestamp,
@@ -70,6 +81,9 @@ pub enum KernelEvent {
     },
     /// Something happened to a remote.
     Remote(RemoteEvent),
+    /// The store could not be committed, and this kernel has stopped. What was not committed is as if it had never been:
+    /// start the kernel again from its store. Only a [`KernelDriver`] tells this.
+    StoreFailed(StoreError),
 }
 
 /// Something to do outside, in the order given.
@@ -84,8 +98,14 @@ pub enum KernelEffect {
         /// Multiaddrs.
         hints: Vec<String>,
     },
-    /// Tell the program.
-    Event(KernelEvent),
+    /// Open the URL that a peer wants to redeem, by [`Kernel::open_url`] or elsewhere, and report with
+    /// [`Kernel::url_opened`]. It may take its time: that peer's next messages wait, everything else goes on.
+    OpenUrl {
+        /// Goes back with the result.
+        ticket: UrlTicket,
+        /// The URL.
+        url: String,
+    },
 }
 
 fn bytes<const N: usize>(random: &mut dyn FnMut(&mut [u8])) -> [u8; N] {
@@ -101,7 +121,10 @@ pub struct Kernel {
     remotes: RemoteManager,
     identity: KernelIdentity,
     incarnation: IncarnationId,
+    events: VecDeque<KernelEvent>,
     effects: VecDeque<KernelEffect>,
+    /// Something was done that ought to be durable soon, beyond what the remotes wait for.
+    unsaved: bool,
 }
 
 impl Kernel {
@@ -129,9 +152,19 @@ impl Kernel {
             store.set_last_active_time(now)?;
             Ok::<_, KernelError>((identity, incarnation, issuer))
         })?;
+        store.gather_transactions();
         let remotes = RemoteManager::new(&mut store, config, issuer, now)?;
-        let mut kernel = Kernel { store, queue: RunQueue, remotes, identity, incarnation, effects: VecDeque::new() };
-        kernel.settle(now)?;
+        let mut kernel = Kernel {
+            store,
+            queue: RunQueue,
+            remotes,
+            identity,
+            incarnation,
+            events: VecDeque::new(),
+            effects: VecDeque::new(),
+            unsaved: false,
+        };
+        kernel.settle()?;
         Ok(kernel)
     }
 
@@ -160,9 +193,37 @@ impl Kernel {
         &self.store
     }
 
-    /// Ends the kernel and gives its store back; nothing else of it is needed to go on later.
-    pub fn into_store(self) -> KernelStore {
-        self.store
+    /// Ends the kernel as a crash would, and gives its store back as it was at the last [`commit`](Self::commit); nothing
+    /// else of it is needed to go on later.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn into_store(mut self) -> Result<KernelStore, KernelError> {
+        self.store.abandon_uncommitted()?;
+        Ok(self.store)
+    }
+
+    // --- Durability
+
+    /// Whether something ought to be durable soon: a message or an acknowledgement waits for it, or the program did
+    /// something. (Acknowledgements of the peer alone can wait: if they are forgotten, messages are sent again in vain.)
+    pub fn awaits_commit(&self) -> bool {
+        self.unsaved || self.remotes.awaits_commit()
+    }
+
+    /// Makes everything since the last commit durable, if the program has taken every [event](Self::poll_event): an event
+    /// and what the program makes of it are committed together or not at all. If it has not, nothing is done.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`]. The kernel is of no use any more: it says nothing and refuses everything. Open it anew from its
+    /// storage, as after a crash.
+    pub fn commit(&mut self, now: Timestamp) -> Result<(), KernelError> {
+        if self.events.is_empty() {
+            self.store.commit()?;
+            self.remotes.commit(now);
+            self.unsaved = false;
+        }
+        Ok(())
     }
 
     // --- What the network tells
@@ -174,21 +235,39 @@ impl Kernel {
     pub fn handle_remote_message(&mut self, from: &PeerId, message: &str, now: Timestamp) -> Result<(), KernelError> {
         let handled = self.remotes.handle_remote_message(&mut self.store, &mut self.queue, from, message, now);
         // What was processed before the error stands, and has its consequences.
-        self.settle(now).and(handled)
+        self.settle().and(handled)
+    }
+
+    /// Opens a URL that an effect asked for: this kernel's own are sealed under its own key.
+    ///
+    /// # Errors
+    /// As [`url_opened`](Self::url_opened); a URL that does not open is no error here, but told to the peer.
+    pub fn open_url(&mut self, ticket: UrlTicket, url: &str) -> Result<(), KernelError> {
+        let opened = url.parse().and_then(|url| self.remotes.issuer().open(&url));
+        self.url_opened(ticket, opened.map_err(|error| error.to_string()))
+    }
+
+    /// Tells the object behind a URL, or for the peer to read why there is none. See [`RemoteManager::url_opened`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn url_opened(&mut self, ticket: UrlTicket, result: Result<Kref, String>) -> Result<(), KernelError> {
+        let handled = self.remotes.url_opened(&mut self.store, &mut self.queue, ticket, result);
+        self.settle().and(handled)
     }
 
     /// The network has given a peer up. See [`RemoteManager::handle_remote_give_up`].
     ///
     /// # Errors
     /// As there.
-    pub fn handle_remote_give_up(&mut self, peer: &PeerId, now: Timestamp) -> Result<(), KernelError> {
+    pub fn handle_remote_give_up(&mut self, peer: &PeerId) -> Result<(), KernelError> {
         let reason = "the network stopped trying to reach it";
         self.remotes.handle_remote_give_up(&mut self.store, &mut self.queue, peer, reason)?;
-        self.settle(now)
+        self.settle()
     }
 
-    /// A peer has shown its incarnation in a handshake; true means that it restarted. See
-    /// [`RemoteManager::handle_incarnation_change`].
+    /// A peer has shown its incarnation in a handshake; true means that it restarted. The verdict may be told after the next
+    /// [`commit`](Self::commit). See [`RemoteManager::handle_incarnation_change`].
     ///
     /// # Errors
     /// As there; an error must be taken for a restart.
@@ -200,7 +279,8 @@ impl Kernel {
     ) -> Result<bool, KernelError> {
         let Kernel { store, queue, remotes, .. } = self;
         let restarted = remotes.handle_incarnation_change(store, queue, peer, observed, now)?;
-        self.settle(now)?;
+        self.unsaved = true;
+        self.settle()?;
         Ok(restarted)
     }
 
@@ -208,9 +288,9 @@ impl Kernel {
     ///
     /// # Errors
     /// [`KernelError::Store`].
-    pub fn network_started(&mut self, now: Timestamp) -> Result<(), KernelError> {
+    pub fn network_started(&mut self) -> Result<(), KernelError> {
         self.remotes.network_started();
-        self.settle(now)
+        self.settle()
     }
 
     /// A write has ended. See [`RemoteManager::write_finished`].
@@ -226,7 +306,7 @@ impl Kernel {
     ) -> Result<(), KernelError> {
         let Kernel { store, queue, remotes, .. } = self;
         remotes.write_finished(store, queue, remote, token, result, now)?;
-        self.settle(now)
+        self.settle()
     }
 
     // --- Time and effects
@@ -242,11 +322,19 @@ impl Kernel {
     /// [`KernelError::Store`].
     pub fn handle_timeout(&mut self, now: Timestamp) -> Result<(), KernelError> {
         self.remotes.handle_timeout(&mut self.store, &mut self.queue, now)?;
-        self.settle(now)
+        self.settle()
     }
 
-    /// The next thing to do outside.
+    /// The next thing for the program. It is to take all of them before a commit.
+    pub fn poll_event(&mut self) -> Option<KernelEvent> {
+        self.events.pop_front()
+    }
+
+    /// The next thing to do outside. Nothing that rests on what is not durable is among it.
     pub fn poll_effect(&mut self, now: Timestamp) -> Option<KernelEffect> {
+        if self.store.failure().is_some() {
+            return None;
+        }
         if let Some(effect) = self.effects.pop_front() {
             return Some(effect);
         }

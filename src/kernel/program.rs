@@ -37,6 +37,7 @@ impl Kernel {
     /// # Errors
     /// [`KernelError::Store`].
     pub fn export_object(&mut self) -> Result<Kref, KernelError> {
+        self.unsaved = true;
         self.store.transaction("exportObject", |store| {
             let kref = store.export_new_object(PROGRAM)?;
             store.pin_object(kref)?;
@@ -49,6 +50,7 @@ impl Kernel {
     /// # Errors
     /// [`KernelError::Store`].
     pub fn create_promise(&mut self) -> Result<Kref, KernelError> {
+        self.unsaved = true;
         self.store.transaction("createPromise", |store| {
             let promise = store.create_promise()?;
             store.translate_outbound_ref(PROGRAM, promise)?;
@@ -62,7 +64,7 @@ impl Kernel {
     /// # Errors
     /// [`KernelError::NotHeld`]; [`KernelError::Remote`] when the message is too long or too many to that peer are
     /// unacknowledged; [`KernelError::Store`]. Nothing has changed then.
-    pub fn send(&mut self, target: Kref, methargs: CapData<Kref>, now: Timestamp) -> Result<Kref, KernelError> {
+    pub fn send(&mut self, target: Kref, methargs: CapData<Kref>) -> Result<Kref, KernelError> {
         let Kernel { store, queue, remotes, .. } = self;
         let result = store.transaction("send", |store| {
             held(store, target)?;
@@ -76,7 +78,7 @@ impl Kernel {
             queue.enqueue_send(store, target, KernelMessage { methargs, result: Some(result) })?;
             Ok::<_, KernelError>(result)
         })?;
-        self.settle(now)?;
+        self.settle()?;
         Ok(result)
     }
 
@@ -85,13 +87,7 @@ impl Kernel {
     /// # Errors
     /// [`KernelError::NotHeld`]; [`KernelError::Reference`] for a promise that is settled, or for another to decide;
     /// [`KernelError::Remote`] for a value too long to be sent; [`KernelError::Store`].
-    pub fn resolve(
-        &mut self,
-        promise: Kref,
-        rejected: bool,
-        value: CapData<Kref>,
-        now: Timestamp,
-    ) -> Result<(), KernelError> {
+    pub fn resolve(&mut self, promise: Kref, rejected: bool, value: CapData<Kref>) -> Result<(), KernelError> {
         let Kernel { store, queue, remotes, .. } = self;
         store.transaction("resolve", |store| {
             held(store, promise)?;
@@ -102,14 +98,15 @@ impl Kernel {
             forget(store, promise)?;
             Ok::<_, KernelError>(())
         })?;
-        self.settle(now)
+        self.settle()
     }
 
     /// Lets go of references, the program's own objects included. Their names mean nothing to the program afterwards.
     ///
     /// # Errors
     /// [`KernelError::NotHeld`]; [`KernelError::Store`]. Either all are released or none.
-    pub fn release(&mut self, krefs: &[Kref], now: Timestamp) -> Result<(), KernelError> {
+    pub fn release(&mut self, krefs: &[Kref]) -> Result<(), KernelError> {
+        self.unsaved = true;
         self.store.transaction("release", |store| {
             for kref in krefs {
                 held(store, *kref)?;
@@ -121,7 +118,7 @@ impl Kernel {
             }
             Ok::<_, KernelError>(())
         })?;
-        self.settle(now)
+        self.settle()
     }
 
     /// Makes a URL by which anyone who has it can get the object, through this kernel, as long as the program keeps it.
@@ -148,7 +145,7 @@ impl Kernel {
         now: Timestamp,
     ) -> Result<RedemptionId, KernelError> {
         let id = self.remotes.redeem_ocap_url(&mut self.store, url, random, now)?;
-        self.settle(now)?;
+        self.settle()?;
         Ok(id)
     }
 
@@ -163,16 +160,16 @@ impl Kernel {
         now: Timestamp,
     ) -> Result<(), KernelError> {
         self.remotes.remote_for(&mut self.store, peer, hints, now)?;
-        self.settle(now)
+        self.settle()
     }
 
     /// The program has closed its connection to a peer for good: what was pending is rejected.
     ///
     /// # Errors
     /// [`KernelError::Store`].
-    pub fn handle_connection_closed(&mut self, peer: &PeerId, now: Timestamp) -> Result<(), KernelError> {
+    pub fn handle_connection_closed(&mut self, peer: &PeerId) -> Result<(), KernelError> {
         let reason = RemoteError::IntentionalClose(peer.clone()).to_string();
         self.remotes.handle_remote_give_up(&mut self.store, &mut self.queue, peer, &reason)?;
-        self.settle(now)
+        self.settle()
     }
 }

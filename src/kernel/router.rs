@@ -7,10 +7,7 @@ use super::{
     queue::{KernelQueue as _, outcome},
     store::{GcAction, GcKind, KernelMessage, KernelStore, Party, RunItem},
 };
-use crate::{
-    runtime::Timestamp,
-    wire::{CapData, Delivery, EndpointId, Kref, Resolution},
-};
+use crate::wire::{CapData, Delivery, EndpointId, Kref, Resolution};
 
 /// How many promises that resolve to promises are followed before a message is rejected.
 const MAX_HOPS: usize = 64;
@@ -88,11 +85,11 @@ struct Turn<'a> {
 
 impl Kernel {
     /// Does everything that can be done without the outside: ends redemptions, runs the queue, collects garbage.
-    pub(super) fn settle(&mut self, now: Timestamp) -> Result<(), KernelError> {
+    pub(super) fn settle(&mut self) -> Result<(), KernelError> {
         loop {
             self.take_effects()?;
-            while self.run_turn(now)? {}
-            if !self.collect_garbage(now)? {
+            while self.run_turn()? {}
+            if !self.collect_garbage()? {
                 return Ok(());
             }
         }
@@ -100,22 +97,26 @@ impl Kernel {
 
     fn take_effects(&mut self) -> Result<(), KernelError> {
         while let Some(effect) = self.remotes.take_effect() {
-            self.effects.push_back(match effect {
-                Effect::RegisterLocationHints { peer, hints } => KernelEffect::RegisterLocationHints { peer, hints },
-                Effect::Event(event) => KernelEffect::Event(KernelEvent::Remote(event)),
+            match effect {
+                Effect::RegisterLocationHints { peer, hints } => {
+                    self.effects.push_back(KernelEffect::RegisterLocationHints { peer, hints });
+                }
+                Effect::OpenUrl { ticket, url } => self.effects.push_back(KernelEffect::OpenUrl { ticket, url }),
+                Effect::Event(event) => self.events.push_back(KernelEvent::Remote(event)),
                 Effect::Redeemed { id, result } => {
                     if let Ok(kref) = result {
                         self.store.transaction("redeemed", |store| store.translate_outbound_ref(PROGRAM, kref))?;
                     }
-                    KernelEffect::Event(KernelEvent::Redeemed { id, result })
+                    self.unsaved = true;
+                    self.events.push_back(KernelEvent::Redeemed { id, result });
                 }
-            });
+            }
         }
         Ok(())
     }
 
     /// Runs the item at the head of the queue; false when there is none.
-    fn run_turn(&mut self, now: Timestamp) -> Result<bool, KernelError> {
+    fn run_turn(&mut self) -> Result<bool, KernelError> {
         let Kernel { store, queue, remotes, .. } = self;
         let turn = store.transaction("turn", |store| {
             let Some(item) = store.dequeue_run()? else { return Ok(None) };
@@ -135,9 +136,10 @@ impl Kernel {
         });
         match turn {
             Ok(events) => {
-                self.remotes.commit_staged(now);
+                self.remotes.keep_staged();
                 let ran = events.is_some();
-                self.effects.extend(events.into_iter().flatten().map(KernelEffect::Event));
+                self.unsaved |= ran;
+                self.events.extend(events.into_iter().flatten());
                 Ok(ran)
             }
             Err(error) => {
@@ -148,7 +150,7 @@ impl Kernel {
     }
 
     /// Tells owners and importers what is no longer needed, and reaps what is due; false when there was nothing to tell.
-    fn collect_garbage(&mut self, now: Timestamp) -> Result<bool, KernelError> {
+    fn collect_garbage(&mut self) -> Result<bool, KernelError> {
         let Kernel { store, queue, remotes, .. } = self;
         let collected = store.transaction("collectGarbage", |store| {
             let mut turn = Turn { store, queue, remotes, events: Vec::new() };
@@ -167,8 +169,9 @@ impl Kernel {
         });
         match collected {
             Ok((busy, events)) => {
-                self.remotes.commit_staged(now);
-                self.effects.extend(events.into_iter().map(KernelEffect::Event));
+                self.remotes.keep_staged();
+                self.unsaved |= busy;
+                self.events.extend(events);
                 Ok(busy)
             }
             Err(error) => {
@@ -182,10 +185,10 @@ impl Kernel {
     ///
     /// # Errors
     /// [`KernelError::UnknownRemote`]; [`KernelError::Store`].
-    pub fn reap_remote(&mut self, remote: EndpointId, now: Timestamp) -> Result<(), KernelError> {
+    pub fn reap_remote(&mut self, remote: EndpointId) -> Result<(), KernelError> {
         self.remotes.remote(remote)?;
         self.store.transaction("reap", |store| store.schedule_reap(remote))?;
-        self.settle(now)
+        self.settle()
     }
 }
 

@@ -1,9 +1,10 @@
 //! The browser's runtime, in a window or a Worker.
 
-use std::time::Duration;
+use std::{cell::RefCell, collections::VecDeque, rc::Rc, time::Duration};
 
-use futures::{FutureExt as _, future::LocalBoxFuture};
-use wasm_bindgen::prelude::*;
+use futures::{FutureExt as _, channel::oneshot, future::LocalBoxFuture};
+use wasm_bindgen::{JsCast as _, prelude::*};
+use web_sys::{MessageChannel, MessagePort};
 
 use super::{Runtime, Timestamp};
 
@@ -13,6 +14,38 @@ extern "C" {
     fn now() -> f64;
     #[wasm_bindgen(thread_local_v2, js_namespace = performance, js_name = timeOrigin)]
     static TIME_ORIGIN: f64;
+}
+
+/// A message posted to itself comes after everything that is queued, and, unlike a timer, is never throttled.
+struct Turns {
+    port: MessagePort,
+    waiting: Rc<RefCell<VecDeque<oneshot::Sender<()>>>>,
+}
+
+impl Turns {
+    fn new() -> Option<Self> {
+        let channel = MessageChannel::new().ok()?;
+        let waiting: Rc<RefCell<VecDeque<oneshot::Sender<()>>>> = Rc::default();
+        let queue = Rc::clone(&waiting);
+        let on_message = Closure::<dyn FnMut()>::new(move || {
+            let next = queue.borrow_mut().pop_front();
+            // Whoever waited may be gone.
+            next.map(|next| next.send(()).ok());
+        });
+        channel.port1().set_onmessage(Some(on_message.into_js_value().unchecked_ref()));
+        Some(Turns { port: channel.port2(), waiting })
+    }
+
+    fn wait(&self) -> Option<oneshot::Receiver<()>> {
+        let (over, turn) = oneshot::channel();
+        self.port.post_message(&JsValue::NULL).ok()?;
+        self.waiting.borrow_mut().push_back(over);
+        Some(turn)
+    }
+}
+
+thread_local! {
+    static TURNS: Option<Turns> = Turns::new();
 }
 
 /// `performance.now`, gloo's timers, `crypto.getRandomValues`, and the microtask queue.
@@ -32,6 +65,13 @@ impl Runtime for BrowserRuntime {
     #[allow(clippy::expect_used)] // Without randomness no key and no incarnation may be made: stopping is the safe answer.
     fn fill_random(&self, bytes: &mut [u8]) {
         getrandom::fill(bytes).expect("crypto.getRandomValues exists in every browser context");
+    }
+
+    fn yield_turn(&self) -> LocalBoxFuture<'static, ()> {
+        match TURNS.with(|turns| turns.as_ref().and_then(Turns::wait)) {
+            Some(turn) => turn.map(|_| ()).boxed_local(),
+            None => self.sleep(Duration::ZERO),
+        }
     }
 
     fn spawn(&self, task: LocalBoxFuture<'static, ()>) {

@@ -59,6 +59,9 @@ pub trait Runtime: 'static {
     /// Fills `bytes` from the system's cryptographic random source.
     fn fill_random(&self, bytes: &mut [u8]);
 
+    /// Completes after what is ready to run now has run, without waiting for any time to pass.
+    fn yield_turn(&self) -> LocalBoxFuture<'static, ()>;
+
     /// Runs a task in the background of this thread until it ends.
     fn spawn(&self, task: LocalBoxFuture<'static, ()>);
 }

@@ -41,6 +41,10 @@ impl Runtime for NativeRuntime {
         getrandom::fill(bytes).expect("the system has a random source");
     }
 
+    fn yield_turn(&self) -> LocalBoxFuture<'static, ()> {
+        tokio::task::yield_now().boxed_local()
+    }
+
     fn spawn(&self, task: LocalBoxFuture<'static, ()>) {
         tokio::task::spawn_local(task);
     }

@@ -11,7 +11,7 @@ use serde::{
 use super::Eref;
 
 /// Marshalled data: an opaque body, and the references that it mentions by position.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CapData<R> {
     /// The body; never looked into.
     pub body: String,
@@ -31,7 +31,7 @@ impl<R> CapData<R> {
 }
 
 /// How one promise was settled.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Resolution<R> {
     /// The promise.
     pub promise: R,
@@ -42,7 +42,7 @@ pub struct Resolution<R> {
 }
 
 /// What a kernel delivers to its peer. References are in the receiver's frame (protocol §8).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Delivery {
     /// A message to an object or promise.
     Message {
@@ -66,7 +66,7 @@ pub enum Delivery {
 }
 
 /// A sequenced command.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RemoteCommand {
     /// `deliver`.
     Deliver(Delivery),

@@ -50,7 +50,7 @@ impl fmt::Debug for Seq {
 /// A command without its envelope, as JSON text `"method":…,"params":…` — what the sender keeps until it is acknowledged.
 ///
 /// The acknowledgement is added when it is written, so that a retransmission carries the newest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StoredCommand(String);
 
 impl StoredCommand {

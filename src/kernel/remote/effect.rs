@@ -1,12 +1,12 @@
 //! What a remote manager wants done outside, and what it has to tell.
 
-use super::{super::KernelError, RedemptionId};
+use super::{super::KernelError, RedemptionId, UrlTicket};
 use crate::{
     session::WriteToken,
     wire::{EndpointId, IncarnationId, Kref, PeerId, Seq},
 };
 
-/// Something to do outside, in the order given, after the transaction that caused it was committed.
+/// Something to do outside, in the order given.
 #[derive(Debug, PartialEq)]
 pub enum Effect {
     /// Tell the network where a peer may be found.
@@ -15,6 +15,14 @@ pub enum Effect {
         peer: PeerId,
         /// Multiaddrs.
         hints: Vec<String>,
+    },
+    /// Open a URL that a peer wants to redeem, and report with
+    /// [`RemoteManager::url_opened`](crate::kernel::RemoteManager::url_opened). That peer's further messages wait for it.
+    OpenUrl {
+        /// Goes back with the result.
+        ticket: UrlTicket,
+        /// The URL, as the peer wrote it.
+        url: String,
     },
     /// A redemption has ended. The object it gave, if any, is not counted for anyone yet.
     Redeemed {

@@ -3,6 +3,7 @@
 use super::{
     super::{KernelError, KernelQueue, RejectionCode, store::KernelStore},
     RemoteHandle,
+    handle::Opening,
 };
 use crate::{
     session::SavedSession,
@@ -27,6 +28,7 @@ impl RemoteHandle {
     /// What follows once that is committed: both directions start afresh, every timer is off.
     pub(in crate::kernel) fn handle_peer_restart(&mut self) {
         self.session.peer_restarted();
+        self.opening = Opening::Idle;
         self.reap_is_the_peers = false;
     }
 

@@ -7,7 +7,7 @@ use super::super::{
 use crate::{
     runtime::Timestamp,
     session::{Session, SessionConfig, TimerOutcome, Write, WriteOutcome, WriteToken},
-    wire::{EndpointId, PeerId, Seq},
+    wire::{EndpointId, Kref, PeerId, Seq},
 };
 
 /// How many messages of each fate a remote has seen since this kernel was started.
@@ -27,6 +27,26 @@ pub struct RemoteCounters {
     pub lost: u64,
 }
 
+/// Names one URL that a peer wants to redeem and that is being opened, so that an answer which comes after the peer has
+/// restarted is not taken for another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UrlTicket {
+    pub(super) remote: EndpointId,
+    pub(super) number: u64,
+}
+
+/// How far the URL is that the message at the head asks for. Meanwhile the messages behind it wait, no transaction is open,
+/// and other remotes go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// The head asks for none, or was not looked at.
+    Idle,
+    /// It is being opened.
+    Waiting(UrlTicket),
+    /// It is open, or there is a reason why not.
+    Done(Result<Kref, String>),
+}
+
 /// One remote kernel.
 #[derive(Debug)]
 pub struct RemoteHandle {
@@ -35,6 +55,10 @@ pub struct RemoteHandle {
     pub(super) session: Session,
     pub(super) counters: RemoteCounters,
     pub(super) max_message_bytes: usize,
+    /// The URL that the message at the head asks for, while it is being opened.
+    pub(super) opening: Opening,
+    /// Numbers the tickets.
+    pub(super) last_ticket: u64,
     /// The reap that is due was asked for by the peer; it must not be asked to reap in turn.
     pub(super) reap_is_the_peers: bool,
 }
@@ -57,6 +81,8 @@ impl RemoteHandle {
             session: Session::restore(config, saved, now),
             counters: RemoteCounters::default(),
             max_message_bytes,
+            opening: Opening::Idle,
+            last_ticket: 0,
             reap_is_the_peers: false,
         })
     }
@@ -114,6 +140,14 @@ impl RemoteHandle {
 
     pub(in crate::kernel) fn network_started(&mut self) {
         self.session.network_started();
+    }
+
+    pub(in crate::kernel) fn awaits_commit(&self) -> bool {
+        self.session.awaits_commit()
+    }
+
+    pub(in crate::kernel) fn commit(&mut self, now: Timestamp) {
+        self.session.commit(now);
     }
 
     pub(in crate::kernel) fn poll_write(&mut self, now: Timestamp) -> Option<Write> {

@@ -2,10 +2,11 @@
 
 use super::{
     super::{
-        KernelError, KernelQueue, RejectionCode, UrlIssuer,
+        KernelError, KernelQueue, RejectionCode,
         store::{KernelMessage, KernelStore, RefError},
     },
-    RemoteHandle,
+    RemoteHandle, UrlTicket,
+    handle::Opening,
     redemption::Redemptions,
 };
 use crate::{
@@ -19,6 +20,8 @@ use crate::{
 pub(super) enum Outcome {
     /// It was processed.
     Delivered,
+    /// It waits for a URL to be opened.
+    OpenUrl { ticket: UrlTicket, url: String },
     /// An answer to a redemption.
     Redeemed { reply_key: String, result: Result<Kref, String> },
     /// It was rolled back and passed over.
@@ -31,7 +34,6 @@ pub(super) enum Outcome {
 pub(super) struct Inbound<'a> {
     pub(super) store: &'a mut KernelStore,
     pub(super) queue: &'a mut dyn KernelQueue,
-    pub(super) issuer: &'a UrlIssuer,
     pub(super) redemptions: &'a Redemptions,
 }
 
@@ -65,22 +67,56 @@ impl RemoteHandle {
                 Receipt::Held | Receipt::NoRoom => self.counters.out_of_order += 1,
             }
         }
-        self.process_ready(now, context)
+        self.process_ready(context)
     }
 
-    fn process_ready(&mut self, now: Timestamp, context: &mut Inbound<'_>) -> Result<Vec<Outcome>, KernelError> {
+    /// The URL that the message at the head asks for is open, or cannot be opened. A late answer is ignored.
+    ///
+    /// # Errors
+    /// A failure of the store, after which the message counts as not received.
+    pub(super) fn url_opened(
+        &mut self,
+        context: &mut Inbound<'_>,
+        ticket: UrlTicket,
+        result: Result<Kref, String>,
+    ) -> Result<Vec<Outcome>, KernelError> {
+        if self.opening != Opening::Waiting(ticket) {
+            return Ok(Vec::new());
+        }
+        self.opening = Opening::Done(result);
+        self.process_ready(context)
+    }
+
+    fn begin_opening(&mut self, url: &str) -> Option<Outcome> {
+        if self.opening != Opening::Idle {
+            return None;
+        }
+        self.last_ticket = self.last_ticket.wrapping_add(1);
+        let ticket = UrlTicket { remote: self.id, number: self.last_ticket };
+        self.opening = Opening::Waiting(ticket);
+        Some(Outcome::OpenUrl { ticket, url: url.to_owned() })
+    }
+
+    fn process_ready(&mut self, context: &mut Inbound<'_>) -> Result<Vec<Outcome>, KernelError> {
         let mut outcomes = Vec::new();
         loop {
             if let Some(lost) = self.session.lost() {
                 context.store.transaction("lost", |store| store.set_highest_received_seq(self.id, lost.last.get()))?;
-                self.session.delivered(now, lost.last);
+                self.session.delivered(lost.last);
                 let count = lost.last.get().saturating_sub(lost.first.get()).saturating_add(1);
                 self.counters.lost = self.counters.lost.saturating_add(count);
                 outcomes.push(Outcome::Lost(lost));
             } else if let Some((seq, command)) = self.session.next_in_order() {
                 let command = command.clone();
-                let outcome = self.process_one(now, context, seq, command)?;
-                self.session.delivered(now, seq);
+                if let RemoteCommand::RedeemUrl { url, .. } = &command
+                    && !matches!(self.opening, Opening::Done(_))
+                {
+                    outcomes.extend(self.begin_opening(url));
+                    return Ok(outcomes);
+                }
+                let outcome = self.process_one(context, seq, command)?;
+                self.session.delivered(seq);
+                self.opening = Opening::Idle;
                 match outcome {
                     Outcome::Rejected { .. } => self.counters.rejected += 1,
                     _ => self.counters.delivered += 1,
@@ -97,21 +133,20 @@ impl RemoteHandle {
     /// the message neither blocks the remote nor vanishes without a word.
     fn process_one(
         &mut self,
-        now: Timestamp,
         context: &mut Inbound<'_>,
         seq: Seq,
         command: RemoteCommand,
     ) -> Result<Outcome, KernelError> {
-        let Inbound { store, queue, issuer, redemptions } = context;
+        let Inbound { store, queue, redemptions } = context;
         let queue = &mut **queue;
         let attempt: Result<_, KernelError> = store.transaction("receive", |store| {
-            let outcome = self.process(store, queue, issuer, redemptions, command.clone())?;
+            let outcome = self.process(store, queue, redemptions, command.clone())?;
             store.set_highest_received_seq(self.id, seq.get())?;
             Ok(outcome)
         });
         let error = match attempt {
             Ok(outcome) => {
-                self.commit_staged(now);
+                self.keep_staged();
                 return Ok(outcome);
             }
             Err(error) => error,
@@ -127,7 +162,7 @@ impl RemoteHandle {
                 Ok::<_, KernelError>(())
             })
             .inspect_err(|_| self.roll_back_staged())?;
-        self.commit_staged(now);
+        self.keep_staged();
         Ok(Outcome::Rejected { seq, error })
     }
 
@@ -135,23 +170,28 @@ impl RemoteHandle {
         &mut self,
         store: &mut KernelStore,
         queue: &mut dyn KernelQueue,
-        issuer: &UrlIssuer,
         redemptions: &Redemptions,
         command: RemoteCommand,
     ) -> Result<Outcome, KernelError> {
         match command {
             RemoteCommand::Deliver(delivery) => self.process_delivery(store, queue, delivery)?,
-            RemoteCommand::RedeemUrl { url, reply_key } => {
-                let result = match url.parse().and_then(|url| issuer.open(&url)) {
-                    Ok(kref) if store.owner(kref)?.is_some() => Ok(self.outbound(store, queue, kref)?),
-                    Ok(_) => Err("the object behind the URL no longer exists".to_owned()),
-                    Err(error) => Err(error.to_string()),
+            RemoteCommand::RedeemUrl { reply_key, .. } => {
+                let result = match &self.opening {
+                    Opening::Done(Ok(kref)) if store.owner(*kref)?.is_some() => Ok(self.outbound(store, queue, *kref)?),
+                    Opening::Done(Err(reason)) => Err(reason.clone()),
+                    Opening::Done(Ok(_)) | Opening::Waiting(_) | Opening::Idle => {
+                        Err("the object behind the URL no longer exists".to_owned())
+                    }
                 };
                 self.stage(store, &RemoteCommand::RedeemUrlReply { reply_key, result })?;
             }
-            RemoteCommand::RedeemUrlReply { reply_key, .. } if !redemptions.expects(self.id, &reply_key) => {
-                // It timed out, or a former life of this kernel asked: what was given is let go, nobody is disturbed.
+            RemoteCommand::RedeemUrlReply { reply_key, result } if !redemptions.expects(self.id, &reply_key) => {
+                // It timed out, or a former life of this kernel asked. Taking what it gives and holding it for nobody lets
+                // the garbage collector tell the peer so.
                 tracing::debug!(remote = %self.id, "a reply to a redemption that nobody waits for");
+                if let Ok(eref) = result {
+                    self.inbound(store, eref)?;
+                }
             }
             RemoteCommand::RedeemUrlReply { reply_key, result } => {
                 let result = match result {

@@ -8,14 +8,14 @@ use super::{
         KernelError, KernelQueue, OcapUrl, UrlIssuer,
         store::{KernelStore, RemoteInfo},
     },
-    Effect, RemoteEvent, RemoteHandle, RemoteWrite,
+    Effect, RemoteEvent, RemoteHandle, RemoteWrite, UrlTicket,
     inbound::{Inbound, Outcome},
     redemption::{RedemptionId, Redemptions, redemption_timeout},
 };
 use crate::{
     runtime::Timestamp,
     session::{SessionConfig, TimerOutcome, WriteToken},
-    wire::{EndpointId, IncarnationId, PeerId, RemoteCommsOptions, RemoteError},
+    wire::{EndpointId, IncarnationId, Kref, PeerId, RemoteCommsOptions, RemoteError},
 };
 
 /// How a remote manager is set up.
@@ -171,12 +171,22 @@ impl RemoteManager {
         self.config.max_message_bytes
     }
 
-    pub(in crate::kernel) fn commit_staged(&mut self, now: Timestamp) {
-        self.remotes.values_mut().for_each(|remote| remote.commit_staged(now));
+    pub(in crate::kernel) fn keep_staged(&mut self) {
+        self.remotes.values_mut().for_each(RemoteHandle::keep_staged);
     }
 
     pub(in crate::kernel) fn roll_back_staged(&mut self) {
         self.remotes.values_mut().for_each(RemoteHandle::roll_back_staged);
+    }
+
+    /// Whether a message, an acknowledgement or a give-up waits for a commit before it may leave.
+    pub fn awaits_commit(&self) -> bool {
+        self.remotes.values().any(RemoteHandle::awaits_commit)
+    }
+
+    /// Everything stored so far is durable. To be called after every commit: nothing is written for what is not.
+    pub fn commit(&mut self, now: Timestamp) {
+        self.remotes.values_mut().for_each(|remote| remote.commit(now));
     }
 
     // --- OCAP URLs
@@ -211,7 +221,7 @@ impl RemoteManager {
         let remote = self.remotes.get_mut(&remote_id).ok_or(KernelError::UnknownRemote(remote_id))?;
         let staged = store.transaction("redeemURL", |store| remote.redeem_url(store, url.to_owned(), key.clone()));
         match staged {
-            Ok(()) => remote.commit_staged(now),
+            Ok(()) => remote.keep_staged(),
             Err(error) => {
                 remote.roll_back_staged();
                 return Err(error);
@@ -244,9 +254,30 @@ impl RemoteManager {
     ) -> Result<(), KernelError> {
         let id = self.remote_for(store, from, Vec::new(), now)?;
         let remote = self.remotes.get_mut(&id).ok_or(KernelError::UnknownRemote(id))?;
-        let mut context = Inbound { store, queue, issuer: &self.issuer, redemptions: &self.redemptions };
+        let mut context = Inbound { store, queue, redemptions: &self.redemptions };
         for outcome in remote.handle_remote_message(now, &mut context, message)? {
             self.finish(from, outcome);
+        }
+        Ok(())
+    }
+
+    /// A URL that an [`Effect::OpenUrl`] asked for is open, or there is a reason for the peer why it cannot be opened. The
+    /// peer's messages go on with its answer. What comes after the peer has restarted is ignored.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`], after which the peer will have to send its request again.
+    pub fn url_opened(
+        &mut self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+        ticket: UrlTicket,
+        result: Result<Kref, String>,
+    ) -> Result<(), KernelError> {
+        let Some(remote) = self.remotes.get_mut(&ticket.remote) else { return Ok(()) };
+        let peer = remote.peer().clone();
+        let mut context = Inbound { store, queue, redemptions: &self.redemptions };
+        for outcome in remote.url_opened(&mut context, ticket, result)? {
+            self.finish(&peer, outcome);
         }
         Ok(())
     }
@@ -255,6 +286,7 @@ impl RemoteManager {
         let peer = peer.clone();
         let event = match outcome {
             Outcome::Delivered => return,
+            Outcome::OpenUrl { ticket, url } => return self.effects.push_back(Effect::OpenUrl { ticket, url }),
             Outcome::Redeemed { reply_key, result } => {
                 if let Some(id) = self.redemptions.take(&reply_key) {
                     let result = result.map_err(KernelError::Redemption);
@@ -269,7 +301,8 @@ impl RemoteManager {
     }
 
     /// Judges the incarnation that a peer has just shown in a handshake; true means that the peer restarted, and that
-    /// everything about its former incarnation is gone, durably, from this kernel.
+    /// everything about its former incarnation is gone from this kernel. The verdict may be told only after a commit: else
+    /// the peer could be taken for its former self after a crash, with messages already exchanged.
     ///
     /// Any other answer also means that a channel to the peer is up, so what is unacknowledged is written again.
     ///
@@ -421,7 +454,8 @@ impl RemoteManager {
             })
             .collect();
         for peer in silent {
-            let reason = format!("not acknowledged after {} retries", self.config.session.max_retransmissions);
+            let patience = redemption_timeout(&self.config.session);
+            let reason = format!("nothing was acknowledged for {} s", patience.as_secs());
             self.handle_remote_give_up(store, queue, &peer, &reason)?;
         }
         Ok(())

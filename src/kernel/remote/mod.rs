@@ -2,7 +2,8 @@
 //!
 //! A [`RemoteHandle`] is one of them: its session, and the translation between kernel references and its own. `outbound`
 //! stages commands inside the caller's transaction; `inbound` processes messages one at a time, each in a transaction of its
-//! own together with the advance of the highest received number, for only then may they be acknowledged; `ends` has what a
+//! own together with the advance of the highest received number, for only then may they be acknowledged (after the commit that
+//! such transactions share); `ends` has what a
 //! restart or a loss of the peer means for the store. The [`RemoteManager`] owns all of them and judges incarnations.
 
 mod effect;
@@ -14,7 +15,7 @@ mod outbound;
 mod redemption;
 
 pub use effect::{Effect, RemoteEvent, RemoteWrite};
-pub use handle::{RemoteCounters, RemoteHandle};
+pub use handle::{RemoteCounters, RemoteHandle, UrlTicket};
 pub use manager::{RemoteManager, RemoteManagerConfig};
 pub(super) use outbound::check_size;
 pub use redemption::RedemptionId;

@@ -8,10 +8,7 @@ use super::{
     },
     RemoteHandle,
 };
-use crate::{
-    runtime::Timestamp,
-    wire::{CapData, Delivery, Eref, Kref, LimitType, RemoteCommand, RemoteError, Resolution, StoredCommand},
-};
+use crate::wire::{CapData, Delivery, Eref, Kref, LimitType, RemoteCommand, RemoteError, Resolution, StoredCommand};
 
 /// Room for the numbers that are added when a stored command is written.
 const ENVELOPE_BYTES: usize = 80;
@@ -143,7 +140,7 @@ impl RemoteHandle {
         self.stage(store, &RemoteCommand::RedeemUrl { url, reply_key })
     }
 
-    /// Numbers a command and stores it, in the caller's transaction. It is written once that is committed.
+    /// Numbers a command and stores it, in the caller's transaction. It is written once that is durable.
     pub(super) fn stage(&mut self, store: &mut KernelStore, command: &RemoteCommand) -> Result<(), KernelError> {
         let command = StoredCommand::new(command)?;
         within(command.len().saturating_add(ENVELOPE_BYTES), self.max_message_bytes)?;
@@ -155,8 +152,8 @@ impl RemoteHandle {
         Ok(())
     }
 
-    pub(in crate::kernel) fn commit_staged(&mut self, now: Timestamp) {
-        self.session.commit_staged(now);
+    pub(in crate::kernel) fn keep_staged(&mut self) {
+        self.session.keep_staged();
     }
 
     pub(in crate::kernel) fn roll_back_staged(&mut self) {

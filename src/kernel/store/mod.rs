@@ -5,7 +5,8 @@
 //! as the incumbent spells it, so that either kernel can open the other's store.
 //!
 //! Methods leave the store consistent only as a whole: a caller wraps each event in one [`transaction`](KernelStore::transaction)
-//! and ends it with [`collect_garbage`](KernelStore::collect_garbage).
+//! and ends it with [`collect_garbage`](KernelStore::collect_garbage). Transactions may be gathered, so that several share one
+//! [`commit`](KernelStore::commit).
 
 mod audit;
 mod clist;
@@ -42,7 +43,24 @@ use crate::wire::Kref;
 pub struct KernelStore {
     kv: Box<dyn KeyValueStore>,
     uncollected: Uncollected,
+    group: Group,
+    /// What made it impossible to know what the storage holds. It is not touched any more.
+    failed: Option<StoreError>,
 }
+
+/// Whether transactions wait for each other to be made durable together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Group {
+    /// No: each is durable when it ends.
+    Off,
+    /// Yes, and none waits.
+    Empty,
+    /// Yes, and some wait, in the outermost savepoint.
+    Open,
+}
+
+/// The savepoint around a group.
+const GROUP: &str = "group";
 
 /// What the next collection looks at. It lives in memory: [`KernelStore::open`] finds it again after a crash.
 #[derive(Clone, Default)]
@@ -59,12 +77,63 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn open(kv: Box<dyn KeyValueStore>) -> Result<Self, StoreError> {
-        let mut store = KernelStore { kv, uncollected: Uncollected::default() };
+        let mut store = KernelStore { kv, uncollected: Uncollected::default(), group: Group::Off, failed: None };
         store.note_all_garbage()?;
         Ok(store)
     }
 
-    /// Runs `work` so that either all of its writes stay or none does. Transactions nest; the outermost makes it durable.
+    /// From now on transactions are durable only after a [`commit`](Self::commit), all at once.
+    pub fn gather_transactions(&mut self) {
+        if self.group == Group::Off {
+            self.group = Group::Empty;
+        }
+    }
+
+    /// Makes every transaction since the last commit durable, together. Without any, nothing is done.
+    ///
+    /// # Errors
+    /// [`StoreError`]. What the storage holds is not known then, except that it is the state of the last commit or of this
+    /// one; the store refuses everything until it is opened anew. (A failed `fsync` cannot be repeated: what it should have
+    /// written may be gone.)
+    pub fn commit(&mut self) -> Result<(), StoreError> {
+        self.check_failure()?;
+        if self.group == Group::Open {
+            self.group = Group::Empty;
+            self.kv.release_savepoint(GROUP).map_err(|error| self.fail(error))?;
+        }
+        Ok(())
+    }
+
+    /// Undoes every transaction since the last commit, and gathers no more.
+    ///
+    /// # Errors
+    /// [`StoreError`], as for [`commit`](Self::commit).
+    pub fn abandon_uncommitted(&mut self) -> Result<(), StoreError> {
+        self.check_failure()?;
+        if std::mem::replace(&mut self.group, Group::Off) == Group::Open {
+            self.kv.rollback_savepoint(GROUP).map_err(|error| self.fail(error))?;
+            self.uncollected = Uncollected::default();
+            self.note_all_garbage()?;
+        }
+        Ok(())
+    }
+
+    /// What made the store refuse everything, if anything did.
+    pub fn failure(&self) -> Option<&StoreError> {
+        self.failed.as_ref()
+    }
+
+    fn check_failure(&self) -> Result<(), StoreError> {
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    fn fail(&mut self, error: StoreError) -> StoreError {
+        self.failed = Some(error.clone());
+        error
+    }
+
+    /// Runs `work` so that either all of its writes stay or none does. Transactions nest; the outermost makes it durable,
+    /// unless they are [gathered](Self::gather_transactions).
     ///
     /// # Errors
     /// Those of `work`, after which nothing of it remains; [`StoreError`] when the storage fails to begin or to commit.
@@ -73,6 +142,11 @@ impl KernelStore {
         name: &str,
         work: impl FnOnce(&mut KernelStore) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.check_failure()?;
+        if self.group == Group::Empty {
+            self.kv.create_savepoint(GROUP)?;
+            self.group = Group::Open;
+        }
         self.kv.create_savepoint(name)?;
         let noted = self.uncollected.clone();
         let outcome = work(self);
@@ -81,7 +155,7 @@ impl KernelStore {
             Err(_) => {
                 self.uncollected = noted;
                 // A failed rollback outweighs the error that led to it: the writes are still there.
-                self.kv.rollback_savepoint(name)?;
+                self.kv.rollback_savepoint(name).map_err(|error| self.fail(error))?;
                 return outcome;
             }
         };
@@ -122,6 +196,55 @@ mod tests {
         assert_eq!(store.next_remote_id().unwrap().to_string(), "r2");
         assert!(store.uncollected.maybe_free.is_empty());
         store.audit().unwrap();
+    }
+
+    #[test]
+    fn gathered_transactions_are_committed_or_abandoned_together() {
+        let mut store = KernelStore::open(Box::new(MemoryStore::new())).unwrap();
+        store.gather_transactions();
+        let next =
+            |store: &mut KernelStore| store.transaction("turn", KernelStore::next_remote_id).unwrap().to_string();
+        assert_eq!(next(&mut store), "r1");
+        store.commit().unwrap();
+        store.commit().unwrap();
+        assert_eq!((next(&mut store), next(&mut store)), ("r2".into(), "r3".into()));
+        store.abandon_uncommitted().unwrap();
+        assert_eq!(next(&mut store), "r2");
+    }
+
+    #[test]
+    fn a_store_that_failed_to_commit_refuses_everything() {
+        struct Failing(MemoryStore);
+        impl KeyValueStore for Failing {
+            fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
+                self.0.get(key)
+            }
+            fn next_key(&self, key: &str) -> Result<Option<String>, StoreError> {
+                self.0.next_key(key)
+            }
+            fn set(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
+                self.0.set(key, value)
+            }
+            fn delete(&mut self, key: &str) -> Result<(), StoreError> {
+                self.0.delete(key)
+            }
+            fn create_savepoint(&mut self, name: &str) -> Result<(), StoreError> {
+                self.0.create_savepoint(name)
+            }
+            fn rollback_savepoint(&mut self, name: &str) -> Result<(), StoreError> {
+                self.0.rollback_savepoint(name)
+            }
+            fn release_savepoint(&mut self, name: &str) -> Result<(), StoreError> {
+                if name == GROUP { Err(StoreError::Storage("no space".into())) } else { self.0.release_savepoint(name) }
+            }
+        }
+        let mut store = KernelStore::open(Box::new(Failing(MemoryStore::new()))).unwrap();
+        store.gather_transactions();
+        store.transaction("turn", KernelStore::next_remote_id).unwrap();
+        let failure = StoreError::Storage("no space".into());
+        assert_eq!(store.commit(), Err(failure.clone()));
+        assert_eq!(store.transaction("turn", KernelStore::next_remote_id), Err(failure.clone()));
+        assert_eq!(store.failure(), Some(&failure));
     }
 
     #[test]

@@ -158,19 +158,18 @@ fn the_sender_of_a_message_that_could_not_be_processed_is_told_through_its_resul
 #[test]
 fn the_program_can_use_only_what_it_was_given() {
     let (mut world, _, of_bob) = World::introduced();
-    let now = world.now;
     let stranger = Kref::object(4711);
     let alice = world.alice.kernel();
     for refused in [
-        alice.send(stranger, data("#1"), now).map(|_| ()),
-        alice.resolve(Kref::promise(4711), false, data("#1"), now),
-        alice.release(&[stranger], now),
+        alice.send(stranger, data("#1")).map(|_| ()),
+        alice.resolve(Kref::promise(4711), false, data("#1")),
+        alice.release(&[stranger]),
         alice.issue_ocap_url(stranger, [0; 24]).map(|_| ()),
     ] {
         assert!(matches!(refused, Err(KernelError::NotHeld(_))), "{refused:?}");
     }
     let mine = alice.export_object().unwrap();
-    assert!(alice.send(mine, with_slots("#1", &[stranger]), now).is_err());
+    assert!(alice.send(mine, with_slots("#1", &[stranger])).is_err());
     let promise = alice.create_promise().unwrap();
     assert_eq!(alice.issue_ocap_url(promise, [0; 24]), Err(KernelError::NotAnObject(promise)));
     let _ = of_bob;

@@ -12,8 +12,8 @@ fn a_message_is_delivered_and_answered() {
         panic!("{events:?}");
     };
     assert_eq!((*target, methargs.body.as_str()), (of_bob, "#[\"greet\",[]]"));
-    let (result, now) = (*result, world.now);
-    world.bob.kernel().resolve(result, false, data("#\"hello\""), now).unwrap();
+    let result = *result;
+    world.bob.kernel().resolve(result, false, data("#\"hello\"")).unwrap();
     world.run();
     let answer = KernelEvent::Notify { promise, rejected: false, value: data("#\"hello\"") };
     assert_eq!(world.alice.take_events(), [answer]);
@@ -23,13 +23,12 @@ fn a_message_is_delivered_and_answered() {
 #[test]
 fn an_object_that_travels_to_bob_and_back_is_the_same_object() {
     let (mut world, for_alice, _) = World::introduced();
-    let now = world.now;
     let mine = world.alice.kernel().export_object().unwrap();
-    let promise = world.alice.kernel().send(for_alice, with_slots("#\"$0\"", &[mine]), now).unwrap();
+    let promise = world.alice.kernel().send(for_alice, with_slots("#\"$0\"", &[mine])).unwrap();
     world.run();
     let events = world.bob.take_events();
     let [KernelEvent::Message { methargs, result: Some(result), .. }] = &events[..] else { panic!("{events:?}") };
-    world.bob.kernel().resolve(*result, false, with_slots("#\"$0\"", &methargs.slots), now).unwrap();
+    world.bob.kernel().resolve(*result, false, with_slots("#\"$0\"", &methargs.slots)).unwrap();
     world.run();
     let back = KernelEvent::Notify { promise, rejected: false, value: with_slots("#\"$0\"", &[mine]) };
     assert_eq!(world.alice.take_events(), [back]);
@@ -39,12 +38,11 @@ fn an_object_that_travels_to_bob_and_back_is_the_same_object() {
 #[test]
 fn a_promise_passed_along_is_heard_of_when_it_is_settled() {
     let (mut world, for_alice, _) = World::introduced();
-    let now = world.now;
     let promise = world.alice.kernel().create_promise().unwrap();
-    world.alice.kernel().send(for_alice, with_slots("#\"&0\"", &[promise]), now).unwrap();
+    world.alice.kernel().send(for_alice, with_slots("#\"&0\"", &[promise])).unwrap();
     world.run();
     world.bob.take_events();
-    world.alice.kernel().resolve(promise, true, data("#\"no\""), now).unwrap();
+    world.alice.kernel().resolve(promise, true, data("#\"no\"")).unwrap();
     world.run();
     let events = world.bob.take_events();
     assert!(matches!(&events[..], [KernelEvent::Notify { rejected: true, .. }]), "{events:?}");
@@ -59,8 +57,7 @@ fn a_message_to_a_promise_that_the_peer_decides_is_sent_at_once() {
     world.run();
     let events = world.bob.take_events();
     let [KernelEvent::Message { result: Some(result), .. }] = &events[..] else { panic!("{events:?}") };
-    let now = world.now;
-    world.bob.kernel().resolve(*result, false, with_slots("#\"$0.Alleged: it\"", &[of_bob]), now).unwrap();
+    world.bob.kernel().resolve(*result, false, with_slots("#\"$0.Alleged: it\"", &[of_bob])).unwrap();
     world.run();
     assert_eq!(world.bob.messages().len(), 1, "the second message was waiting at bob's");
     world.audit();
@@ -120,8 +117,7 @@ fn the_queue_is_bounded_and_a_refused_send_leaves_nothing_behind() {
     for _ in 0..200 {
         world.send(for_alice, "#0");
     }
-    let now = world.now;
-    let refused = world.alice.kernel().send(for_alice, data("#0"), now).unwrap_err();
+    let refused = world.alice.kernel().send(for_alice, data("#0")).unwrap_err();
     assert_eq!(
         (refused.name(), refused.to_string().as_str()),
         ("ResourceLimitError", "pendingMessages: 200 exceeds the limit of 200",)
@@ -135,8 +131,7 @@ fn the_queue_is_bounded_and_a_refused_send_leaves_nothing_behind() {
 #[test]
 fn a_message_that_is_too_long_is_refused_before_it_gets_a_number() {
     let (mut world, for_alice, _) = World::introduced();
-    let now = world.now;
-    let refused = world.alice.kernel().send(for_alice, data(&"x".repeat(1 << 20)), now).unwrap_err();
+    let refused = world.alice.kernel().send(for_alice, data(&"x".repeat(1 << 20))).unwrap_err();
     assert_eq!(refused.name(), "ResourceLimitError");
     world.send(for_alice, "#0");
     world.run();
@@ -167,8 +162,8 @@ fn what_bob_had_not_acknowledged_is_sent_again_by_his_next_life() {
     world.run();
     let (_, result) = world.bob.messages().remove(0);
     world.cut();
-    let now = world.now;
-    world.bob.kernel().resolve(result.unwrap(), false, data("#\"late\""), now).unwrap();
+    world.bob.kernel().resolve(result.unwrap(), false, data("#\"late\"")).unwrap();
+    world.run();
     world.restart_bob(true);
     world.connect();
     world.run();
@@ -214,8 +209,8 @@ fn after_a_give_up_the_next_message_arrives_and_the_gap_is_reported() {
     world.cut();
     world.send(for_alice, "#2");
     world.run();
-    let (peer, now) = (world.bob.peer(), world.now);
-    world.alice.kernel().handle_remote_give_up(&peer, now).unwrap();
+    let peer = world.bob.peer();
+    world.alice.kernel().handle_remote_give_up(&peer).unwrap();
     world.send(for_alice, "#3");
     world.connect();
     world.run();
@@ -233,18 +228,17 @@ fn after_a_give_up_the_next_message_arrives_and_the_gap_is_reported() {
 #[test]
 fn what_bob_drops_is_retired_at_alices() {
     let (mut world, for_alice, _) = World::introduced();
-    let now = world.now;
     let mine = world.alice.kernel().export_object().unwrap();
-    world.alice.kernel().send(for_alice, with_slots("#\"$0\"", &[mine]), now).unwrap();
+    world.alice.kernel().send(for_alice, with_slots("#\"$0\"", &[mine])).unwrap();
     world.run();
     let events = world.bob.take_events();
     let [KernelEvent::Message { methargs, result: Some(result), .. }] = &events[..] else { panic!("{events:?}") };
-    world.bob.kernel().resolve(*result, false, data("#0"), now).unwrap();
-    world.alice.kernel().release(&[mine], now).unwrap();
+    world.bob.kernel().resolve(*result, false, data("#0")).unwrap();
+    world.alice.kernel().release(&[mine]).unwrap();
     world.run();
     let retired = |events: &[KernelEvent]| events.iter().any(|event| matches!(event, KernelEvent::Retired(_)));
     assert!(!retired(&world.alice.take_events()), "bob still holds it");
-    world.bob.kernel().release(&methargs.slots, now).unwrap();
+    world.bob.kernel().release(&methargs.slots).unwrap();
     world.run();
     assert_eq!(world.alice.take_events(), [KernelEvent::Retired(vec![mine])]);
     world.audit();
@@ -253,11 +247,10 @@ fn what_bob_drops_is_retired_at_alices() {
 #[test]
 fn a_reap_that_the_peer_asked_for_is_not_answered_by_another() {
     let (mut world, _, _) = World::introduced();
-    let now = world.now;
     let remote = world.alice.kernel().remotes().remotes().next().unwrap().id();
     world.wait(Duration::from_millis(100));
     let before = world.bob.writes;
-    world.alice.kernel().reap_remote(remote, now).unwrap();
+    world.alice.kernel().reap_remote(remote).unwrap();
     world.run();
     world.wait(Duration::from_millis(100));
     assert_eq!(world.bob.writes, before + 1, "the acknowledgement, nothing else");

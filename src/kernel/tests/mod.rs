@@ -2,8 +2,10 @@
 
 mod bad_input;
 mod delivery;
+mod durability;
 mod restart;
 mod urls;
+mod waiting;
 
 use std::time::Duration;
 
@@ -136,6 +138,10 @@ impl World {
         for _ in 0..2 {
             let by_alice = self.alice.kernel().handle_incarnation_change(&bob.0, &bob.1, now).unwrap();
             let by_bob = self.bob.kernel().handle_incarnation_change(&alice.0, &alice.1, now).unwrap();
+            for host in [&mut self.alice, &mut self.bob] {
+                host.events.extend(std::iter::from_fn(|| host.kernel.as_mut().unwrap().poll_event()));
+                host.kernel().commit(now).unwrap();
+            }
             if !by_alice && !by_bob {
                 break;
             }
@@ -154,6 +160,11 @@ impl World {
 
     fn collect(host: &mut Host, now: Timestamp, connected: bool) -> bool {
         let mut busy = false;
+        while let Some(event) = host.kernel().poll_event() {
+            busy = true;
+            host.events.push(event);
+        }
+        host.kernel().commit(now).unwrap();
         while let Some(effect) = host.kernel().poll_effect(now) {
             busy = true;
             match effect {
@@ -168,7 +179,7 @@ impl World {
                     host.kernel().write_finished(remote, token, &result, now).unwrap();
                 }
                 KernelEffect::RegisterLocationHints { .. } => {}
-                KernelEffect::Event(event) => host.events.push(event),
+                KernelEffect::OpenUrl { ticket, url } => host.kernel().open_url(ticket, &url).unwrap(),
             }
         }
         busy
@@ -207,16 +218,18 @@ impl World {
     }
 
     fn send(&mut self, target: Kref, body: &str) -> Kref {
-        let now = self.now;
-        self.alice.kernel().send(target, data(body), now).unwrap()
+        self.alice.kernel().send(target, data(body)).unwrap()
     }
 
     /// Bob's kernel is started again, with its store or without.
     fn restart_bob(&mut self, keeps_store: bool) {
         self.cut();
         let kernel = self.bob.kernel.take().unwrap();
-        let store =
-            if keeps_store { kernel.into_store() } else { KernelStore::open(Box::new(MemoryStore::new())).unwrap() };
+        let store = if keeps_store {
+            kernel.into_store().unwrap()
+        } else {
+            KernelStore::open(Box::new(MemoryStore::new())).unwrap()
+        };
         self.bob.events.clear();
         self.bob.open(store, self.now);
     }

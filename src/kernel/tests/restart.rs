@@ -102,20 +102,19 @@ fn an_object_of_the_dead_incarnation_takes_no_messages() {
 #[test]
 fn what_alice_exported_stays_and_can_be_given_to_the_new_incarnation() {
     let (mut world, for_alice, _) = World::introduced();
-    let now = world.now;
     let mine = world.alice.kernel().export_object().unwrap();
-    world.alice.kernel().send(for_alice, with_slots("#\"$0\"", &[mine]), now).unwrap();
+    world.alice.kernel().send(for_alice, with_slots("#\"$0\"", &[mine])).unwrap();
     world.run();
     world.restart_bob(false);
     world.connect();
     let fresh = world.bob.kernel().export_object().unwrap();
     let for_alice = world.redeem(fresh);
     world.bob.take_events();
-    world.alice.kernel().send(for_alice, with_slots("#\"$0\"", &[mine]), now).unwrap();
+    world.alice.kernel().send(for_alice, with_slots("#\"$0\"", &[mine])).unwrap();
     world.run();
     let events = world.bob.take_events();
     let [KernelEvent::Message { methargs, .. }] = &events[..] else { panic!("{events:?}") };
-    world.bob.kernel().send(methargs.slots[0], data("#\"back\""), now).unwrap();
+    world.bob.kernel().send(methargs.slots[0], data("#\"back\"")).unwrap();
     world.run();
     let events = world.alice.take_events();
     assert!(events.iter().any(|event| matches!(event, KernelEvent::Message { target, .. } if *target == mine)));
@@ -169,7 +168,7 @@ fn a_restart_is_judged_by_the_store_even_after_alice_was_started_again() {
     world.restart_bob(false);
     let kernel = world.alice.kernel.take().unwrap();
     let now = world.now;
-    world.alice.open(kernel.into_store(), now);
+    world.alice.open(kernel.into_store().unwrap(), now);
     assert!(world.connect());
     world.run();
     assert_eq!(events_of_restart(&world.alice.take_events()).len(), 1);

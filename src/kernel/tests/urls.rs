@@ -30,7 +30,7 @@ fn a_url_of_a_released_object_is_dead() {
     let (nonce, now) = (world.bob.fresh_bytes(), world.now);
     let object = world.bob.kernel().export_object().unwrap();
     let url = world.bob.kernel().issue_ocap_url(object, nonce).unwrap();
-    world.bob.kernel().release(&[object], now).unwrap();
+    world.bob.kernel().release(&[object]).unwrap();
     let random = world.alice.fresh_bytes();
     world.alice.kernel().redeem_ocap_url(&url, random, now).unwrap();
     world.run();
@@ -89,7 +89,7 @@ fn a_reply_to_a_former_life_resolves_nothing() {
     World::collect(&mut world.alice, now, true);
     let kernel = world.alice.kernel.take().unwrap();
     let requests = std::mem::take(&mut world.alice.outbound);
-    world.alice.open(kernel.into_store(), now);
+    world.alice.open(kernel.into_store().unwrap(), now);
     for request in requests {
         world.inject(&request).unwrap();
     }

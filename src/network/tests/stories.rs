@@ -44,6 +44,10 @@ impl Runtime for CountingRuntime {
         self.inner.fill_random(bytes);
     }
 
+    fn yield_turn(&self) -> futures::future::LocalBoxFuture<'static, ()> {
+        self.inner.yield_turn()
+    }
+
     fn spawn(&self, task: futures::future::LocalBoxFuture<'static, ()>) {
         self.running.set(self.running.get() + 1);
         let running = Running(Rc::clone(&self.running));
