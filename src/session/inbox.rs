@@ -26,16 +26,18 @@ pub struct Lost {
     pub last: Seq,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Arrived {
     command: RemoteCommand,
     size: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Inbox {
     /// Highest number delivered in order; 0 before the first.
     highest: u64,
+    /// As much of that as is durable, and may be acknowledged.
+    committed: u64,
     /// What has arrived and is not delivered, the next in order included.
     arrived: BTreeMap<Seq, Arrived>,
     max_held: usize,
@@ -48,11 +50,35 @@ pub(super) struct Inbox {
 
 impl Inbox {
     pub(super) fn new(highest: u64, max_held: usize, max_held_bytes: usize) -> Self {
-        Inbox { highest, arrived: BTreeMap::new(), max_held, max_held_bytes, sender_start: 0, explicit: false }
+        Inbox {
+            highest,
+            committed: highest,
+            arrived: BTreeMap::new(),
+            max_held,
+            max_held_bytes,
+            sender_start: 0,
+            explicit: false,
+        }
     }
 
     pub(super) fn highest(&self) -> Option<Seq> {
         Seq::new(self.highest)
+    }
+
+    /// The highest number that may be acknowledged.
+    pub(super) fn committed(&self) -> Option<Seq> {
+        Seq::new(self.committed)
+    }
+
+    pub(super) fn awaits_commit(&self) -> bool {
+        self.committed < self.highest
+    }
+
+    /// What was delivered is durable. Answers how many numbers that is.
+    pub(super) fn commit(&mut self) -> u64 {
+        let fresh = self.highest.saturating_sub(self.committed);
+        self.committed = self.highest;
+        fresh
     }
 
     fn next(&self) -> u64 {

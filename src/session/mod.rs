@@ -6,6 +6,10 @@
 //! transaction as their effects, tells it the time, writes what [`Session::poll_write`] gives, and asks again at
 //! [`Session::poll_timeout`].
 //!
+//! Several transactions may share one commit. Nothing leaves a session before [`Session::commit`] has said that what it
+//! rests on is durable: neither a message, nor an acknowledgement of one, nor word of a message that was abandoned. A commit
+//! that fails leaves the session ahead of the store, so it must be thrown away and [restored](Session::restore).
+//!
 //! What it relies on, and the transport guarantees: a channel keeps order; a write that is refused was not and will not be
 //! written; a channel is announced by [`Session::channel_up`] before anything is written on it; and once a channel is lost,
 //! writes are refused until the next one is announced. Only a first write, before any channel, waits for one.
@@ -15,6 +19,7 @@ mod link;
 mod outbox;
 #[cfg(test)]
 mod tests;
+mod timer;
 
 use std::time::Duration;
 
@@ -24,6 +29,7 @@ use link::Link;
 pub use link::{Write, WriteOutcome, WriteToken};
 pub use outbox::Acknowledged;
 use outbox::Outbox;
+use timer::{Elapsed, RetransmissionTimer};
 
 use crate::{
     runtime::Timestamp,
@@ -31,7 +37,7 @@ use crate::{
 };
 
 /// The numbers that a session lives by; see [`RemoteCommsOptions`] for those that users set.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionConfig {
     /// Unacknowledged messages before sends are refused.
     pub max_queue: usize,
@@ -39,14 +45,15 @@ pub struct SessionConfig {
     pub max_held: usize,
     /// The same limit in bytes of message text.
     pub max_held_bytes: usize,
-    /// How long an acknowledgement may take before everything unacknowledged is written again.
+    /// How long an acknowledgement may take at most before everything unacknowledged is written again; a measured round
+    /// trip makes it shorter.
     pub ack_timeout: Duration,
-    /// How often that is done without progress before giving up.
+    /// So many times [`ack_timeout`](Self::ack_timeout), and once more, may pass without progress before giving up.
     pub max_retransmissions: u32,
     /// How long an acknowledgement waits for a message to ride on, counted from the first message it is for.
     pub delayed_ack: Duration,
     /// Messages received after which an acknowledgement waits no longer.
-    pub ack_every: u32,
+    pub ack_every: u64,
     /// How long writing pauses after a refusal that may be a passing one.
     pub refusal_pause: Duration,
 }
@@ -61,7 +68,7 @@ impl From<&RemoteCommsOptions> for SessionConfig {
             max_retransmissions: options.max_retransmissions,
             delayed_ack: Duration::from_millis(options.delayed_ack_ms),
             // A quarter of the sender's queue, so that a steady sender never fills it while an acknowledgement waits.
-            ack_every: u32::try_from(options.max_queue / 4).unwrap_or(u32::MAX).max(1),
+            ack_every: (options.max_queue as u64 / 4).max(1),
             refusal_pause: Duration::from_millis(100),
         }
     }
@@ -81,7 +88,7 @@ pub struct SavedSession {
 }
 
 /// One remote's session. See the module's documentation.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Session {
     config: SessionConfig,
     outbox: Outbox,
@@ -90,10 +97,8 @@ pub struct Session {
     /// When an acknowledgement must leave, if one is owed.
     ack_due: Option<Timestamp>,
     /// Messages received that no acknowledgement has covered yet.
-    unacknowledged: u32,
-    /// When the oldest unacknowledged message counts as lost.
-    retransmit_at: Option<Timestamp>,
-    retransmissions: u32,
+    unacknowledged: u64,
+    timer: RetransmissionTimer,
 }
 
 /// What a timer brought.
@@ -114,11 +119,10 @@ impl Session {
             link: Link::new(),
             ack_due: None,
             unacknowledged: 0,
-            retransmit_at: None,
-            retransmissions: 0,
+            timer: RetransmissionTimer::new(config.ack_timeout, config.max_retransmissions),
             config,
         };
-        session.arm_retransmission(now);
+        session.start_timer(now);
         session
     }
 
@@ -140,24 +144,36 @@ impl Session {
         })
     }
 
-    /// Gives a message its number. It is staged: it may be written only after [`commit_staged`](Self::commit_staged), and
-    /// [`roll_back_staged`](Self::roll_back_staged) takes it and its number back.
+    /// Gives a message its number, inside a transaction that ends with [`keep_staged`](Self::keep_staged) or
+    /// [`roll_back_staged`](Self::roll_back_staged). It is written after the next [`commit`](Self::commit).
     pub fn stage(&mut self, command: StoredCommand) -> Seq {
         self.outbox.stage(command)
     }
 
-    /// The transaction that holds the staged messages is durable.
-    pub fn commit_staged(&mut self, now: Timestamp) {
-        let was_empty = self.retransmit_at.is_none();
-        self.outbox.commit_staged();
-        if was_empty {
-            self.arm_retransmission(now);
-        }
+    /// The transaction that holds the staged messages has ended well.
+    pub fn keep_staged(&mut self) {
+        self.outbox.keep_staged();
     }
 
-    /// The transaction that held the staged messages was rolled back.
+    /// The transaction that held the staged messages was rolled back: they and their numbers are taken back.
     pub fn roll_back_staged(&mut self) {
         self.outbox.roll_back_staged();
+    }
+
+    /// Whether something waits for a commit before it may leave.
+    pub fn awaits_commit(&self) -> bool {
+        self.outbox.awaits_commit() || self.inbox.awaits_commit()
+    }
+
+    /// Everything that the owner has stored so far is durable.
+    pub fn commit(&mut self, now: Timestamp) {
+        self.outbox.commit();
+        self.start_timer(now);
+        let received = self.inbox.commit();
+        if received > 0 {
+            self.unacknowledged = self.unacknowledged.saturating_add(received);
+            self.owe_ack(now);
+        }
     }
 
     /// The lowest number that is not acknowledged, for the store.
@@ -177,9 +193,8 @@ impl Session {
         self.link.channel_up();
         self.outbox.rewind();
         self.inbox.channel_up();
-        if self.retransmit_at.is_some() {
-            self.arm_retransmission(now);
-        }
+        self.timer.forget_measurement();
+        self.timer.channel_up(now, self.outbox.bytes());
     }
 
     /// The network was started anew: no channel that was known exists any more.
@@ -191,8 +206,11 @@ impl Session {
 
     /// The next thing to write, if anything may be written now; at most one write is under way.
     pub fn poll_write(&mut self, now: Timestamp) -> Option<Write> {
+        if self.outbox.is_abandoning() {
+            return None;
+        }
         let due = self.link.may_write(now)?;
-        let ack = self.inbox.highest();
+        let ack = self.inbox.committed();
         let start = due.resume.then(|| self.outbox.start());
         let text = if let Some((seq, command)) = self.outbox.next_unwritten() {
             self.link.begin_message(seq);
@@ -219,14 +237,29 @@ impl Session {
     /// How a write ended. Results of writes that a restart or a give-up made meaningless are ignored.
     pub fn write_finished(&mut self, now: Timestamp, token: WriteToken, outcome: WriteOutcome) {
         match self.link.finished(token, outcome, now, self.config.refusal_pause) {
-            link::Finished::Written(seq) => self.outbox.written(seq),
+            link::Finished::Written(seq) => self.written(now, seq),
             link::Finished::Rewind => {
-                self.outbox.rewind();
+                self.rewind();
                 self.owe_ack(now);
             }
             link::Finished::NotWritten => self.owe_ack(now),
             link::Finished::AckWritten | link::Finished::Ignored => {}
         }
+    }
+
+    fn written(&mut self, now: Timestamp, seq: Seq) {
+        let (is_oldest, bytes) = (seq == self.outbox.start(), self.outbox.bytes());
+        if self.outbox.written(seq) {
+            self.timer.written(now, seq, is_oldest, bytes);
+        } else if is_oldest {
+            self.timer.put_off(now, bytes);
+        }
+    }
+
+    /// Everything unacknowledged is to be written again.
+    fn rewind(&mut self) {
+        self.outbox.rewind();
+        self.timer.forget_measurement();
     }
 
     // --- Receiving
@@ -240,8 +273,8 @@ impl Session {
     /// The store has forgotten what the acknowledgement covers.
     pub fn acknowledge(&mut self, now: Timestamp, acknowledged: &Acknowledged) {
         self.outbox.acknowledge(acknowledged);
-        self.retransmissions = 0;
-        self.arm_retransmission(now);
+        self.timer.measure(now, acknowledged.last);
+        self.timer.progress(now, self.outbox.bytes());
     }
 
     /// Takes a numbered message of `size` bytes. What became deliverable is then to be had from
@@ -272,11 +305,10 @@ impl Session {
         self.inbox.next_in_order()
     }
 
-    /// Everything up to `seq` is processed, or skipped, in a transaction that is durable. Only now may it be acknowledged.
-    pub fn delivered(&mut self, now: Timestamp, seq: Seq) {
+    /// Everything up to `seq` is processed, or skipped, in a transaction that has ended well. It is acknowledged after the
+    /// next [`commit`](Self::commit).
+    pub fn delivered(&mut self, seq: Seq) {
         self.inbox.delivered(seq);
-        self.unacknowledged = self.unacknowledged.saturating_add(1);
-        self.owe_ack(now);
     }
 
     /// The highest number received in order.
@@ -289,22 +321,20 @@ impl Session {
     /// When [`handle_timeout`](Self::handle_timeout) and [`poll_write`](Self::poll_write) are to be called at the latest.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let ack_due = self.ack_due.filter(|_| self.link.is_open());
-        [ack_due, self.retransmit_at, self.link.resumes_at()].into_iter().flatten().min()
+        [ack_due, self.timer.deadline(), self.link.resumes_at()].into_iter().flatten().min()
     }
 
     /// Tells the time.
     pub fn handle_timeout(&mut self, now: Timestamp) -> TimerOutcome {
-        if self.retransmit_at.is_none_or(|due| due > now) {
-            return TimerOutcome::Proceed;
+        match self.timer.handle_timeout(now, self.outbox.bytes()) {
+            Elapsed::Nothing => TimerOutcome::Proceed,
+            Elapsed::GiveUp => TimerOutcome::GiveUp,
+            Elapsed::Retransmit => {
+                self.rewind();
+                self.link.try_again();
+                TimerOutcome::Proceed
+            }
         }
-        if self.retransmissions >= self.config.max_retransmissions {
-            return TimerOutcome::GiveUp;
-        }
-        self.retransmissions = self.retransmissions.saturating_add(1);
-        self.outbox.rewind();
-        self.link.try_again();
-        self.arm_retransmission(now);
-        TimerOutcome::Proceed
     }
 
     // --- Ends
@@ -317,12 +347,9 @@ impl Session {
     /// Abandons everything unacknowledged. Numbers are not used again: the first message that follows tells the peer where
     /// the sender starts (the `start` member), so that both ends meet again.
     pub fn give_up(&mut self) {
-        if let Some(abandoned) = self.outbox.everything() {
-            self.outbox.acknowledge(&abandoned);
-        }
+        self.outbox.abandon();
         self.link = self.link.restarted();
-        self.retransmit_at = None;
-        self.retransmissions = 0;
+        self.timer.stop();
     }
 
     /// The peer came back with another incarnation: both directions begin at 1 again, and nothing of before is left.
@@ -332,17 +359,18 @@ impl Session {
         self.link = self.link.restarted();
         self.ack_due = None;
         self.unacknowledged = 0;
-        self.retransmit_at = None;
-        self.retransmissions = 0;
+        self.timer.stop();
     }
 
-    fn arm_retransmission(&mut self, now: Timestamp) {
-        self.retransmit_at = (!self.outbox.is_empty()).then(|| now.after(self.config.ack_timeout));
+    fn start_timer(&mut self, now: Timestamp) {
+        if self.outbox.len() > 0 {
+            self.timer.start(now, self.outbox.bytes());
+        }
     }
 
     /// An acknowledgement is owed. The first one owed sets the time, so that steady traffic cannot put it off.
     fn owe_ack(&mut self, now: Timestamp) {
-        if self.inbox.highest().is_none() {
+        if self.inbox.committed().is_none() {
             return;
         }
         let delay = if self.unacknowledged >= self.config.ack_every { Duration::ZERO } else { self.config.delayed_ack };

@@ -25,14 +25,23 @@ impl Acknowledged {
     }
 }
 
-/// Invariant: `entries` holds the messages `start`, `start + 1`, … without a gap; the last `staged` of them belong to a
-/// transaction that is still open; `unwritten` is the first number to write next on the present channel.
-#[derive(Debug)]
+/// Invariant: `entries` holds the messages `start`, `start + 1`, … without a gap. The last `uncommitted` of them are not
+/// durable yet, and the last `staged` of those belong to a transaction that may still be rolled back. `unwritten` is the
+/// first number to write next on the present channel.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Outbox {
     start: Seq,
     entries: VecDeque<StoredCommand>,
+    /// The length of all entries together.
+    bytes: usize,
     staged: usize,
+    uncommitted: usize,
+    /// Messages were abandoned in a group that is not durable yet. If the peer were told to go on without them and we then
+    /// crashed, we should send them again, and the peer would acknowledge what it never got.
+    abandoning: bool,
     unwritten: Seq,
+    /// The highest number that was ever written; 0 before the first.
+    highest_written: u64,
 }
 
 impl Outbox {
@@ -42,16 +51,29 @@ impl Outbox {
         let start = start.unwrap_or(Seq::FIRST);
         let consecutive = |(entry, offset): (&(Seq, StoredCommand), u64)| entry.0.get() == start.get() + offset;
         let count = pending.iter().zip(0..).take_while(|entry| consecutive(*entry)).count();
-        let entries = pending.into_iter().take(count).map(|(_, command)| command).collect();
-        Outbox { start, entries, staged: 0, unwritten: start }
+        let entries: VecDeque<_> = pending.into_iter().take(count).map(|(_, command)| command).collect();
+        let bytes = entries.iter().map(StoredCommand::len).sum();
+        // Whatever is pending may have been written by the former life.
+        let highest_written = last_sent;
+        Outbox {
+            start,
+            entries,
+            bytes,
+            staged: 0,
+            uncommitted: 0,
+            abandoning: false,
+            unwritten: start,
+            highest_written,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    /// The length of what may be under way, in bytes; at least 1 for each message.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn start(&self) -> Seq {
@@ -66,34 +88,61 @@ impl Outbox {
         usize::try_from(seq.get().checked_sub(self.start.get())?).ok()
     }
 
+    fn committed(&self) -> usize {
+        self.entries.len().saturating_sub(self.uncommitted)
+    }
+
     pub(super) fn stage(&mut self, command: StoredCommand) -> Seq {
         let seq = self.seq_at(self.entries.len());
+        self.bytes = self.bytes.saturating_add(command.len());
         self.entries.push_back(command);
         self.staged += 1;
+        self.uncommitted += 1;
         seq
     }
 
-    pub(super) fn commit_staged(&mut self) {
+    pub(super) fn keep_staged(&mut self) {
         self.staged = 0;
     }
 
     pub(super) fn roll_back_staged(&mut self) {
-        self.entries.truncate(self.entries.len().saturating_sub(self.staged));
+        for _ in 0..std::mem::take(&mut self.staged) {
+            let removed = self.entries.pop_back().map_or(0, |command| command.len());
+            self.bytes = self.bytes.saturating_sub(removed);
+            self.uncommitted = self.uncommitted.saturating_sub(1);
+        }
+    }
+
+    pub(super) fn awaits_commit(&self) -> bool {
+        self.uncommitted > 0 || self.abandoning
+    }
+
+    /// Whether even the resume point may not be told before a commit.
+    pub(super) fn is_abandoning(&self) -> bool {
+        self.abandoning
+    }
+
+    pub(super) fn commit(&mut self) {
         self.staged = 0;
+        self.uncommitted = 0;
+        self.abandoning = false;
     }
 
     /// The next message that the present channel has not seen.
     pub(super) fn next_unwritten(&self) -> Option<(Seq, &StoredCommand)> {
         let index = self.index_of(self.unwritten)?;
-        let committed = self.entries.len().saturating_sub(self.staged);
-        let command = self.entries.get(index).filter(|_| index < committed)?;
+        let command = self.entries.get(index).filter(|_| index < self.committed())?;
         Some((self.unwritten, command))
     }
 
-    pub(super) fn written(&mut self, seq: Seq) {
+    /// Takes note that a message was written; true if it never was before.
+    pub(super) fn written(&mut self, seq: Seq) -> bool {
         if self.unwritten == seq {
             self.unwritten = seq.next();
         }
+        let first_time = seq.get() > self.highest_written;
+        self.highest_written = self.highest_written.max(seq.get());
+        first_time
     }
 
     /// Begins again at the first message that is not acknowledged.
@@ -103,19 +152,32 @@ impl Outbox {
 
     /// A peer may acknowledge only what was sent; a higher number is taken for the last one sent.
     pub(super) fn acknowledged_by(&self, ack: Seq) -> Option<Acknowledged> {
-        let committed = self.entries.len().checked_sub(self.staged)?.checked_sub(1)?;
-        let last = ack.min(self.seq_at(committed));
+        let last = ack.min(self.seq_at(self.committed().checked_sub(1)?));
         (last >= self.start).then_some(Acknowledged { first: self.start, last })
     }
 
     pub(super) fn acknowledge(&mut self, acknowledged: &Acknowledged) {
-        let count = self.index_of(acknowledged.next()).unwrap_or(0).min(self.entries.len());
-        self.entries.drain(..count);
+        let count = self.index_of(acknowledged.next()).unwrap_or(0).min(self.committed());
+        let removed: usize = self.entries.drain(..count).map(|command| command.len()).sum();
+        self.bytes = self.bytes.saturating_sub(removed);
         self.start = self.seq_at(count);
         self.unwritten = self.unwritten.max(self.start);
     }
 
+    /// Everything that was given a number, durable or not.
     pub(super) fn everything(&self) -> Option<Acknowledged> {
-        self.acknowledged_by(self.seq_at(self.entries.len()))
+        let last = self.seq_at(self.entries.len().checked_sub(1)?);
+        Some(Acknowledged { first: self.start, last })
+    }
+
+    pub(super) fn abandon(&mut self) {
+        let next = self.seq_at(self.entries.len());
+        self.abandoning |= !self.entries.is_empty();
+        self.entries.clear();
+        self.bytes = 0;
+        self.staged = 0;
+        self.uncommitted = 0;
+        self.start = next;
+        self.unwritten = next;
     }
 }

@@ -48,7 +48,8 @@ impl End {
     fn send(&mut self, label: u64) -> Seq {
         self.session.check_room().unwrap();
         let seq = self.session.stage(StoredCommand::new(&command(label)).unwrap());
-        self.session.commit_staged(self.now);
+        self.session.keep_staged();
+        self.session.commit(self.now);
         seq
     }
 
@@ -82,11 +83,12 @@ impl End {
         loop {
             if let Some(lost) = self.session.lost() {
                 self.lost.push(lost);
-                self.session.delivered(self.now, lost.last);
+                self.session.delivered(lost.last);
             } else if let Some((seq, command)) = self.session.next_in_order() {
                 self.delivered.push(label(command));
-                self.session.delivered(self.now, seq);
+                self.session.delivered(seq);
             } else {
+                self.session.commit(self.now);
                 return receipt;
             }
         }
@@ -431,6 +433,63 @@ fn a_rolled_back_transaction_takes_its_numbers_back() {
     assert_eq!(alice.write_all().len(), 1, "what is not committed is not written");
     alice.session.roll_back_staged();
     assert_eq!(alice.send(2), seq(2));
+}
+
+#[test]
+fn nothing_leaves_before_it_is_durable() {
+    let mut alice = End::new();
+    alice.take(&plain(1, 1));
+    alice.send(1);
+    alice.write_all();
+
+    alice.session.stage(StoredCommand::new(&command(2)).unwrap());
+    alice.session.keep_staged();
+    alice.session.receive(alice.now, seq(2), command(2), 10);
+    alice.session.delivered(seq(2));
+    alice.wait(DELAYED_ACK);
+    assert!(alice.session.awaits_commit());
+    assert_eq!(alice.write_all(), [""; 0], "neither the message nor the acknowledgement");
+    alice.session.commit(alice.now);
+    assert_eq!(alice.write_all(), [r#"{"seq":2,"ack":2,"method":"redeemURL","params":["ocap:2",""]}"#]);
+}
+
+#[test]
+fn the_peer_hears_of_a_give_up_only_when_that_is_durable() {
+    let mut alice = End::new();
+    alice.send(1);
+    alice.take(&plain(1, 1));
+    alice.session.give_up();
+    alice.wait(DELAYED_ACK);
+    assert_eq!(alice.write_all(), [""; 0]);
+    alice.session.commit(alice.now);
+    assert_eq!(alice.write_all(), [r#"{"ack":1,"start":2}"#]);
+}
+
+#[test]
+fn a_transaction_that_is_rolled_back_takes_only_its_own_messages() {
+    let mut alice = End::new();
+    let stage = |alice: &mut End, label| alice.session.stage(StoredCommand::new(&command(label)).unwrap());
+    stage(&mut alice, 1);
+    alice.session.keep_staged();
+    stage(&mut alice, 2);
+    alice.session.roll_back_staged();
+    assert_eq!(stage(&mut alice, 3), seq(2));
+    alice.session.keep_staged();
+    alice.session.commit(alice.now);
+    assert_eq!(alice.write_all().len(), 2);
+}
+
+#[test]
+fn on_a_quick_line_a_message_lost_in_silence_is_written_again_after_a_second() {
+    let mut alice = End::new();
+    alice.send(1);
+    alice.write_all();
+    alice.wait(Duration::from_millis(60));
+    alice.take(r#"{"ack":1}"#);
+    alice.send(2);
+    alice.write_all();
+    alice.wait(Duration::from_millis(1_200));
+    assert_eq!(alice.write_all(), [r#"{"seq":2,"method":"redeemURL","params":["ocap:2",""]}"#]);
 }
 
 #[test]

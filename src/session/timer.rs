@@ -1,0 +1,256 @@
+//! When an unacknowledged message counts as lost, and when its peer does.
+//!
+//! The retransmission timeout follows the measured round trip (RFC 6298: smoothed mean plus four times the variation, doubled
+//! with each retransmission), and never exceeds the configured acknowledgement timeout, which alone decides when the peer
+//! is given up. A channel keeps order and tells its end, so the timer matters only where a peer's kernel refused a message or
+//! its network lost one in silence; it is slow to suspect a line that is merely narrow.
+
+use std::time::Duration;
+
+use crate::{runtime::Timestamp, wire::Seq};
+
+/// The shortest retransmission timeout (RFC 6298, 2.4); it also covers a peer's delayed acknowledgement.
+const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The slowest line, in bytes per second, on which what is under way is not taken for lost too early.
+const SLOWEST_LINE: u64 = 16 << 10;
+
+/// The round trip, smoothed as RFC 6298 says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct RoundTrip {
+    smoothed: Duration,
+    variation: Duration,
+}
+
+impl RoundTrip {
+    fn first(sample: Duration) -> Self {
+        RoundTrip { smoothed: sample, variation: sample / 2 }
+    }
+
+    fn next(self, sample: Duration) -> Self {
+        let deviation = self.smoothed.abs_diff(sample);
+        RoundTrip {
+            smoothed: (self.smoothed.saturating_mul(7).saturating_add(sample)) / 8,
+            variation: (self.variation.saturating_mul(3).saturating_add(deviation)) / 4,
+        }
+    }
+
+    fn timeout(self) -> Duration {
+        self.smoothed.saturating_add(self.variation.saturating_mul(4)).max(SHORTEST_TIMEOUT)
+    }
+}
+
+/// What is waited for, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Waiting {
+    /// When everything unacknowledged is written again.
+    retransmit_at: Timestamp,
+    /// When the peer is given up.
+    give_up_at: Timestamp,
+    /// No new channel puts the give-up off beyond this.
+    give_up_at_last: Timestamp,
+    /// Retransmissions since anything was acknowledged.
+    retransmissions: u32,
+}
+
+/// What the time brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Elapsed {
+    Nothing,
+    Retransmit,
+    GiveUp,
+}
+
+/// The timer of one session's outbox. It runs while anything is unacknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct RetransmissionTimer {
+    ack_timeout: Duration,
+    max_retransmissions: u32,
+    round_trip: Option<RoundTrip>,
+    /// The message whose round trip is being measured: it was written once, at this time.
+    timed: Option<(Seq, Timestamp)>,
+    waiting: Option<Waiting>,
+}
+
+impl RetransmissionTimer {
+    pub(super) fn new(ack_timeout: Duration, max_retransmissions: u32) -> Self {
+        RetransmissionTimer { ack_timeout, max_retransmissions, round_trip: None, timed: None, waiting: None }
+    }
+
+    /// Something is unacknowledged, `bytes` in all. A timer that runs is left as it is.
+    pub(super) fn start(&mut self, now: Timestamp, bytes: usize) {
+        if self.waiting.is_none() {
+            self.restart(now, bytes);
+        }
+    }
+
+    /// Something was acknowledged, and `bytes` are left: the wait begins anew.
+    pub(super) fn progress(&mut self, now: Timestamp, bytes: usize) {
+        self.waiting = None;
+        if bytes > 0 {
+            self.restart(now, bytes);
+        }
+    }
+
+    fn restart(&mut self, now: Timestamp, bytes: usize) {
+        let patience = self.ack_timeout.saturating_mul(self.max_retransmissions.saturating_add(1));
+        self.waiting = Some(Waiting {
+            retransmit_at: now.after(self.timeout(bytes, 0)),
+            give_up_at: now.after(patience),
+            give_up_at_last: now.after(patience.saturating_mul(2)),
+            retransmissions: 0,
+        });
+    }
+
+    /// A message was written for the first time; `is_oldest` if it is the one that is waited for.
+    pub(super) fn written(&mut self, now: Timestamp, seq: Seq, is_oldest: bool, bytes: usize) {
+        if self.timed.is_none() {
+            self.timed = Some((seq, now));
+        }
+        if is_oldest {
+            self.put_off(now, bytes);
+        }
+    }
+
+    /// The message that is waited for was written just now: the way to there does not count.
+    pub(super) fn put_off(&mut self, now: Timestamp, bytes: usize) {
+        let Some(waiting) = self.waiting else { return };
+        let retransmit_at = now.after(self.timeout(bytes, waiting.retransmissions));
+        self.waiting = Some(Waiting { retransmit_at, ..waiting });
+    }
+
+    /// The peer acknowledges up to `seq`. A round trip is measured only on what was written once (Karn's rule).
+    pub(super) fn measure(&mut self, now: Timestamp, seq: Seq) {
+        let Some((_, written)) = self.timed.take_if(|(timed, _)| *timed <= seq) else { return };
+        let sample = now.since(written);
+        self.round_trip = Some(self.round_trip.map_or(RoundTrip::first(sample), |before| before.next(sample)));
+    }
+
+    /// What was written will be written again, so that an acknowledgement could be of either.
+    pub(super) fn forget_measurement(&mut self) {
+        self.timed = None;
+    }
+
+    /// A new channel gives the peer a full timeout to acknowledge on it.
+    pub(super) fn channel_up(&mut self, now: Timestamp, bytes: usize) {
+        self.put_off(now, bytes);
+        let fresh = now.after(self.ack_timeout);
+        if let Some(waiting) = &mut self.waiting {
+            waiting.give_up_at = waiting.give_up_at.max(fresh.min(waiting.give_up_at_last));
+        }
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.waiting = None;
+        self.timed = None;
+    }
+
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        self.waiting.map(|waiting| waiting.retransmit_at.min(waiting.give_up_at))
+    }
+
+    /// Tells the time; `bytes` are unacknowledged.
+    pub(super) fn handle_timeout(&mut self, now: Timestamp, bytes: usize) -> Elapsed {
+        let Some(waiting) = self.waiting else { return Elapsed::Nothing };
+        if waiting.give_up_at <= now {
+            return Elapsed::GiveUp;
+        }
+        if waiting.retransmit_at > now {
+            return Elapsed::Nothing;
+        }
+        let retransmissions = waiting.retransmissions.saturating_add(1);
+        let retransmit_at = now.after(self.timeout(bytes, retransmissions));
+        self.waiting = Some(Waiting { retransmit_at, retransmissions, ..waiting });
+        Elapsed::Retransmit
+    }
+
+    fn timeout(&self, bytes: usize, retransmissions: u32) -> Duration {
+        let Some(round_trip) = self.round_trip else { return self.ack_timeout };
+        let transmission = Duration::from_millis((bytes as u64).saturating_mul(1000) / SLOWEST_LINE);
+        let factor = 1_u32.checked_shl(retransmissions).unwrap_or(u32::MAX);
+        let timeout = round_trip.timeout().saturating_add(transmission).saturating_mul(factor);
+        timeout.min(self.ack_timeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn measured(round_trip: u64) -> RetransmissionTimer {
+        let mut timer = RetransmissionTimer::new(10 * SECOND, 3);
+        timer.start(at(0), 100);
+        timer.written(at(0), Seq::FIRST, true, 100);
+        timer.measure(at(round_trip), Seq::FIRST);
+        timer.progress(at(round_trip), 0);
+        timer
+    }
+
+    #[test]
+    fn without_a_measurement_the_acknowledgement_timeout_holds() {
+        let mut timer = RetransmissionTimer::new(10 * SECOND, 3);
+        timer.start(at(0), 100);
+        for round in 1..=3 {
+            assert_eq!(timer.deadline(), Some(at(round * 10_000)));
+            assert_eq!(timer.handle_timeout(at(round * 10_000), 100), Elapsed::Retransmit);
+        }
+        assert_eq!(timer.handle_timeout(at(40_000), 100), Elapsed::GiveUp);
+    }
+
+    #[test]
+    fn a_measured_round_trip_shortens_the_first_timeouts_and_backs_off() {
+        let mut timer = measured(80);
+        timer.start(at(0), 100);
+        let mut rounds = Vec::new();
+        loop {
+            let due = timer.deadline().unwrap();
+            rounds.push(due.as_millis());
+            if timer.handle_timeout(due, 100) == Elapsed::GiveUp {
+                break;
+            }
+        }
+        assert_eq!(rounds, [1_006, 3_018, 7_042, 15_090, 25_090, 35_090, 40_000]);
+    }
+
+    #[test]
+    fn a_slow_round_trip_is_waited_for() {
+        let mut timer = measured(2_000);
+        timer.start(at(0), 100);
+        assert_eq!(timer.deadline(), Some(at(6_006)), "2 s, four times a variation of 1 s, and 100 bytes");
+    }
+
+    #[test]
+    fn much_data_under_way_is_not_suspected_early() {
+        let mut timer = measured(80);
+        timer.start(at(0), 1 << 20);
+        assert_eq!(timer.deadline(), Some(at(10_000)));
+    }
+
+    #[test]
+    fn what_was_written_twice_is_not_measured() {
+        let mut timer = RetransmissionTimer::new(10 * SECOND, 3);
+        timer.start(at(0), 100);
+        timer.written(at(0), Seq::FIRST, true, 100);
+        timer.forget_measurement();
+        timer.measure(at(9_000), Seq::FIRST);
+        assert_eq!(timer.round_trip, None);
+    }
+
+    #[test]
+    fn new_channels_put_the_give_up_off_but_not_for_ever() {
+        let mut timer = RetransmissionTimer::new(10 * SECOND, 3);
+        timer.start(at(0), 100);
+        timer.channel_up(at(39_000), 100);
+        assert_eq!(timer.handle_timeout(at(48_999), 100), Elapsed::Nothing);
+        for now in (45_000..80_000).step_by(5_000) {
+            timer.channel_up(at(now), 100);
+        }
+        assert_eq!(timer.handle_timeout(at(80_000), 100), Elapsed::GiveUp);
+    }
+}
