@@ -5,6 +5,8 @@
 
 #[cfg(any(feature = "kernel", feature = "transport"))]
 pub mod bridge;
+#[cfg_attr(not(feature = "seeded-faults"), doc(hidden))]
+pub mod faults;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub mod js;
 #[cfg(feature = "kernel")]

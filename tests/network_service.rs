@@ -1,5 +1,5 @@
 //! Network services over libp2p itself, natively, on loopback.
-#![cfg(not(target_arch = "wasm32"))]
+#![cfg(all(feature = "kernel", feature = "network", not(target_arch = "wasm32")))]
 #![allow(clippy::unwrap_used)] // clippy knows tests by #[test] only
 
 use std::{cell::RefCell, net::TcpListener, rc::Rc, time::Duration};

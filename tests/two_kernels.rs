@@ -1,5 +1,5 @@
 //! Two whole kernels, natively: each with its store, its driver, a bridge in memory, and libp2p over WebSocket on loopback.
-#![cfg(not(target_arch = "wasm32"))]
+#![cfg(all(feature = "kernel", feature = "network", not(target_arch = "wasm32")))]
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy knows tests by #[test] only
 
 use std::{cell::RefCell, net::TcpListener, rc::Rc, time::Duration};

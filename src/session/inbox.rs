@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::wire::{RemoteCommand, Seq};
+use crate::{
+    faults::{Fault, seeded},
+    wire::{RemoteCommand, Seq},
+};
 
 /// What a numbered message turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +98,7 @@ impl Inbox {
     }
 
     pub(super) fn receive(&mut self, seq: Seq, command: RemoteCommand, size: usize) -> Receipt {
-        if seq.get() < self.next() {
+        if seq.get() < self.next() && !seeded(Fault::DeliverDuplicates) {
             return Receipt::Duplicate;
         }
         if self.arrived.contains_key(&seq) {
@@ -127,7 +130,20 @@ impl Inbox {
 
     pub(super) fn next_in_order(&self) -> Option<(Seq, &RemoteCommand)> {
         let (seq, arrived) = self.arrived.first_key_value()?;
+        if seeded(Fault::AcceptGaps) || seeded(Fault::DeliverDuplicates) {
+            return Some((*seq, &arrived.command));
+        }
+        if seeded(Fault::ReverseHeld) && seq.get() == self.next() {
+            return self.arrived.last_key_value().map(|(_, arrived)| (*seq, &arrived.command));
+        }
         (seq.get() == self.next()).then_some((*seq, &arrived.command))
+    }
+
+    /// The message after the one at the head, for [`Fault::RedeemOvertakes`].
+    #[cfg(feature = "seeded-faults")]
+    pub(super) fn behind_head(&self) -> Option<(Seq, RemoteCommand)> {
+        let (seq, arrived) = self.arrived.iter().nth(1)?;
+        (seq.get() == self.next().saturating_add(1)).then(|| (*seq, arrived.command.clone()))
     }
 
     pub(super) fn delivered(&mut self, seq: Seq) {

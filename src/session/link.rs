@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    faults::{Fault, seeded},
     runtime::Timestamp,
     wire::{LimitType, RemoteError, Seq},
 };
@@ -192,6 +193,11 @@ impl Link {
         }
     }
 
+    /// For [`Fault::GiveUpWithoutMarker`].
+    pub(super) fn forget_resume(&mut self) {
+        self.resume = false;
+    }
+
     /// Stops waiting for an announcement.
     pub(super) fn try_again(&mut self) {
         if self.state == State::Down {
@@ -230,6 +236,10 @@ impl Link {
                 self.state = State::Paused(now.after(pause));
                 Finished::NotWritten
             }
+            WriteOutcome::Refused if seeded(Fault::CountRefusedAsWritten) => match write.payload {
+                Payload::Message(seq) => Finished::Written(seq),
+                Payload::Ack => Finished::AckWritten,
+            },
             // It was meant for the channel before; the one that is up now has seen nothing yet.
             WriteOutcome::Refused if write.announced > 0 => Finished::Rewind,
             WriteOutcome::Refused => {

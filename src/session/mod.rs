@@ -32,6 +32,7 @@ use outbox::Outbox;
 use timer::{Elapsed, RetransmissionTimer};
 
 use crate::{
+    faults::{Fault, seeded},
     runtime::Timestamp,
     wire::{LimitType, Message, RemoteCommand, RemoteCommsOptions, RemoteError, Seq, StoredCommand},
 };
@@ -210,7 +211,7 @@ impl Session {
             return None;
         }
         let due = self.link.may_write(now)?;
-        let ack = self.inbox.committed();
+        let ack = if seeded(Fault::AckBeforeCommit) { self.inbox.highest() } else { self.inbox.committed() };
         let start = due.resume.then(|| self.outbox.start());
         let text = if let Some((seq, command)) = self.outbox.next_unwritten() {
             self.link.begin_message(seq);
@@ -311,6 +312,12 @@ impl Session {
         self.inbox.delivered(seq);
     }
 
+    /// The message after the one at the head, for [`Fault::RedeemOvertakes`].
+    #[cfg(feature = "seeded-faults")]
+    pub(crate) fn behind_head(&self) -> Option<(Seq, RemoteCommand)> {
+        self.inbox.behind_head()
+    }
+
     /// The highest number received in order.
     pub fn highest_received(&self) -> Option<Seq> {
         self.inbox.highest()
@@ -349,12 +356,17 @@ impl Session {
     pub fn give_up(&mut self) {
         self.outbox.abandon();
         self.link = self.link.restarted();
+        if seeded(Fault::GiveUpWithoutMarker) {
+            self.link.forget_resume();
+        }
         self.timer.stop();
     }
 
     /// The peer came back with another incarnation: both directions begin at 1 again, and nothing of before is left.
     pub fn peer_restarted(&mut self) {
-        self.outbox = Outbox::restore(0, 1, Vec::new());
+        if !seeded(Fault::KeepPendingAtRestart) {
+            self.outbox = Outbox::restore(0, 1, Vec::new());
+        }
         self.inbox = Inbox::new(0, self.config.max_held, self.config.max_held_bytes);
         self.link = self.link.restarted();
         self.ack_due = None;

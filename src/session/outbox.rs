@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 
-use crate::wire::{Seq, StoredCommand};
+use crate::{
+    faults::{Fault, seeded},
+    wire::{Seq, StoredCommand},
+};
 
 /// A run of messages at the front of the log that need not be kept any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +92,9 @@ impl Outbox {
     }
 
     fn committed(&self) -> usize {
+        if seeded(Fault::SendBeforeCommit) {
+            return self.entries.len().saturating_sub(self.staged);
+        }
         self.entries.len().saturating_sub(self.uncommitted)
     }
 

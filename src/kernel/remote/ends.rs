@@ -6,6 +6,7 @@ use super::{
     handle::Opening,
 };
 use crate::{
+    faults::{Fault, seeded},
     session::SavedSession,
     wire::{CapData, EndpointId, Kref, Resolution, Seq, StoredCommand},
 };
@@ -19,6 +20,9 @@ impl RemoteHandle {
         queue: &mut dyn KernelQueue,
     ) -> Result<usize, KernelError> {
         store.clear_remote_seq_state(self.id)?;
+        if seeded(Fault::ForgetPromisesAtRestart) {
+            return Ok(0);
+        }
         let detail = format!("remote peer {} restarted: it no longer knows this promise", self.peer());
         let rejected = self.reject_decided(store, queue, RejectionCode::PeerRestarted, &detail)?;
         store.forget_exports_of(self.id)?;
@@ -86,6 +90,9 @@ pub(super) fn recover(store: &mut KernelStore, id: EndpointId) -> Result<SavedSe
     for (number, row) in store.pending_messages(id)? {
         let Some(seq) = Seq::new(number) else { continue };
         pending.push((seq, StoredCommand::from_row(seq, &row)?));
+    }
+    if seeded(Fault::ReuseSeqAfterCrash) && pending.is_empty() {
+        (state.next_send_seq, state.start_seq) = (0, 0);
     }
     Ok(SavedSession {
         last_sent: state.next_send_seq,

@@ -10,6 +10,7 @@ use super::{
     redemption::Redemptions,
 };
 use crate::{
+    faults::{Fault, seeded},
     runtime::Timestamp,
     session::{Lost, Receipt},
     wire::{Delivery, Eref, Kref, Message, RemoteCommand, Resolution, Seq},
@@ -87,6 +88,15 @@ impl RemoteHandle {
         self.process_ready(context)
     }
 
+    /// Processes the message behind the head out of its turn, for [`Fault::RedeemOvertakes`].
+    #[cfg(feature = "seeded-faults")]
+    fn overtake(&mut self, context: &mut Inbound<'_>) -> Result<Option<Outcome>, KernelError> {
+        match self.session.behind_head().filter(|_| seeded(Fault::RedeemOvertakes)) {
+            Some((seq, command)) => self.process_one(context, seq, command).map(Some),
+            None => Ok(None),
+        }
+    }
+
     fn begin_opening(&mut self, url: &str) -> Option<Outcome> {
         if self.opening != Opening::Idle {
             return None;
@@ -112,6 +122,8 @@ impl RemoteHandle {
                     && !matches!(self.opening, Opening::Done(_))
                 {
                     outcomes.extend(self.begin_opening(url));
+                    #[cfg(feature = "seeded-faults")]
+                    outcomes.extend(self.overtake(context)?);
                     return Ok(outcomes);
                 }
                 let outcome = self.process_one(context, seq, command)?;
@@ -141,7 +153,9 @@ impl RemoteHandle {
         let queue = &mut **queue;
         let attempt: Result<_, KernelError> = store.transaction("receive", |store| {
             let outcome = self.process(store, queue, redemptions, command.clone())?;
-            store.set_highest_received_seq(self.id, seq.get())?;
+            if !seeded(Fault::ForgetReceived) {
+                store.set_highest_received_seq(self.id, seq.get())?;
+            }
             Ok(outcome)
         });
         let error = match attempt {

@@ -13,6 +13,7 @@ use super::{
     redemption::{RedemptionId, Redemptions, redemption_timeout},
 };
 use crate::{
+    faults::{Fault, seeded},
     runtime::Timestamp,
     session::{SessionConfig, TimerOutcome, WriteToken},
     wire::{EndpointId, IncarnationId, Kref, PeerId, RemoteCommsOptions, RemoteError},
@@ -217,7 +218,7 @@ impl RemoteManager {
             return Ok(id);
         }
         let remote_id = self.remote_for(store, parsed.peer(), parsed.relays().to_vec(), now)?;
-        let key = Redemptions::reply_key(random);
+        let key = if seeded(Fault::RepeatReplyKeys) { id.to_string() } else { Redemptions::reply_key(random) };
         let remote = self.remotes.get_mut(&remote_id).ok_or(KernelError::UnknownRemote(remote_id))?;
         let staged = store.transaction("redeemURL", |store| remote.redeem_url(store, url.to_owned(), key.clone()));
         match staged {

@@ -1,6 +1,6 @@
 //! Redemptions of OCAP URLs that wait for the issuer's answer.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, fmt, time::Duration};
 
 use crate::{runtime::Timestamp, session::SessionConfig, wire::EndpointId};
 
@@ -12,6 +12,12 @@ pub(super) fn redemption_timeout(config: &SessionConfig) -> Duration {
 /// Names one redemption of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RedemptionId(u64);
+
+impl fmt::Display for RedemptionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 #[derive(Debug)]
 struct Pending {

@@ -14,7 +14,10 @@ use super::{
     peer::{Cause, Inbound, Outbound, Peer, Registered, Standing},
     policy::{CROSSING_GRACE, VERDICTS_OWED},
 };
-use crate::wire::{Handshake, IncarnationId, RemoteError};
+use crate::{
+    faults::{Fault, seeded},
+    wire::{Handshake, IncarnationId, RemoteError},
+};
 
 /// What came of an outbound handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +149,9 @@ impl Peer {
         // What waits was sent before the kernel knew of the new channel. After a gap it must not be written first: the kernel
         // sends everything that is unacknowledged again, in order, after its answer.
         let fenced = std::mem::take(&mut self.fenced);
-        if outcome.incarnation_changed {
+        if seeded(Fault::ForgetFence) {
+            self.gap = false;
+        } else if outcome.incarnation_changed {
             self.fail_waiting(cx, &RemoteError::PeerRestarted(self.id.clone()));
             self.gap = false;
         } else if fenced {

@@ -7,7 +7,10 @@ use super::{
     peer::{Inbound, Outbound, Peer, Standing},
     policy::DELIVERIES_IN_FLIGHT,
 };
-use crate::wire::{LimitType, RemoteError, WireError};
+use crate::{
+    faults::{Fault, seeded},
+    wire::{Handshake, LimitType, RemoteError, WireError},
+};
 
 impl Peer {
     /// Takes a message in, or refuses it. What is taken in is written in this order, or fails.
@@ -19,6 +22,11 @@ impl Peer {
         self.last_active = cx.now;
         if self.standing == Standing::Failed {
             self.forgive();
+        }
+        if let Outbound::AwaitingAck { writer, .. } = &mut self.outbound
+            && seeded(Fault::HandshakePerSend)
+        {
+            writer.write(cx, Outgoing::new(None, Handshake::Hello(cx.incarnation.clone()).encode()));
         }
         match &mut self.registered {
             Some(registered) => registered.writer.write(cx, message),
