@@ -8,7 +8,7 @@ import { preview } from 'vite';
 import { Relay } from './relay.mjs';
 import { Tab } from './tab.mjs';
 
-const CHROMIUM_FLAGS = [
+export const CHROMIUM_FLAGS = [
   '--no-sandbox',
   '--disable-gpu',
   '--disable-quic',

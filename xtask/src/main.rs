@@ -4,6 +4,7 @@
 //! which [`config`] reads. No protocol code lives here.
 
 mod artifacts;
+mod bench;
 mod config;
 mod demo;
 mod package;
@@ -18,6 +19,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::{
+    bench::Area,
     config::Config,
     project::Project,
     setup::{Need, Tools},
@@ -42,6 +44,12 @@ enum Chore {
         /// Run this step only (may be repeated)
         #[arg(long, value_enum, value_name = "STEP")]
         only: Vec<Step>,
+    },
+    /// Measure; the last line on stdout is the figures as JSON
+    Bench {
+        /// What
+        #[arg(value_enum)]
+        area: Area,
     },
     /// Run the scripted story in a real browser; the last line on stdout is its outcome as JSON
     Demo {
@@ -75,6 +83,10 @@ fn run(chore: Chore) -> Result<ExitCode> {
             let steps = suite::select(&only);
             let tools = prepare(&suite::needs(&steps))?;
             suite::run(&project, &config, &tools, &steps)
+        }
+        Chore::Bench { area } => {
+            bench::run(&project, &config, &prepare(Area::NEEDS)?, area)?;
+            Ok(ExitCode::SUCCESS)
         }
         Chore::Demo { open } => demo::run(&project, &config, &prepare(Need::DEMO)?, open),
     }

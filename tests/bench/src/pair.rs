@@ -3,10 +3,7 @@
 use std::{cell::Cell, rc::Rc};
 
 use ocap_remotes::{
-    kernel::{
-        Kernel, KernelEffect, KernelEvent, RemoteWrite, SeedSource,
-        store::KernelStore,
-    },
+    kernel::{Kernel, KernelEffect, KernelEvent, RemoteWrite, SeedSource, store::KernelStore},
     runtime::Timestamp,
     wire::{CapData, Kref, PeerId, RemoteCommsOptions},
 };

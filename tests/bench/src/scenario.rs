@@ -27,7 +27,8 @@ pub(crate) const ALL: [Scenario; 3] = [
     Scenario { name: "one way", burst: 100, answered: false },
 ];
 
-const BODY: &str = "#[\"transfer\",[{\"amount\":\"+1000\",\"from\":\"alice\",\"memo\":\"sixty-four bytes of payload\"}]]";
+const BODY: &str =
+    "#[\"transfer\",[{\"amount\":\"+1000\",\"from\":\"alice\",\"memo\":\"sixty-four bytes of payload\"}]]";
 
 impl Scenario {
     pub(crate) fn measure(&self, messages: u32, clock: &dyn Fn() -> f64) -> Measured {

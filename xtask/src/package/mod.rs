@@ -1,6 +1,6 @@
 //! `cargo xtask build`: wasm-pack for each build, then one publishable npm package around them.
 
-mod wasm;
+pub(crate) mod wasm;
 
 use std::{fs, path::Path};
 
