@@ -321,7 +321,7 @@ impl Kernel<'_> {
             result = Some(kpid);
         }
         let message = KernelMessage { methargs: CapData { body: String::new(), slots }, result };
-        Ok(self.0.enqueue_run(&RunItem::Send { target, message })?)
+        Ok(self.0.enqueue_run(RunItem::Send { target, message })?)
     }
 
     fn give(&mut self, to: EndpointId, kref: Kref) -> Result<(), RefError> {
@@ -369,11 +369,11 @@ impl Kernel<'_> {
         let value = CapData { body: String::new(), slots };
         let Resolved { subscribers, messages } = self.0.resolve_promise(kpid, rejected, &value)?;
         for endpoint in subscribers {
-            self.0.enqueue_run(&RunItem::Notify { endpoint, kpid })?;
+            self.0.enqueue_run(RunItem::Notify { endpoint, kpid })?;
         }
         for message in messages {
             match (first, message.result) {
-                (Some(target), _) => self.0.enqueue_run(&RunItem::Send { target, message })?,
+                (Some(target), _) => self.0.enqueue_run(RunItem::Send { target, message })?,
                 (None, Some(result)) => self.reject(result)?,
                 (None, None) => {}
             }

@@ -72,9 +72,7 @@ impl Kernel {
             if let Some(remote) = super::router::remote_in_charge(store, target)? {
                 remotes.remote(remote)?.check_message(&methargs)?;
             }
-            let result = store.create_promise()?;
-            store.translate_outbound_ref(PROGRAM, result)?;
-            store.add_subscriber(result, PROGRAM)?;
+            let result = store.create_awaited_promise(PROGRAM)?;
             queue.enqueue_send(store, target, KernelMessage { methargs, result: Some(result) })?;
             Ok::<_, KernelError>(result)
         })?;

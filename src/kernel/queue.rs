@@ -64,7 +64,7 @@ impl KernelQueue for RunQueue {
         target: Kref,
         message: KernelMessage,
     ) -> Result<(), KernelError> {
-        Ok(store.enqueue_run(&RunItem::Send { target, message })?)
+        Ok(store.enqueue_run(RunItem::Send { target, message })?)
     }
 
     fn enqueue_notify(
@@ -73,7 +73,7 @@ impl KernelQueue for RunQueue {
         endpoint: EndpointId,
         promise: Kref,
     ) -> Result<(), KernelError> {
-        Ok(store.enqueue_run(&RunItem::Notify { endpoint, kpid: promise })?)
+        Ok(store.enqueue_run(RunItem::Notify { endpoint, kpid: promise })?)
     }
 
     fn resolve_promises(

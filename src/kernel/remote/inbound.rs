@@ -13,7 +13,7 @@ use crate::{
     faults::{Fault, seeded},
     runtime::Timestamp,
     session::{Lost, Receipt},
-    wire::{Delivery, Eref, Kref, Message, RemoteCommand, Resolution, Seq},
+    wire::{Delivery, Direction, Eref, Kref, Message, RefKind, RemoteCommand, Resolution, Seq},
 };
 
 /// What came of one message from the peer, beyond what the store holds.
@@ -258,6 +258,12 @@ impl RemoteHandle {
 
     /// The peer asks us to decide a promise: it must be one that the peer was to decide, and not settled.
     fn accept_result(&self, store: &mut KernelStore, eref: Eref) -> Result<Kref, KernelError> {
+        let is_new = eref.kind == RefKind::Promise
+            && eref.direction == Direction::Export
+            && store.eref_to_kref(self.id, eref)?.is_none();
+        if is_new {
+            return Ok(store.export_result(self.id, eref)?);
+        }
         let promise = self.inbound(store, eref)?;
         if !promise.is_promise() {
             return Err(KernelError::NotAPromise(promise));

@@ -144,11 +144,13 @@ impl RemoteHandle {
     pub(super) fn stage(&mut self, store: &mut KernelStore, command: &RemoteCommand) -> Result<(), KernelError> {
         let command = StoredCommand::new(command)?;
         within(command.len().saturating_add(ENVELOPE_BYTES), self.max_message_bytes)?;
-        let start = self.session.start();
         let seq = self.session.stage(command.clone());
         store.set_pending_message(self.id, seq.get(), &command.to_row(seq))?;
         store.set_next_send_seq(self.id, seq.get())?;
-        store.set_start_seq(self.id, start.get())?;
+        // Acknowledgements keep the row up to date from here on.
+        if seq == self.session.start() {
+            store.set_start_seq(self.id, seq.get())?;
+        }
         Ok(())
     }
 

@@ -107,17 +107,42 @@ impl KernelStore {
         if eref.direction == Direction::Import {
             return Err(RefError::UnknownReference { endpoint, eref });
         }
-        let kref = match eref.kind {
-            RefKind::Object => self.create_object(endpoint)?,
-            RefKind::Promise => self.create_promise()?,
-        };
-        self.add_entry(endpoint, kref, eref)?;
         if eref.kind == RefKind::Promise {
-            self.set_decider(kref, endpoint)?;
-            if endpoint.is_remote() {
-                self.add_subscriber(kref, endpoint)?;
-            }
+            return Ok(self.export_promise(endpoint, eref, Some(endpoint))?);
         }
+        let kref = self.create_object(endpoint)?;
+        self.add_entry(endpoint, kref, eref)?;
+        Ok(kref)
+    }
+
+    /// One count for the decider to come, and one for the entry.
+    fn export_promise(
+        &mut self,
+        endpoint: EndpointId,
+        eref: Eref,
+        decider: Option<EndpointId>,
+    ) -> Result<Kref, StoreError> {
+        let kref = self.new_promise(decider, endpoint.is_remote().then_some(endpoint), 2)?;
+        self.write_entry(endpoint, kref, eref)?;
+        Ok(kref)
+    }
+
+    /// The promise that a remote wants the result of its message in, which it has not named before and does not decide.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn export_result(&mut self, endpoint: EndpointId, eref: Eref) -> Result<Kref, StoreError> {
+        self.export_promise(endpoint, eref, None)
+    }
+
+    /// A new promise that an endpoint has and waits for.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn create_awaited_promise(&mut self, endpoint: EndpointId) -> Result<Kref, StoreError> {
+        let kref = self.new_promise(None, Some(endpoint), 2)?;
+        let eref = self.next_import(endpoint, kref)?;
+        self.write_entry(endpoint, kref, eref)?;
         Ok(kref)
     }
 
@@ -142,20 +167,28 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`], also when there is no such object or promise.
     pub fn import_kref(&mut self, endpoint: EndpointId, kref: Kref) -> Result<Eref, StoreError> {
+        let eref = self.next_import(endpoint, kref)?;
+        self.add_entry(endpoint, kref, eref)?;
+        Ok(eref)
+    }
+
+    fn next_import(&mut self, endpoint: EndpointId, kref: Kref) -> Result<Eref, StoreError> {
         let counter = match kref.kind {
             RefKind::Object => "nextObjectId",
             RefKind::Promise => "nextPromiseId",
         };
         let index = self.count_up(&format!("e.{counter}.{endpoint}"))?;
-        let eref = Eref { remote: endpoint.is_remote(), kind: kref.kind, direction: Direction::Import, index };
-        self.add_entry(endpoint, kref, eref)?;
-        Ok(eref)
+        Ok(Eref { remote: endpoint.is_remote(), kind: kref.kind, direction: Direction::Import, index })
     }
 
     fn add_entry(&mut self, endpoint: EndpointId, kref: Kref, eref: Eref) -> Result<(), StoreError> {
         if counts(eref) {
             self.add_reference(kref)?;
         }
+        self.write_entry(endpoint, kref, eref)
+    }
+
+    fn write_entry(&mut self, endpoint: EndpointId, kref: Kref, eref: Eref) -> Result<(), StoreError> {
         self.set_entry(endpoint, kref, Entry { reachable: true, eref })?;
         self.set(&slot_key(endpoint, eref), &kref.to_string())
     }

@@ -24,7 +24,11 @@ mod remotes;
 mod rows;
 mod translate;
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fmt,
+    rc::Rc,
+};
 
 pub use error::RefError;
 pub use gc::{GcAction, GcKind};
@@ -43,6 +47,8 @@ use crate::wire::Kref;
 pub struct KernelStore {
     kv: Box<dyn KeyValueStore>,
     uncollected: Uncollected,
+    /// Items of the run queue that came since the last commit, behind those in the rows. Most are gone again by the next.
+    fresh_items: VecDeque<Rc<RunItem>>,
     group: Group,
     /// What made it impossible to know what the storage holds. It is not touched any more.
     failed: Option<StoreError>,
@@ -77,7 +83,13 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn open(kv: Box<dyn KeyValueStore>) -> Result<Self, StoreError> {
-        let mut store = KernelStore { kv, uncollected: Uncollected::default(), group: Group::Off, failed: None };
+        let mut store = KernelStore {
+            kv,
+            uncollected: Uncollected::default(),
+            fresh_items: VecDeque::new(),
+            group: Group::Off,
+            failed: None,
+        };
         store.note_all_garbage()?;
         Ok(store)
     }
@@ -89,6 +101,10 @@ impl KernelStore {
         }
     }
 
+    fn gathers_transactions(&self) -> bool {
+        self.group != Group::Off
+    }
+
     /// Makes every transaction since the last commit durable, together. Without any, nothing is done.
     ///
     /// # Errors
@@ -98,6 +114,7 @@ impl KernelStore {
     pub fn commit(&mut self) -> Result<(), StoreError> {
         self.check_failure()?;
         if self.group == Group::Open {
+            self.store_fresh_items().map_err(|error| self.fail(error))?;
             self.group = Group::Empty;
             self.kv.release_savepoint(GROUP).map_err(|error| self.fail(error))?;
         }
@@ -113,6 +130,7 @@ impl KernelStore {
         if std::mem::replace(&mut self.group, Group::Off) == Group::Open {
             self.kv.rollback_savepoint(GROUP).map_err(|error| self.fail(error))?;
             self.uncollected = Uncollected::default();
+            self.fresh_items.clear();
             self.note_all_garbage()?;
         }
         Ok(())
@@ -148,19 +166,19 @@ impl KernelStore {
             self.group = Group::Open;
         }
         self.kv.create_savepoint(name)?;
-        let noted = self.uncollected.clone();
+        let noted = (self.uncollected.clone(), self.fresh_items.clone());
         let outcome = work(self);
         let committed = match &outcome {
             Ok(_) => self.kv.release_savepoint(name),
             Err(_) => {
-                self.uncollected = noted;
+                (self.uncollected, self.fresh_items) = noted;
                 // A failed rollback outweighs the error that led to it: the writes are still there.
                 self.kv.rollback_savepoint(name).map_err(|error| self.fail(error))?;
                 return outcome;
             }
         };
         if let Err(error) = committed {
-            self.uncollected = noted;
+            (self.uncollected, self.fresh_items) = noted;
             return Err(error.into());
         }
         outcome

@@ -42,10 +42,23 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn create_promise(&mut self) -> Result<Kref, StoreError> {
+        self.new_promise(None, None, 1)
+    }
+
+    /// Writes an unresolved promise whose count is `count` already.
+    pub(super) fn new_promise(
+        &mut self,
+        decider: Option<EndpointId>,
+        subscriber: Option<EndpointId>,
+        count: u64,
+    ) -> Result<Kref, StoreError> {
         let kpid = Kref::promise(self.count_up("nextPromiseId")?);
         self.set(&key(kpid, "state"), "unresolved")?;
-        self.set(&key(kpid, "subscribers"), "[]")?;
-        self.set(&count_key(kpid), "1")?;
+        self.set_json(&key(kpid, "subscribers"), &subscriber.as_slice())?;
+        if let Some(decider) = decider {
+            self.set(&key(kpid, "decider"), &decider.to_string())?;
+        }
+        self.set(&count_key(kpid), &count.to_string())?;
         Ok(kpid)
     }
 
@@ -80,7 +93,13 @@ impl KernelStore {
     }
 
     pub(super) fn insist_unresolved(&self, kpid: Kref) -> Result<(), RefError> {
-        self.unresolved(kpid).map(|_| ())
+        let state_key = key(kpid, "state");
+        match self.get(&state_key)?.as_deref() {
+            None => Err(RefError::UnknownPromise(kpid)),
+            Some("unresolved") => Ok(()),
+            Some("fulfilled" | "rejected") => Err(RefError::AlreadyResolved(kpid)),
+            Some(other) => Err(StoreError::corrupt(&state_key, other).into()),
+        }
     }
 
     /// Who is to settle a promise; `None` when nobody is yet, or it is settled.
@@ -92,7 +111,7 @@ impl KernelStore {
         let key = key(kpid, "decider");
         match self.get(&key)?.as_deref() {
             None | Some("") => Ok(None),
-            Some(_) => self.parsed(&key),
+            Some(party) => party.parse().map(Some).map_err(|_| StoreError::corrupt(&key, party)),
         }
     }
 
@@ -103,7 +122,7 @@ impl KernelStore {
     /// [`RefError::NotInClist`], [`RefError::AlreadyResolved`], [`RefError::UnknownPromise`], [`RefError::Store`].
     pub fn set_decider(&mut self, kpid: Kref, decider: impl Into<Party>) -> Result<(), RefError> {
         let decider = decider.into();
-        self.unresolved(kpid)?;
+        self.insist_unresolved(kpid)?;
         if let Party::Endpoint(endpoint) = decider {
             self.insist_in_clist(endpoint, kpid)?;
         }
@@ -123,8 +142,8 @@ impl KernelStore {
     /// # Errors
     /// [`RefError::NotDecider`], [`RefError::AlreadyResolved`], [`RefError::UnknownPromise`], [`RefError::Store`].
     pub fn insist_decider(&self, kpid: Kref, endpoint: EndpointId) -> Result<(), RefError> {
-        let (decider, _) = self.unresolved(kpid)?;
-        if decider == Some(Party::Endpoint(endpoint)) {
+        self.insist_unresolved(kpid)?;
+        if self.decider(kpid)? == Some(Party::Endpoint(endpoint)) {
             Ok(())
         } else {
             Err(RefError::NotDecider { endpoint, kref: kpid })

@@ -1,5 +1,7 @@
 //! The run queue, and the messages that wait in unresolved promises. What a queued item mentions is counted.
 
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{KernelStore, RefError, StoreError};
@@ -54,15 +56,31 @@ impl RunItem {
 pub(super) const RUN: &str = "run";
 
 impl KernelStore {
-    /// Appends to the run queue.
+    /// Appends to the run queue. While transactions are [gathered](Self::gather_transactions), an item gets a row, and what it
+    /// mentions is counted, at the next commit, if it is still there: garbage must not be collected before the queue is empty.
     ///
     /// # Errors
     /// [`StoreError`], also for a mention of something that does not exist.
-    pub fn enqueue_run(&mut self, item: &RunItem) -> Result<(), StoreError> {
+    pub fn enqueue_run(&mut self, item: RunItem) -> Result<(), StoreError> {
+        if self.gathers_transactions() {
+            self.fresh_items.push_back(Rc::new(item));
+            return Ok(());
+        }
+        self.enqueue_row(&item)
+    }
+
+    fn enqueue_row(&mut self, item: &RunItem) -> Result<(), StoreError> {
         for kref in item.mentions() {
             self.add_reference(kref)?;
         }
         self.push(RUN, item)
+    }
+
+    pub(super) fn store_fresh_items(&mut self) -> Result<(), StoreError> {
+        while let Some(item) = self.fresh_items.pop_front() {
+            self.enqueue_row(&item)?;
+        }
+        Ok(())
     }
 
     /// Takes the oldest item from the run queue. What it mentions is not counted any more, but is safe until the next
@@ -71,7 +89,9 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn dequeue_run(&mut self) -> Result<Option<RunItem>, StoreError> {
-        let Some(item) = self.pop::<RunItem>(RUN)? else { return Ok(None) };
+        let Some(item) = self.pop::<RunItem>(RUN)? else {
+            return Ok(self.fresh_items.pop_front().map(Rc::unwrap_or_clone));
+        };
         for kref in item.mentions() {
             self.release_reference(kref)?;
         }
@@ -83,7 +103,7 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn run_queue_length(&self) -> Result<u64, StoreError> {
-        self.length(RUN)
+        Ok(self.length(RUN)?.saturating_add(self.fresh_items.len() as u64))
     }
 
     /// Leaves a message in an unresolved promise; [`resolve_promise`](Self::resolve_promise) hands it back.
@@ -180,8 +200,8 @@ mod tests {
         let methargs = CapData { body: "#[]".into(), slots: vec![target, target] };
         let send = RunItem::Send { target, message: KernelMessage { methargs, result: Some(result) } };
         let notify = RunItem::Notify { endpoint: BOB, kpid: result };
-        store.enqueue_run(&send).unwrap();
-        store.enqueue_run(&notify).unwrap();
+        store.enqueue_run(send.clone()).unwrap();
+        store.enqueue_run(notify.clone()).unwrap();
         let row = |key: &str| store.get(key).unwrap();
         assert_eq!(
             row("queue.run.1").as_deref(),
@@ -205,11 +225,39 @@ mod tests {
     }
 
     #[test]
+    fn gathered_items_get_rows_only_if_they_outlive_the_group() {
+        let mut store = new_store();
+        store.gather_transactions();
+        let notify = |kpid| RunItem::Notify { endpoint: BOB, kpid };
+        let (one, two) = store
+            .transaction("turn", |store| {
+                let (one, two) = (store.create_promise()?, store.create_promise()?);
+                store.enqueue_run(notify(one))?;
+                store.enqueue_run(notify(two))?;
+                Ok::<_, StoreError>((one, two))
+            })
+            .unwrap();
+        let rolled_back: Result<(), StoreError> = store.transaction("turn", |store| {
+            store.dequeue_run()?;
+            Err(StoreError::Storage("full".into()))
+        });
+        assert!(rolled_back.is_err());
+        assert_eq!(store.transaction("turn", KernelStore::dequeue_run).unwrap(), Some(notify(one)));
+        store.commit().unwrap();
+        assert_eq!(
+            store.get("queue.run.1").unwrap().as_deref(),
+            Some(r#"{"type":"notify","endpointId":"r1","kpid":"kp2"}"#)
+        );
+        store.audit().unwrap();
+        assert_eq!(store.transaction("turn", KernelStore::dequeue_run).unwrap(), Some(notify(two)));
+    }
+
+    #[test]
     fn a_message_about_nothing_is_refused() {
         let mut store = new_store();
         let gone = Kref::object(4);
         let message = KernelMessage { methargs: CapData { body: String::new(), slots: vec![] }, result: None };
-        let refused = store.enqueue_run(&RunItem::Send { target: gone, message: message.clone() });
+        let refused = store.enqueue_run(RunItem::Send { target: gone, message: message.clone() });
         assert_eq!(refused, Err(StoreError::UnknownKref(gone)));
         let unknown = Kref::promise(4);
         assert_eq!(store.enqueue_promise_message(unknown, &message), Err(RefError::UnknownPromise(unknown)));
