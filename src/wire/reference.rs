@@ -13,15 +13,6 @@ pub enum RefKind {
     Promise,
 }
 
-impl RefKind {
-    fn letter(self) -> char {
-        match self {
-            RefKind::Object => 'o',
-            RefKind::Promise => 'p',
-        }
-    }
-}
-
 /// Which side of a c-list brought a reference into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
@@ -157,29 +148,44 @@ impl FromStr for EndpointId {
     }
 }
 
+/// References are spelled many times for each message, and the formatter's own way to write a number is slow.
+fn write_number(f: &mut fmt::Formatter<'_>, number: u64) -> fmt::Result {
+    f.write_str(itoa::Buffer::new().format(number))
+}
+
 impl fmt::Display for Kref {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "k{}{}", self.kind.letter(), self.index)
+        f.write_str(match self.kind {
+            RefKind::Object => "ko",
+            RefKind::Promise => "kp",
+        })?;
+        write_number(f, self.index)
     }
 }
 
 impl fmt::Display for Eref {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let remote = if self.remote { "r" } else { "" };
-        let sign = match self.direction {
-            Direction::Export => '+',
-            Direction::Import => '-',
-        };
-        write!(f, "{remote}{}{sign}{}", self.kind.letter(), self.index)
+        if self.remote {
+            f.write_str("r")?;
+        }
+        f.write_str(match (self.kind, self.direction) {
+            (RefKind::Object, Direction::Export) => "o+",
+            (RefKind::Object, Direction::Import) => "o-",
+            (RefKind::Promise, Direction::Export) => "p+",
+            (RefKind::Promise, Direction::Import) => "p-",
+        })?;
+        write_number(f, self.index)
     }
 }
 
 impl fmt::Display for EndpointId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            EndpointId::Remote(index) => write!(f, "r{index}"),
-            EndpointId::Vat(index) => write!(f, "v{index}"),
-        }
+        let (letter, index) = match self {
+            EndpointId::Remote(index) => ("r", *index),
+            EndpointId::Vat(index) => ("v", *index),
+        };
+        f.write_str(letter)?;
+        write_number(f, index)
     }
 }
 

@@ -1,18 +1,22 @@
 //! A key-value store in memory: for tests, and for kernels that need not survive their process.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeSet, HashMap},
     ops::Bound::{Excluded, Unbounded},
+    rc::Rc,
 };
 
 use super::{KeyValueStore, StoreError};
 
-/// An ordered map, and an undo log while a savepoint is open: a savepoint costs nothing, a write in it one old value.
+/// A map with its keys in order beside it, and an undo log while a savepoint is open: a savepoint costs nothing, a write in
+/// it one old value.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
-    rows: BTreeMap<String, String>,
+    rows: HashMap<Rc<str>, String>,
+    /// The keys of `rows`. Looking for the next one is rare, and comparing keys that begin alike is slow.
+    keys: BTreeSet<Rc<str>>,
     /// Each write since the outermost savepoint, as what to put back.
-    undo: Vec<(String, Option<String>)>,
+    undo: Vec<(Rc<str>, Option<String>)>,
     /// The open savepoints, outermost first, with the length that the undo log had.
     savepoints: Vec<(String, usize)>,
 }
@@ -23,10 +27,21 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn log(&mut self, key: &str, old: Option<String>) {
+    fn log(&mut self, key: Rc<str>, old: Option<String>) {
         if !self.savepoints.is_empty() {
-            self.undo.push((key.to_owned(), old));
+            self.undo.push((key, old));
         }
+    }
+
+    fn put(&mut self, key: Rc<str>, value: String) {
+        if self.rows.insert(Rc::clone(&key), value).is_none() {
+            self.keys.insert(key);
+        }
+    }
+
+    fn take(&mut self, key: &str) -> Option<(Rc<str>, String)> {
+        self.keys.remove(key);
+        self.rows.remove_entry(key)
     }
 
     /// Closes the newest savepoint of that name and those inside it.
@@ -52,17 +67,27 @@ impl KeyValueStore for MemoryStore {
     }
 
     fn next_key(&self, key: &str) -> Result<Option<String>, StoreError> {
-        Ok(self.rows.range::<str, _>((Excluded(key), Unbounded)).next().map(|(key, _)| key.clone()))
+        Ok(self.keys.range::<str, _>((Excluded(key), Unbounded)).next().map(|key| key.to_string()))
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
-        let old = self.rows.insert(key.to_owned(), value.to_owned());
-        self.log(key, old);
+        match self.rows.get_mut(key) {
+            Some(row) if self.savepoints.is_empty() => value.clone_into(row),
+            Some(row) => {
+                let old = std::mem::replace(row, value.to_owned());
+                self.undo.push((key.into(), Some(old)));
+            }
+            None => {
+                let key: Rc<str> = key.into();
+                self.put(Rc::clone(&key), value.to_owned());
+                self.log(key, None);
+            }
+        }
         Ok(())
     }
 
     fn delete(&mut self, key: &str) -> Result<(), StoreError> {
-        if let Some(old) = self.rows.remove(key) {
+        if let Some((key, old)) = self.take(key) {
             self.log(key, Some(old));
         }
         Ok(())
@@ -77,10 +102,10 @@ impl KeyValueStore for MemoryStore {
         let mark = self.close(name)?;
         while self.undo.len() > mark {
             match self.undo.pop() {
-                Some((key, Some(old))) => self.rows.insert(key, old),
-                Some((key, None)) => self.rows.remove(&key),
-                None => None,
-            };
+                Some((key, Some(old))) => self.put(key, old),
+                Some((key, None)) => drop(self.take(&key)),
+                None => {}
+            }
         }
         Ok(())
     }

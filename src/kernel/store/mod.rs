@@ -47,6 +47,8 @@ use crate::wire::Kref;
 pub struct KernelStore {
     kv: Box<dyn KeyValueStore>,
     uncollected: Uncollected,
+    /// Items of the run queue that have rows.
+    stored_items: u64,
     /// Items of the run queue that came since the last commit, behind those in the rows. Most are gone again by the next.
     fresh_items: VecDeque<Rc<RunItem>>,
     group: Group,
@@ -86,11 +88,13 @@ impl KernelStore {
         let mut store = KernelStore {
             kv,
             uncollected: Uncollected::default(),
+            stored_items: 0,
             fresh_items: VecDeque::new(),
             group: Group::Off,
             failed: None,
         };
         store.note_all_garbage()?;
+        store.stored_items = store.run_queue_rows()?;
         Ok(store)
     }
 
@@ -131,6 +135,7 @@ impl KernelStore {
             self.kv.rollback_savepoint(GROUP).map_err(|error| self.fail(error))?;
             self.uncollected = Uncollected::default();
             self.fresh_items.clear();
+            self.stored_items = self.run_queue_rows()?;
             self.note_all_garbage()?;
         }
         Ok(())
@@ -166,19 +171,19 @@ impl KernelStore {
             self.group = Group::Open;
         }
         self.kv.create_savepoint(name)?;
-        let noted = (self.uncollected.clone(), self.fresh_items.clone());
+        let noted = (self.uncollected.clone(), self.fresh_items.clone(), self.stored_items);
         let outcome = work(self);
         let committed = match &outcome {
             Ok(_) => self.kv.release_savepoint(name),
             Err(_) => {
-                (self.uncollected, self.fresh_items) = noted;
+                (self.uncollected, self.fresh_items, self.stored_items) = noted;
                 // A failed rollback outweighs the error that led to it: the writes are still there.
                 self.kv.rollback_savepoint(name).map_err(|error| self.fail(error))?;
                 return outcome;
             }
         };
         if let Err(error) = committed {
-            (self.uncollected, self.fresh_items) = noted;
+            (self.uncollected, self.fresh_items, self.stored_items) = noted;
             return Err(error.into());
         }
         outcome

@@ -73,7 +73,13 @@ impl KernelStore {
         for kref in item.mentions() {
             self.add_reference(kref)?;
         }
-        self.push(RUN, item)
+        self.push(RUN, item)?;
+        self.stored_items = self.stored_items.saturating_add(1);
+        Ok(())
+    }
+
+    pub(super) fn run_queue_rows(&self) -> Result<u64, StoreError> {
+        self.length(RUN)
     }
 
     pub(super) fn store_fresh_items(&mut self) -> Result<(), StoreError> {
@@ -89,9 +95,11 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn dequeue_run(&mut self) -> Result<Option<RunItem>, StoreError> {
-        let Some(item) = self.pop::<RunItem>(RUN)? else {
+        if self.stored_items == 0 {
             return Ok(self.fresh_items.pop_front().map(Rc::unwrap_or_clone));
-        };
+        }
+        let Some(item) = self.pop::<RunItem>(RUN)? else { return Ok(None) };
+        self.stored_items = self.stored_items.saturating_sub(1);
         for kref in item.mentions() {
             self.release_reference(kref)?;
         }
@@ -103,7 +111,7 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn run_queue_length(&self) -> Result<u64, StoreError> {
-        Ok(self.length(RUN)?.saturating_add(self.fresh_items.len() as u64))
+        Ok(self.run_queue_rows()?.saturating_add(self.fresh_items.len() as u64))
     }
 
     /// Leaves a message in an unresolved promise; [`resolve_promise`](Self::resolve_promise) hands it back.
@@ -183,7 +191,7 @@ fn end_key(name: &str, end: End) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{KernelMessage, KernelStore, MemoryStore, RefError, RunItem, StoreError};
+    use super::super::{KernelMessage, KernelStore, KeyValueStore as _, MemoryStore, RefError, RunItem, StoreError};
     use crate::wire::{CapData, EndpointId, Kref};
 
     const BOB: EndpointId = EndpointId::Remote(1);
@@ -265,14 +273,16 @@ mod tests {
 
     #[test]
     fn corrupt_queues_are_errors() {
-        let mut store = new_store();
-        store.set("queue.run.head", "1").unwrap();
-        store.set("queue.run.tail", "2").unwrap();
-        assert!(matches!(store.dequeue_run(), Err(StoreError::Corrupt { .. })));
-        store.set("queue.run.head", "3").unwrap();
-        assert!(matches!(store.dequeue_run(), Err(StoreError::Corrupt { .. })), "the item is missing");
-        store.set("queue.run.tail", "2").unwrap();
-        store.set("queue.run.2", r#"{"type":"explode"}"#).unwrap();
-        assert!(matches!(store.dequeue_run(), Err(StoreError::Corrupt { .. })));
+        let opened = |rows: &[(&str, &str)]| {
+            let mut kv = MemoryStore::new();
+            rows.iter().for_each(|(key, value)| kv.set(key, value).unwrap());
+            KernelStore::open(Box::new(kv))
+        };
+        let backwards = opened(&[("queue.run.head", "1"), ("queue.run.tail", "2")]);
+        assert!(matches!(backwards, Err(StoreError::Corrupt { .. })));
+        let ends = [("queue.run.head", "3"), ("queue.run.tail", "2")];
+        assert!(matches!(opened(&ends).unwrap().dequeue_run(), Err(StoreError::Corrupt { .. })), "the item is missing");
+        let unknown = [ends[0], ends[1], ("queue.run.2", r#"{"type":"explode"}"#)];
+        assert!(matches!(opened(&unknown).unwrap().dequeue_run(), Err(StoreError::Corrupt { .. })));
     }
 }
