@@ -175,7 +175,7 @@ fn duplicates_are_dropped_and_acknowledged_again() {
 
 /// Defect 1 of the incumbent: sent 1, 2, 3 with 2 lost, it executed 1 and 3.
 #[test]
-fn nothing_is_delivered_or_acknowledged_past_a_gap() {
+fn defect_01_nothing_is_delivered_or_acknowledged_past_a_gap() {
     let mut bob = End::new();
     bob.take(&plain(1, 1));
     assert_eq!(bob.take(&plain(3, 3)), Some(Receipt::Held));
@@ -206,7 +206,7 @@ fn what_is_held_is_bounded_in_number_and_in_bytes() {
 
 /// Defects 2 and 5: a new send overtook the retransmission after an outage, and 7 of 8 messages were lost.
 #[test]
-fn after_an_outage_everything_unacknowledged_goes_out_in_order_before_anything_new() {
+fn defect_02_after_an_outage_everything_unacknowledged_goes_out_in_order_before_anything_new() {
     let (mut alice, mut bob) = (End::new(), End::new());
     alice.send(1);
     bob.take_all(&alice.write_all());
@@ -301,7 +301,7 @@ fn a_refused_write_is_tried_once_more_before_a_channel_is_waited_for() {
 
 /// Defect 3: sends that the rate limiter refused counted as sent.
 #[test]
-fn a_message_refused_by_the_rate_limit_is_written_a_little_later() {
+fn defect_03_a_message_refused_by_the_rate_limit_is_written_a_little_later() {
     let mut alice = End::new();
     alice.send(1);
     let refused = alice.session.poll_write(alice.now).unwrap();
@@ -414,7 +414,7 @@ fn a_late_start_moves_nothing_back() {
 }
 
 #[test]
-fn the_queue_is_bounded_and_a_refused_send_uses_no_number() {
+fn defect_16_the_queue_is_bounded_and_a_refused_send_uses_no_number() {
     let mut alice = End::new();
     for label in 1..=200 {
         alice.send(label);

@@ -138,7 +138,7 @@ fn retiring_what_is_still_reachable_is_rejected() {
 }
 
 #[test]
-fn the_sender_of_a_message_that_could_not_be_processed_is_told_through_its_result() {
+fn defect_07_the_sender_of_a_message_that_could_not_be_processed_is_told_through_its_result() {
     let (mut world, _, _) = World::introduced();
     let peer = world.alice.peer();
     let remote = world.bob.kernel().remotes().remotes().find(|remote| *remote.peer() == peer).unwrap();

@@ -64,7 +64,7 @@ fn a_message_to_a_promise_that_the_peer_decides_is_sent_at_once() {
 }
 
 #[test]
-fn order_is_kept_and_nothing_is_lost_or_repeated_across_cuts() {
+fn defect_05_order_is_kept_and_nothing_is_lost_or_repeated_across_cuts() {
     let (mut world, for_alice, _) = World::introduced();
     let mut expected = Vec::new();
     let mut got = Vec::new();
@@ -101,7 +101,7 @@ fn recovery_after_a_cut_needs_no_timer() {
 
 /// Defect 8 of the incumbent: its delayed acknowledgement could be put off until sends were refused.
 #[test]
-fn one_way_traffic_never_fills_the_queue() {
+fn defect_08_one_way_traffic_never_fills_the_queue() {
     let (mut world, for_alice, _) = World::introduced();
     for number in 0..1_000 {
         world.send(for_alice, &format!("#{number}"));
@@ -172,7 +172,7 @@ fn what_bob_had_not_acknowledged_is_sent_again_by_his_next_life() {
 }
 
 #[test]
-fn a_peer_that_stays_away_is_given_up_and_the_next_send_tries_again() {
+fn defect_13_a_peer_that_stays_away_is_given_up_without_a_row_left_and_the_next_send_tries_again() {
     let (mut world, for_alice, _) = World::introduced();
     world.cut();
     let promise = world.send(for_alice, "#1");

@@ -59,7 +59,7 @@ fn nothing_is_committed_while_an_event_waits_for_the_program() {
 
 /// Defects 12 and 16 of the incumbent: what was acknowledged was rolled back, or not durable yet.
 #[test]
-fn neither_a_message_nor_an_acknowledgement_leaves_before_the_commit() {
+fn defect_12_neither_a_message_nor_an_acknowledgement_leaves_before_the_commit() {
     let (mut world, for_alice, _) = World::introduced();
     world.wait(Duration::from_millis(100));
     world.send(for_alice, "#1");

@@ -24,7 +24,7 @@ fn the_first_incarnation_of_a_peer_is_no_restart() {
 
 /// Defect 14 of the incumbent: nothing was rejected, and callers waited for ever.
 #[test]
-fn promises_that_the_dead_incarnation_was_to_decide_are_rejected_in_the_store() {
+fn defect_14_promises_that_the_dead_incarnation_was_to_decide_are_rejected_in_the_store() {
     let (mut world, for_alice, _) = World::introduced();
     let delivered = world.send(for_alice, "#1");
     world.run();

@@ -79,7 +79,7 @@ fn a_redemption_that_nobody_answers_times_out() {
 
 /// Defect 9 of the incumbent: reply keys began at 1 again, and a late reply gave another object.
 #[test]
-fn a_reply_to_a_former_life_resolves_nothing() {
+fn defect_09_a_reply_to_a_former_life_resolves_nothing() {
     let (mut world, _, of_bob) = World::introduced();
     let (nonce, now) = (world.bob.fresh_bytes(), world.now);
     let url = world.bob.kernel().issue_ocap_url(of_bob, nonce).unwrap();
@@ -101,5 +101,33 @@ fn a_reply_to_a_former_life_resolves_nothing() {
     assert!(events.iter().any(|event| matches!(event, KernelEvent::Message { target, .. } if *target == other)));
     assert!(!world.alice.take_events().iter().any(|event| matches!(event, KernelEvent::Redeemed { .. })));
     let _ = promise;
+    world.audit();
+}
+
+/// Defect 10 of the incumbent: a reply that came too late threw, was sent again and again, and ended with the remote given up.
+#[test]
+fn defect_10_a_reply_that_nobody_waits_for_any_more_is_taken_and_let_go() {
+    let (mut world, _, _) = World::introduced();
+    let (object, nonce) = (world.bob.kernel().export_object().unwrap(), world.bob.fresh_bytes());
+    let url = world.bob.kernel().issue_ocap_url(object, nonce).unwrap();
+    let (random, now) = (world.alice.fresh_bytes(), world.now);
+    world.alice.kernel().redeem_ocap_url(&url, random, now).unwrap();
+    World::collect(&mut world.alice, now, true);
+    let requests = std::mem::take(&mut world.alice.outbound);
+    world.alice.kernel().handle_timeout(now.after(Duration::from_secs(41))).unwrap();
+    world.alice.take_events();
+    for request in requests {
+        world.inject(&request).unwrap();
+    }
+    world.connect();
+    world.wait(Duration::from_secs(1));
+    for host in [&mut world.alice, &mut world.bob] {
+        let remote = host.kernel().remotes().remotes().next().unwrap();
+        assert_eq!((remote.pending(), remote.counters().rejected), (0, 0));
+    }
+    // Alice has told bob that she does not hold it: when he lets it go too, nothing is left.
+    world.bob.kernel().release(&[object]).unwrap();
+    world.run();
+    assert!(world.bob.take_events().contains(&KernelEvent::Retired(vec![object])));
     world.audit();
 }

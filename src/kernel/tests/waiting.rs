@@ -23,7 +23,7 @@ fn asked() -> (World, UrlTicket, String) {
 }
 
 #[test]
-fn messages_behind_it_wait_and_no_transaction_is_open() {
+fn defect_11_messages_behind_it_wait_and_no_transaction_is_open() {
     let (mut world, ticket, url) = asked();
     assert_eq!(world.bob.kernel().poll_event(), None, "nothing overtakes");
     assert!(!world.bob.kernel().awaits_commit());

@@ -12,7 +12,7 @@ fn bridge_down() -> Result<bool, RemoteError> {
 }
 
 #[test]
-fn four_first_sends_share_one_dial_and_one_handshake_and_go_out_in_order() {
+fn defect_04_four_first_sends_share_one_dial_and_one_handshake_and_go_out_in_order() {
     let [_, bob, _] = people();
     let mut alice = Bench::alice();
     let (_, effects) = alice.send(&bob, "1");
@@ -88,7 +88,7 @@ fn a_restart_found_while_sending_fails_the_sends_and_writes_none_of_them() {
 }
 
 #[test]
-fn a_restart_found_while_reconnecting_keeps_the_channel_for_fresh_messages_only() {
+fn defect_15_a_restart_found_while_reconnecting_keeps_the_channel_for_fresh_messages_only() {
     let [_, bob, _] = people();
     let mut alice = Bench::alice();
     let channel = alice.connect(&bob, "b1");

@@ -179,7 +179,7 @@ fn after_an_outage_both_ends_are_back_on_one_channel() {
 }
 
 #[test]
-fn a_restarted_peer_is_back_within_a_second_without_a_send_failing_at_its_end() {
+fn defect_17_a_restarted_peer_is_back_within_a_second_without_a_send_failing_at_its_end() {
     let [alice, bob, _] = people();
     let mut world = World::new();
     world.send(&alice, &bob, "to the first life");

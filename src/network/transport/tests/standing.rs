@@ -62,7 +62,7 @@ fn a_reset_by_the_peer_is_a_loss_and_not_a_close() {
 }
 
 #[test]
-fn a_closed_peer_does_not_get_in_and_its_messages_are_not_executed() {
+fn defect_06_a_closed_peer_does_not_get_in_and_its_messages_are_not_executed() {
     let [alice, bob, _] = people();
     let mut world = World::new();
     world.send(&bob, &alice, "1");
