@@ -15,6 +15,8 @@
 //! An outbound message passes through the files in this order: [`program`](Kernel::send), `router`, [`RemoteHandle`], and
 //! then the [`session`](crate::session). The [`driver`](KernelDriver) joins a kernel to a network and a clock.
 
+#![forbid(unsafe_code)]
+
 mod driver;
 mod error;
 mod identity;

@@ -14,6 +14,8 @@
 //! written; a channel is announced by [`Session::channel_up`] before anything is written on it; and once a channel is lost,
 //! writes are refused until the next one is announced. Only a first write, before any channel, waits for one.
 
+#![forbid(unsafe_code)]
+
 mod inbox;
 mod link;
 mod outbox;
