@@ -11,6 +11,7 @@ mod package;
 mod process;
 mod project;
 mod setup;
+mod soak;
 mod suite;
 
 use std::process::ExitCode;
@@ -44,6 +45,15 @@ enum Chore {
         /// Run this step only (may be repeated)
         #[arg(long, value_enum, value_name = "STEP")]
         only: Vec<Step>,
+    },
+    /// Simulate whole kernels under faults; the last line on stdout is the outcome as JSON
+    Soak {
+        /// How many steps: a task's turn, or something that arrives
+        #[arg(long, default_value_t = 10_000_000)]
+        steps: u64,
+        /// Where to begin, to repeat a run; at random if absent
+        #[arg(long)]
+        seed: Option<u64>,
     },
     /// Measure; the last line on stdout is the figures as JSON
     Bench {
@@ -84,6 +94,7 @@ fn run(chore: Chore) -> Result<ExitCode> {
             let tools = prepare(&suite::needs(&steps))?;
             suite::run(&project, &config, &tools, &steps)
         }
+        Chore::Soak { steps, seed } => soak::run(&project, &prepare(&[])?, steps, seed),
         Chore::Bench { area } => {
             bench::run(&project, &config, &prepare(Area::NEEDS)?, area)?;
             Ok(ExitCode::SUCCESS)

@@ -5,7 +5,11 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{KernelStore, Party, RefError, StoreError, objects::Change};
+use super::{
+    KernelStore, Party, RefError, StoreError,
+    objects::Change,
+    rows::{Key, key},
+};
 use crate::wire::{Direction, EndpointId, Eref, Kref, RefKind};
 
 /// The endpoint's side of a c-list entry: `R ro-1` while reachable, `_ ro-1` once dropped.
@@ -35,8 +39,8 @@ impl fmt::Display for Entry {
     }
 }
 
-fn slot_key(endpoint: EndpointId, slot: impl fmt::Display) -> String {
-    format!("{endpoint}.c.{slot}")
+fn slot_key(endpoint: EndpointId, slot: impl fmt::Display) -> Key {
+    key(format_args!("{endpoint}.c.{slot}"))
 }
 
 impl KernelStore {
@@ -177,7 +181,7 @@ impl KernelStore {
             RefKind::Object => "nextObjectId",
             RefKind::Promise => "nextPromiseId",
         };
-        let index = self.count_up(&format!("e.{counter}.{endpoint}"))?;
+        let index = self.count_up(&key(format_args!("e.{counter}.{endpoint}")))?;
         Ok(Eref { remote: endpoint.is_remote(), kind: kref.kind, direction: Direction::Import, index })
     }
 

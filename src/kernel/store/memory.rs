@@ -12,7 +12,7 @@ use super::{KeyValueStore, StoreError};
 /// it one old value.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
-    rows: HashMap<Rc<str>, String>,
+    rows: HashMap<Rc<str>, String, foldhash::fast::RandomState>,
     /// The keys of `rows`. Looking for the next one is rare, and comparing keys that begin alike is slow.
     keys: BTreeSet<Rc<str>>,
     /// Each write since the outermost savepoint, as what to put back.

@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{KernelStore, StoreError};
+use super::{
+    KernelStore, StoreError,
+    rows::{Key, key},
+};
 use crate::wire::{EndpointId, Kref, RefKind, WireError};
 
 /// Who owns an object or decides a promise.
@@ -75,12 +78,12 @@ impl fmt::Display for ObjectCounts {
 
 const PINNED: &str = "pinnedObjects";
 
-pub(super) fn count_key(kref: Kref) -> String {
-    format!("{kref}.refCount")
+pub(super) fn count_key(kref: Kref) -> Key {
+    key(format_args!("{kref}.refCount"))
 }
 
-fn owner_key(kref: Kref) -> String {
-    format!("{kref}.owner")
+fn owner_key(kref: Kref) -> Key {
+    key(format_args!("{kref}.owner"))
 }
 
 /// A change of one holder, up or down.
@@ -242,7 +245,7 @@ impl KernelStore {
         self.delete(&owner_key(kref))?;
         self.delete(&count_key(kref))?;
         // Written by the incumbent only.
-        self.delete(&format!("{kref}.revoked"))
+        self.delete(&key(format_args!("{kref}.revoked")))
     }
 }
 

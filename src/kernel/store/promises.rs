@@ -3,6 +3,7 @@
 use super::{
     KernelMessage, KernelStore, Party, RefError, StoreError,
     objects::{Change, count_key},
+    rows::{Key, key},
 };
 use crate::wire::{CapData, EndpointId, Kref};
 
@@ -32,8 +33,8 @@ pub struct Resolved {
     pub messages: Vec<KernelMessage>,
 }
 
-fn key(kpid: Kref, field: &str) -> String {
-    format!("{kpid}.{field}")
+fn field_key(kpid: Kref, field: &str) -> Key {
+    key(format_args!("{kpid}.{field}"))
 }
 
 impl KernelStore {
@@ -53,10 +54,10 @@ impl KernelStore {
         count: u64,
     ) -> Result<Kref, StoreError> {
         let kpid = Kref::promise(self.count_up("nextPromiseId")?);
-        self.set(&key(kpid, "state"), "unresolved")?;
-        self.set_json(&key(kpid, "subscribers"), &subscriber.as_slice())?;
+        self.set(&field_key(kpid, "state"), "unresolved")?;
+        self.set_json(&field_key(kpid, "subscribers"), &subscriber.as_slice())?;
         if let Some(decider) = decider {
-            self.set(&key(kpid, "decider"), &decider.to_string())?;
+            self.set(&field_key(kpid, "decider"), &decider.to_string())?;
         }
         self.set(&count_key(kpid), &count.to_string())?;
         Ok(kpid)
@@ -67,16 +68,16 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn promise_state(&self, kpid: Kref) -> Result<Option<PromiseState>, StoreError> {
-        let state_key = key(kpid, "state");
+        let state_key = field_key(kpid, "state");
         let Some(state) = self.get(&state_key)? else { return Ok(None) };
         let value = || {
-            let value_key = key(kpid, "value");
+            let value_key = field_key(kpid, "value");
             self.json::<CapData<Kref>>(&value_key)?.ok_or_else(|| StoreError::corrupt(&value_key, ""))
         };
         Ok(Some(match state.as_str() {
             "unresolved" => PromiseState::Unresolved {
                 decider: self.decider(kpid)?,
-                subscribers: self.json(&key(kpid, "subscribers"))?.unwrap_or_default(),
+                subscribers: self.json(&field_key(kpid, "subscribers"))?.unwrap_or_default(),
             },
             "fulfilled" => PromiseState::Fulfilled(value()?),
             "rejected" => PromiseState::Rejected(value()?),
@@ -93,7 +94,7 @@ impl KernelStore {
     }
 
     pub(super) fn insist_unresolved(&self, kpid: Kref) -> Result<(), RefError> {
-        let state_key = key(kpid, "state");
+        let state_key = field_key(kpid, "state");
         match self.get(&state_key)?.as_deref() {
             None => Err(RefError::UnknownPromise(kpid)),
             Some("unresolved") => Ok(()),
@@ -108,10 +109,10 @@ impl KernelStore {
     /// [`StoreError`].
     pub fn decider(&self, kpid: Kref) -> Result<Option<Party>, StoreError> {
         // The incumbent clears a decider by writing an empty text.
-        let key = key(kpid, "decider");
-        match self.get(&key)?.as_deref() {
+        let decider_key = field_key(kpid, "decider");
+        match self.get(&decider_key)?.as_deref() {
             None | Some("") => Ok(None),
-            Some(party) => party.parse().map(Some).map_err(|_| StoreError::corrupt(&key, party)),
+            Some(party) => party.parse().map(Some).map_err(|_| StoreError::corrupt(&decider_key, party)),
         }
     }
 
@@ -126,7 +127,7 @@ impl KernelStore {
         if let Party::Endpoint(endpoint) = decider {
             self.insist_in_clist(endpoint, kpid)?;
         }
-        Ok(self.set(&key(kpid, "decider"), &decider.to_string())?)
+        Ok(self.set(&field_key(kpid, "decider"), &decider.to_string())?)
     }
 
     /// Leaves a promise without decider, while a message that carries it as its result is in a queue.
@@ -134,7 +135,7 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn clear_decider(&mut self, kpid: Kref) -> Result<(), StoreError> {
-        self.delete(&key(kpid, "decider"))
+        self.delete(&field_key(kpid, "decider"))
     }
 
     /// Refuses a resolution by anyone but the decider, and a second one.
@@ -162,7 +163,7 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn subscribers(&self, kpid: Kref) -> Result<Vec<EndpointId>, StoreError> {
-        Ok(self.json(&key(kpid, "subscribers"))?.unwrap_or_default())
+        Ok(self.json(&field_key(kpid, "subscribers"))?.unwrap_or_default())
     }
 
     /// Adds an endpoint that waits for a promise; twice is once. It must have the promise in its c-list.
@@ -175,7 +176,7 @@ impl KernelStore {
         if !subscribers.contains(&endpoint) {
             subscribers.push(endpoint);
             subscribers.sort_by_key(EndpointId::to_string);
-            self.set_json(&key(kpid, "subscribers"), &subscribers)?;
+            self.set_json(&field_key(kpid, "subscribers"), &subscribers)?;
         }
         Ok(())
     }
@@ -189,7 +190,7 @@ impl KernelStore {
         let before = subscribers.len();
         subscribers.retain(|subscriber| *subscriber != endpoint);
         if subscribers.len() < before {
-            self.set_json(&key(kpid, "subscribers"), &subscribers)?;
+            self.set_json(&field_key(kpid, "subscribers"), &subscribers)?;
         }
         Ok(())
     }
@@ -218,17 +219,17 @@ impl KernelStore {
         for slot in &value.slots {
             self.add_reference(*slot)?;
         }
-        self.set(&key(kpid, "state"), if rejected { "rejected" } else { "fulfilled" })?;
-        self.set_json(&key(kpid, "value"), value)?;
-        self.delete(&key(kpid, "decider"))?;
-        self.delete(&key(kpid, "subscribers"))?;
+        self.set(&field_key(kpid, "state"), if rejected { "rejected" } else { "fulfilled" })?;
+        self.set_json(&field_key(kpid, "value"), value)?;
+        self.delete(&field_key(kpid, "decider"))?;
+        self.delete(&field_key(kpid, "subscribers"))?;
         self.change_promise(kpid, Change::Lose)?;
         Ok(Resolved { subscribers, messages })
     }
 
     pub(super) fn delete_promise_rows(&mut self, kpid: Kref) -> Result<(), StoreError> {
         for field in ["state", "decider", "subscribers", "value", "refCount"] {
-            self.delete(&key(kpid, field))?;
+            self.delete(&field_key(kpid, field))?;
         }
         Ok(())
     }

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{KernelStore, StoreError};
+use super::{
+    KernelStore, StoreError,
+    rows::{Key, key},
+};
 use crate::{
     runtime::Timestamp,
     wire::{EndpointId, IncarnationId, PeerId},
@@ -36,16 +39,16 @@ struct RemoteRow {
     hints: Vec<String>,
 }
 
-fn remote_key(remote: EndpointId) -> String {
-    format!("remote.{remote}")
+fn remote_key(remote: EndpointId) -> Key {
+    key(format_args!("remote.{remote}"))
 }
 
-fn seq_key(remote: EndpointId, name: &str) -> String {
-    format!("remoteSeq.{remote}.{name}")
+fn seq_key(remote: EndpointId, name: &str) -> Key {
+    key(format_args!("remoteSeq.{remote}.{name}"))
 }
 
-fn pending_key(remote: EndpointId, seq: u64) -> String {
-    format!("remotePending.{remote}.{seq}")
+fn pending_key(remote: EndpointId, seq: u64) -> Key {
+    key(format_args!("remotePending.{remote}.{seq}"))
 }
 
 const NEXT_SEND: &str = "nextSendSeq";
@@ -68,9 +71,9 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn remote_info(&self, remote: EndpointId) -> Result<Option<RemoteInfo>, StoreError> {
-        let key = remote_key(remote);
-        let Some(row) = self.json::<RemoteRow>(&key)? else { return Ok(None) };
-        let peer_id = row.peer_id.parse().map_err(|_| StoreError::corrupt(&key, &row.peer_id))?;
+        let name = remote_key(remote);
+        let Some(row) = self.json::<RemoteRow>(&name)? else { return Ok(None) };
+        let peer_id = row.peer_id.parse().map_err(|_| StoreError::corrupt(&name, &row.peer_id))?;
         Ok(Some(RemoteInfo { peer_id, hints: row.hints }))
     }
 

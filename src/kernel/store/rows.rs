@@ -1,10 +1,24 @@
 //! Reading and writing single rows: numbers, JSON and parsed text. Whatever cannot be read is [`StoreError::Corrupt`].
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
+use arrayvec::ArrayString;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{KernelStore, StoreError};
+
+/// A key without a detour over the heap: several are spelled for each message. The longest, `remotePending.<remote>.<seq>`,
+/// has 56 bytes.
+pub(super) type Key = ArrayString<64>;
+
+/// Spells a key.
+pub(super) fn key(parts: fmt::Arguments<'_>) -> Key {
+    let mut key = Key::new();
+    // What is too long would be cut and so name another row; nothing that is spelled with this can be.
+    let fits = fmt::Write::write_fmt(&mut key, parts);
+    debug_assert!(fits.is_ok(), "{parts} is too long for a key");
+    key
+}
 
 impl StoreError {
     pub(super) fn corrupt(key: &str, value: &str) -> Self {

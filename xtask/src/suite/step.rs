@@ -17,6 +17,10 @@ use crate::{
 
 /// Whole-system tests, run in Node; the story of the demo is one of them.
 const END_TO_END: &str = "tests/e2e/run.mjs";
+/// The crates that simulate, model and fuzz.
+const EVIDENCE: &[&str] = &["simulator", "model", "fuzz-targets"];
+/// The crate that puts deliberate bugs in.
+const FAULTS: &str = "seeded-faults";
 /// The crate whose tests run in a browser.
 const BROWSER_TESTS: &str = "tests/browser";
 /// How long the download of the advisory database may take.
@@ -39,6 +43,8 @@ pub(crate) enum Step {
     Doc,
     /// Unit and integration tests on this machine
     Native,
+    /// Simulated kernels, crash points, model checking, fuzzing corpus, and deliberate bugs that these must find
+    Evidence,
     /// The npm package: every build, its imports and exports
     Package,
     /// Browser tests in a window
@@ -56,7 +62,7 @@ impl Step {
             Step::Fmt | Step::Clippy => &[Need::Components],
             Step::Deny => &[Need::CargoDeny],
             Step::ClippyWasm => &[Need::Components, Need::WasmStd],
-            Step::Doc | Step::Native => &[],
+            Step::Doc | Step::Native | Step::Evidence => &[],
             Step::Package => Need::PACKAGE,
             Step::BrowserWindow | Step::BrowserWorker => {
                 &[Need::WasmStd, Need::WasmBindgen, Need::WasmPack, Need::Browser]
@@ -84,7 +90,12 @@ impl Step {
                 let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
                 check(doc.env("RUSTDOCFLAGS", "-D warnings"))
             }
-            Step::Native => Count::of_runner(&mut cargo(&["test", "--workspace", "--no-fail-fast"])),
+            Step::Native => {
+                let mut native = cargo(&["test", "--workspace", "--no-fail-fast"]);
+                native.args(EVIDENCE.iter().chain(&[FAULTS]).flat_map(|package| ["--exclude", package]));
+                Count::of_runner(&mut native)
+            }
+            Step::Evidence => evidence(&cargo),
             Step::Package => package::build(project, config, tools).map(|()| Count::PASSED),
             Step::BrowserWindow => in_browser(project, tools, &["window", "bridge"]),
             Step::BrowserWorker => in_browser(project, tools, &["worker"]),
@@ -125,6 +136,17 @@ fn clippy_wasm(project: &Project, config: &Config, tools: &Tools) -> Result<Coun
         count += clippy(&mut std::iter::once("--lib".to_owned()).chain(build.cargo_args()))?;
     }
     count += clippy(&mut ["--package", "browser-tests", "--all-targets"].into_iter().map(str::to_owned))?;
+    Ok(count)
+}
+
+/// Runs what takes long in a profile with optimizations and every check.
+fn evidence(cargo: &dyn Fn(&[&str]) -> Command) -> Result<Count> {
+    let mut evidence = cargo(&["test", "--profile", "evidence", "--no-fail-fast"]);
+    evidence.args(EVIDENCE.iter().flat_map(|package| ["--package", package]));
+    let mut count = Count::of_runner(evidence.args(["--", "--nocapture"]))?;
+    // By itself, since it is the one that has deliberate bugs built in.
+    let mut faults = cargo(&["test", "--profile", "evidence", "--package", FAULTS, "--", "--nocapture"]);
+    count += Count::of_runner(&mut faults)?;
     Ok(count)
 }
 
