@@ -91,9 +91,12 @@ impl Kernel {
             held(store, promise)?;
             let value = value.try_map(|slot| held(store, slot))?;
             super::remote::check_size(&value, remotes.max_message_bytes())?;
+            let awaited = store.subscribers(promise)?.contains(&PROGRAM);
             queue.resolve_promises(store, Some(PROGRAM), vec![Resolution { promise, rejected, value }])?;
-            // The program knows the outcome; a name for it is of no more use.
-            forget(store, promise)?;
+            if !awaited {
+                // The program knows the outcome; a name for it is of no more use.
+                forget(store, promise)?;
+            }
             Ok::<_, KernelError>(())
         })?;
         self.settle()

@@ -91,7 +91,9 @@ impl KernelQueue for RunQueue {
             }
             let resolved = store.resolve_promise(promise, rejected, &value)?;
             for subscriber in resolved.subscribers {
-                if Some(subscriber) != decider {
+                // A remote is subscribed to what it decides itself and need not be told. The program is only if it waits: a
+                // message that it sent came to an object of its own.
+                if Some(subscriber) != decider || !subscriber.is_remote() {
                     self.enqueue_notify(store, subscriber, promise)?;
                 }
             }

@@ -32,6 +32,7 @@ pub struct Lost {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Arrived {
     command: RemoteCommand,
+    ack: Option<Seq>,
     size: usize,
 }
 
@@ -97,7 +98,7 @@ impl Inbox {
         self.sender_start = self.sender_start.max(start.get());
     }
 
-    pub(super) fn receive(&mut self, seq: Seq, command: RemoteCommand, size: usize) -> Receipt {
+    pub(super) fn receive(&mut self, seq: Seq, ack: Option<Seq>, command: RemoteCommand, size: usize) -> Receipt {
         if seq.get() < self.next() && !seeded(Fault::DeliverDuplicates) {
             return Receipt::Duplicate;
         }
@@ -113,7 +114,7 @@ impl Inbox {
         if !in_order && !self.has_room(size) {
             return Receipt::NoRoom;
         }
-        self.arrived.insert(seq, Arrived { command, size });
+        self.arrived.insert(seq, Arrived { command, ack, size });
         if in_order { Receipt::InOrder } else { Receipt::Held }
     }
 
@@ -144,6 +145,11 @@ impl Inbox {
     pub(super) fn behind_head(&self) -> Option<(Seq, RemoteCommand)> {
         let (seq, arrived) = self.arrived.iter().nth(1)?;
         (seq.get() == self.next().saturating_add(1)).then(|| (*seq, arrived.command.clone()))
+    }
+
+    /// The acknowledgement that came with the message at the head.
+    pub(super) fn ack_of_next(&self) -> Option<Seq> {
+        self.arrived.first_key_value().and_then(|(_, arrived)| arrived.ack)
     }
 
     pub(super) fn delivered(&mut self, seq: Seq) {

@@ -280,10 +280,17 @@ impl Session {
         self.timer.progress(now, self.outbox.bytes());
     }
 
-    /// Takes a numbered message of `size` bytes. What became deliverable is then to be had from
+    /// Takes a numbered message of `size` bytes, with the acknowledgement that it carries. What became deliverable is then to be had from
     /// [`next_in_order`](Self::next_in_order).
-    pub fn receive(&mut self, now: Timestamp, seq: Seq, command: RemoteCommand, size: usize) -> Receipt {
-        let receipt = self.inbox.receive(seq, command, size);
+    pub fn receive(
+        &mut self,
+        now: Timestamp,
+        seq: Seq,
+        ack: Option<Seq>,
+        command: RemoteCommand,
+        size: usize,
+    ) -> Receipt {
+        let receipt = self.inbox.receive(seq, ack, command, size);
         if receipt != Receipt::InOrder {
             // Tell the sender where we are: its acknowledgement, or the retransmission it waits for, may have been lost.
             self.owe_ack(now);
@@ -306,6 +313,11 @@ impl Session {
     /// The next message in order, if it is here. The same one is given again until [`delivered`](Self::delivered).
     pub fn next_in_order(&self) -> Option<(Seq, &RemoteCommand)> {
         self.inbox.next_in_order()
+    }
+
+    /// The acknowledgement that came with [`next_in_order`](Self::next_in_order).
+    pub fn ack_of_next(&self) -> Option<Seq> {
+        self.inbox.ack_of_next()
     }
 
     /// Everything up to `seq` is processed, or skipped, in a transaction that has ended well. It is acknowledged after the

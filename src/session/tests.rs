@@ -79,7 +79,8 @@ impl End {
             self.session.acknowledge(self.now, &acknowledged);
         }
         self.session.sender_starts_at(message.start);
-        let receipt = message.command.map(|(seq, command)| self.session.receive(self.now, seq, command, text.len()));
+        let receipt =
+            message.command.map(|(seq, command)| self.session.receive(self.now, seq, message.ack, command, text.len()));
         loop {
             if let Some(lost) = self.session.lost() {
                 self.lost.push(lost);
@@ -199,9 +200,9 @@ fn what_is_held_is_bounded_in_number_and_in_bytes() {
     let mut bob = End::new();
     let mib = 1 << 20;
     for number in 2..=5 {
-        assert_eq!(bob.session.receive(bob.now, seq(number), command(number), mib), Receipt::Held);
+        assert_eq!(bob.session.receive(bob.now, seq(number), None, command(number), mib), Receipt::Held);
     }
-    assert_eq!(bob.session.receive(bob.now, seq(6), command(6), mib), Receipt::NoRoom);
+    assert_eq!(bob.session.receive(bob.now, seq(6), None, command(6), mib), Receipt::NoRoom);
 }
 
 /// Defects 2 and 5: a new send overtook the retransmission after an outage, and 7 of 8 messages were lost.
@@ -444,7 +445,7 @@ fn nothing_leaves_before_it_is_durable() {
 
     alice.session.stage(StoredCommand::new(&command(2)).unwrap());
     alice.session.keep_staged();
-    alice.session.receive(alice.now, seq(2), command(2), 10);
+    alice.session.receive(alice.now, seq(2), None, command(2), 10);
     alice.session.delivered(seq(2));
     alice.wait(DELAYED_ACK);
     assert!(alice.session.awaits_commit());

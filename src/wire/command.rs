@@ -96,6 +96,25 @@ impl RemoteCommand {
         }
     }
 
+    /// Whether it says that its sender does not hold or recognise things any more.
+    pub fn is_about_garbage(&self) -> bool {
+        let RemoteCommand::Deliver(delivery) = self else { return false };
+        matches!(delivery, Delivery::DropExports(_) | Delivery::RetireExports(_) | Delivery::RetireImports(_))
+    }
+
+    /// Every reference that it gives to the receiver, in the receiver's frame.
+    pub fn given(&self) -> impl Iterator<Item = Eref> + '_ {
+        let slots: Vec<&[Eref]> = match self {
+            RemoteCommand::Deliver(Delivery::Message { methargs, .. }) => vec![&methargs.slots],
+            RemoteCommand::Deliver(Delivery::Notify(resolutions)) => {
+                resolutions.iter().map(|resolution| resolution.value.slots.as_slice()).collect()
+            }
+            RemoteCommand::RedeemUrlReply { result: Ok(eref), .. } => vec![std::slice::from_ref(eref)],
+            _ => Vec::new(),
+        };
+        slots.into_iter().flatten().copied()
+    }
+
     /// The JSON text of `params`.
     pub(super) fn params(&self) -> Result<String, serde_json::Error> {
         match self {

@@ -51,7 +51,11 @@ impl fmt::Debug for Seq {
 ///
 /// The acknowledgement is added when it is written, so that a retransmission carries the newest.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct StoredCommand(String);
+pub struct StoredCommand {
+    text: String,
+    /// For a command that says what its sender holds no longer: the acknowledgement that stays with it, see [`as_of`](Self::as_of).
+    as_of: Option<u64>,
+}
 
 impl StoredCommand {
     /// Marshals a command.
@@ -60,13 +64,21 @@ impl StoredCommand {
     /// [`WireError::Malformed`] if it cannot be written as JSON.
     pub fn new(command: &RemoteCommand) -> Result<Self, WireError> {
         let params = command.params().map_err(|error| WireError::Malformed(error.to_string()))?;
-        Ok(StoredCommand(format!(r#""method":"{}","params":{params}"#, command.method())))
+        let text = format!(r#""method":"{}","params":{params}"#, command.method());
+        Ok(StoredCommand { text, as_of: None })
+    }
+
+    /// Says that the command was true when everything up to `received` had been processed. It carries that acknowledgement
+    /// for ever, however much is received before it is written: a drop must not seem to know of what gave the thing again.
+    #[must_use]
+    pub fn as_of(self, received: Option<Seq>) -> Self {
+        StoredCommand { as_of: Some(received.map_or(0, Seq::get)), ..self }
     }
 
     /// Length of the text, in bytes.
     #[allow(clippy::len_without_is_empty)] // It is never empty.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.text.len()
     }
 
     /// The row for the store: a whole message, which an incumbent can read and send as it stands.
@@ -81,7 +93,10 @@ impl StoredCommand {
     pub fn from_row(seq: Seq, row: &str) -> Result<Self, WireError> {
         let message = Message::parse(row)?;
         match message.command {
-            Some((found, command)) if found == seq => StoredCommand::new(&command),
+            Some((found, command)) if found == seq => {
+                let stored = StoredCommand::new(&command)?;
+                Ok(if command.is_about_garbage() { stored.as_of(message.ack) } else { stored })
+            }
             _ => Err(WireError::Malformed(format!("the row of message {seq} holds another"))),
         }
     }
@@ -89,8 +104,8 @@ impl StoredCommand {
     /// The message as it is written now: `ack` is the highest number received in order, `start` the resume point.
     pub fn to_message(&self, seq: Seq, ack: Option<Seq>, start: Option<Seq>) -> String {
         let mut text = format!(r#"{{"seq":{seq},"#);
-        push_ack(&mut text, ack, start);
-        text.push_str(&self.0);
+        push_ack(&mut text, self.as_of.map_or(ack, Seq::new), start);
+        text.push_str(&self.text);
         text.push('}');
         text
     }

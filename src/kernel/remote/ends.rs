@@ -3,6 +3,7 @@
 use super::{
     super::{KernelError, KernelQueue, RejectionCode, store::KernelStore},
     RemoteHandle,
+    given::Given,
     handle::Opening,
 };
 use crate::{
@@ -33,6 +34,7 @@ impl RemoteHandle {
     pub(in crate::kernel) fn handle_peer_restart(&mut self) {
         self.session.peer_restarted();
         self.opening = Opening::Idle;
+        self.given = Given::default();
         self.reap_is_the_peers = false;
     }
 
@@ -58,7 +60,8 @@ impl RemoteHandle {
         self.session.give_up();
     }
 
-    fn reject_decided(
+    /// Rejects every promise that the remote is to decide, and answers how many.
+    pub(super) fn reject_decided(
         &self,
         store: &mut KernelStore,
         queue: &mut dyn KernelQueue,

@@ -1,8 +1,11 @@
 //! One remote as a whole: what it is made of, its channel and its timers.
 
-use super::super::{
-    KernelError,
-    store::{KernelStore, RemoteInfo},
+use super::{
+    super::{
+        KernelError,
+        store::{KernelStore, RemoteInfo},
+    },
+    given::Given,
 };
 use crate::{
     runtime::Timestamp,
@@ -55,6 +58,8 @@ pub struct RemoteHandle {
     pub(super) session: Session,
     pub(super) counters: RemoteCounters,
     pub(super) max_message_bytes: usize,
+    /// What was given to the peer, and when.
+    pub(super) given: Given,
     /// The URL that the message at the head asks for, while it is being opened.
     pub(super) opening: Opening,
     /// Numbers the tickets.
@@ -75,12 +80,14 @@ impl RemoteHandle {
         now: Timestamp,
     ) -> Result<Self, KernelError> {
         let saved = store.transaction("restoreRemote", |store| super::ends::recover(store, id))?;
+        let given = Given::restore(saved.last_sent);
         Ok(RemoteHandle {
             id,
             info,
             session: Session::restore(config, saved, now),
             counters: RemoteCounters::default(),
             max_message_bytes,
+            given,
             opening: Opening::Idle,
             last_ticket: 0,
             reap_is_the_peers: false,

@@ -62,7 +62,7 @@ impl RemoteHandle {
         }
         self.session.sender_starts_at(message.start);
         if let Some((seq, command)) = message.command {
-            match self.session.receive(now, seq, command, text.len()) {
+            match self.session.receive(now, seq, message.ack, command, text.len()) {
                 Receipt::InOrder => {}
                 Receipt::Duplicate => self.counters.duplicates += 1,
                 Receipt::Held | Receipt::NoRoom => self.counters.out_of_order += 1,
@@ -111,7 +111,7 @@ impl RemoteHandle {
         let mut outcomes = Vec::new();
         loop {
             if let Some(lost) = self.session.lost() {
-                context.store.transaction("lost", |store| store.set_highest_received_seq(self.id, lost.last.get()))?;
+                self.pass_over(context, lost)?;
                 self.session.delivered(lost.last);
                 let count = lost.last.get().saturating_sub(lost.first.get()).saturating_add(1);
                 self.counters.lost = self.counters.lost.saturating_add(count);
@@ -138,6 +138,17 @@ impl RemoteHandle {
                 return Ok(outcomes);
             }
         }
+    }
+
+    /// The peer has given this kernel up, and what it abandoned will never come. Some of it may have settled promises, so
+    /// whatever the peer is to decide is rejected: nobody waits for an answer that is lost.
+    fn pass_over(&mut self, context: &mut Inbound<'_>, lost: Lost) -> Result<(), KernelError> {
+        let Inbound { store, queue, .. } = context;
+        let detail = format!("remote peer {} had given this kernel up, and its answer may be lost", self.peer());
+        store.transaction("lost", |store| {
+            self.reject_decided(store, &mut **queue, RejectionCode::ConnectionLost, &detail)?;
+            Ok(store.set_highest_received_seq(self.id, lost.last.get())?)
+        })
     }
 
     /// Processes one message and advances the highest received number, all in one transaction. If the message cannot be
@@ -188,7 +199,10 @@ impl RemoteHandle {
         command: RemoteCommand,
     ) -> Result<Outcome, KernelError> {
         match command {
-            RemoteCommand::Deliver(delivery) => self.process_delivery(store, queue, delivery)?,
+            RemoteCommand::Deliver(delivery) => {
+                let ack = self.session.ack_of_next();
+                self.process_delivery(store, queue, delivery, ack)?;
+            }
             RemoteCommand::RedeemUrl { reply_key, .. } => {
                 let result = match &self.opening {
                     Opening::Done(Ok(kref)) if store.owner(*kref)?.is_some() => Ok(self.outbound(store, queue, *kref)?),
@@ -227,6 +241,7 @@ impl RemoteHandle {
         store: &mut KernelStore,
         queue: &mut dyn KernelQueue,
         delivery: Delivery,
+        ack: Option<Seq>,
     ) -> Result<(), KernelError> {
         match delivery {
             Delivery::Message { target, methargs, result } => {
@@ -246,8 +261,16 @@ impl RemoteHandle {
                     .collect::<Result<Vec<_>, KernelError>>()?;
                 queue.resolve_promises(store, Some(self.id), resolutions)
             }
-            Delivery::DropExports(erefs) => Ok(store.drop_imports(self.id, &erefs)?),
-            Delivery::RetireExports(erefs) => Ok(store.retire_imports(self.id, &erefs)?),
+            Delivery::DropExports(mut erefs) => {
+                erefs.retain(|eref| self.given.was_known(eref, ack));
+                Ok(store.drop_imports(self.id, &erefs)?)
+            }
+            Delivery::RetireExports(mut erefs) => {
+                erefs.retain(|eref| self.given.was_known(eref, ack));
+                store.retire_imports(self.id, &erefs)?;
+                erefs.iter().for_each(|eref| self.given.forget(eref));
+                Ok(())
+            }
             Delivery::RetireImports(erefs) => Ok(store.retire_exports(self.id, &erefs)?),
             Delivery::BringOutYourDead => {
                 self.reap_is_the_peers = true;

@@ -257,7 +257,7 @@ impl RemoteManager {
         let remote = self.remotes.get_mut(&id).ok_or(KernelError::UnknownRemote(id))?;
         let mut context = Inbound { store, queue, redemptions: &self.redemptions };
         for outcome in remote.handle_remote_message(now, &mut context, message)? {
-            self.finish(from, outcome);
+            self.finish(id, from, outcome);
         }
         Ok(())
     }
@@ -278,12 +278,12 @@ impl RemoteManager {
         let peer = remote.peer().clone();
         let mut context = Inbound { store, queue, redemptions: &self.redemptions };
         for outcome in remote.url_opened(&mut context, ticket, result)? {
-            self.finish(&peer, outcome);
+            self.finish(ticket.remote, &peer, outcome);
         }
         Ok(())
     }
 
-    fn finish(&mut self, peer: &PeerId, outcome: Outcome) {
+    fn finish(&mut self, remote: EndpointId, peer: &PeerId, outcome: Outcome) {
         let peer = peer.clone();
         let event = match outcome {
             Outcome::Delivered => return,
@@ -295,7 +295,11 @@ impl RemoteManager {
                 }
                 return;
             }
-            Outcome::Lost(lost) => RemoteEvent::MessagesLost { peer, first: lost.first, last: lost.last },
+            Outcome::Lost(lost) => {
+                let reason = "the peer had given this kernel up".to_owned();
+                self.reject_redemptions(remote, &RemoteError::ConnectionLost { peer: peer.clone(), reason });
+                RemoteEvent::MessagesLost { peer, first: lost.first, last: lost.last }
+            }
             Outcome::Rejected { seq, error } => RemoteEvent::MessageRejected { peer, seq, reason: error.to_string() },
         };
         self.effects.push_back(Effect::Event(event));

@@ -3,11 +3,13 @@
 //! A [`RemoteHandle`] is one of them: its session, and the translation between kernel references and its own. `outbound`
 //! stages commands inside the caller's transaction; `inbound` processes messages one at a time, each in a transaction of its
 //! own together with the advance of the highest received number, for only then may they be acknowledged (after the commit that
-//! such transactions share); `ends` has what a
+//! such transactions share); `given` remembers what was
+//! given when; `ends` has what a
 //! restart or a loss of the peer means for the store. The [`RemoteManager`] owns all of them and judges incarnations.
 
 mod effect;
 mod ends;
+mod given;
 mod handle;
 mod inbound;
 mod manager;

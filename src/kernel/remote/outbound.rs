@@ -142,10 +142,14 @@ impl RemoteHandle {
 
     /// Numbers a command and stores it, in the caller's transaction. It is written once that is durable.
     pub(super) fn stage(&mut self, store: &mut KernelStore, command: &RemoteCommand) -> Result<(), KernelError> {
-        let command = StoredCommand::new(command)?;
-        within(command.len().saturating_add(ENVELOPE_BYTES), self.max_message_bytes)?;
-        let seq = self.session.stage(command.clone());
-        store.set_pending_message(self.id, seq.get(), &command.to_row(seq))?;
+        let mut stored = StoredCommand::new(command)?;
+        if command.is_about_garbage() {
+            stored = stored.as_of(self.session.highest_received());
+        }
+        within(stored.len().saturating_add(ENVELOPE_BYTES), self.max_message_bytes)?;
+        let seq = self.session.stage(stored.clone());
+        self.given.note(seq, command);
+        store.set_pending_message(self.id, seq.get(), &stored.to_row(seq))?;
         store.set_next_send_seq(self.id, seq.get())?;
         // Acknowledgements keep the row up to date from here on.
         if seq == self.session.start() {

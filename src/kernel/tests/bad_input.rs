@@ -134,7 +134,9 @@ fn dropping_what_was_never_given_is_rejected() {
 
 #[test]
 fn retiring_what_is_still_reachable_is_rejected() {
-    bob_survives(|next| deliver(&next.to_string(), r#"["retireExports",["ro-1"]]"#), rejected_because("ro-1"));
+    // With the acknowledgement of what gave it: else it would be void.
+    let text = |next| format!(r#"{{"seq":{next},"ack":1,"method":"deliver","params":["retireExports",["ro-1"]]}}"#);
+    bob_survives(text, rejected_because("ro-1"));
 }
 
 #[test]

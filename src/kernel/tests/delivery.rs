@@ -226,6 +226,29 @@ fn after_a_give_up_the_next_message_arrives_and_the_gap_is_reported() {
 }
 
 #[test]
+fn an_answer_that_bob_abandoned_is_not_waited_for() {
+    let (mut world, for_alice, _) = World::introduced();
+    let promise = world.send(for_alice, "#1");
+    world.run();
+    let (_, result) = world.bob.messages().remove(0);
+    world.cut();
+    world.bob.kernel().resolve(result.unwrap(), false, data("#\"done\"")).unwrap();
+    world.run();
+    let peer = world.alice.peer();
+    world.bob.kernel().handle_remote_give_up(&peer).unwrap();
+    world.connect();
+    world.run();
+    let rejected = |event: &KernelEvent| match event {
+        KernelEvent::Notify { promise: settled, rejected: true, value } => {
+            *settled == promise && value.body.contains("[KERNEL:CONNECTION_LOST]")
+        }
+        _ => false,
+    };
+    assert!(world.alice.take_events().iter().any(rejected));
+    world.audit();
+}
+
+#[test]
 fn what_bob_drops_is_retired_at_alices() {
     let (mut world, for_alice, _) = World::introduced();
     let mine = world.alice.kernel().export_object().unwrap();
@@ -241,6 +264,44 @@ fn what_bob_drops_is_retired_at_alices() {
     world.bob.kernel().release(&methargs.slots).unwrap();
     world.run();
     assert_eq!(world.alice.take_events(), [KernelEvent::Retired(vec![mine])]);
+    world.audit();
+}
+
+#[test]
+fn the_program_hears_the_outcome_of_what_it_sent_to_itself() {
+    let mut world = World::new();
+    let mine = world.alice.kernel().export_object().unwrap();
+    let promise = world.send(mine, "#1");
+    world.run();
+    let (_, result) = world.alice.messages().remove(0);
+    world.alice.kernel().resolve(result.unwrap(), false, data("#\"done\"")).unwrap();
+    world.run();
+    let told = KernelEvent::Notify { promise, rejected: false, value: data("#\"done\"") };
+    assert_eq!(world.alice.take_events(), [told]);
+    world.audit();
+}
+
+#[test]
+fn a_drop_that_crosses_another_gift_of_the_same_thing_is_void() {
+    let (mut world, for_alice, _) = World::introduced();
+    let mine = world.alice.kernel().export_object().unwrap();
+    let give = |world: &mut World| {
+        world.alice.kernel().send(for_alice, with_slots("#\"$0\"", &[mine])).unwrap();
+    };
+    give(&mut world);
+    world.run();
+    let events = world.bob.take_events();
+    let [KernelEvent::Message { methargs, .. }] = &events[..] else { panic!("{events:?}") };
+    give(&mut world);
+    World::collect(&mut world.alice, world.now, true); // under way when bob lets go of the first
+    world.bob.kernel().release(&methargs.slots).unwrap();
+    world.run();
+    let events = world.bob.take_events();
+    let [KernelEvent::Message { methargs, .. }] = &events[..] else { panic!("{events:?}") };
+    world.bob.kernel().send(methargs.slots[0], data("#\"home\"")).unwrap();
+    world.run();
+    let home = |event: &KernelEvent| matches!(event, KernelEvent::Message { target, .. } if *target == mine);
+    assert!(world.alice.take_events().iter().any(home));
     world.audit();
 }
 

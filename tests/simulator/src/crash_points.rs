@@ -1,0 +1,99 @@
+//! A crash at every single operation of every store, in a run in which everything happens that a kernel does.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+};
+
+use crate::{
+    disk::Moment,
+    explore::{Violation, run},
+    schedule::{HOSTS, Op, Schedule},
+    world::World,
+};
+
+/// How much was covered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CrashPoints {
+    /// Crashes that were tried: before and after each operation of each kernel.
+    pub points: u64,
+    /// The operations that they were beside.
+    pub operations: u64,
+}
+
+/// Everything that a kernel does, in little: redemptions, messages and answers both ways, references passed on, a cut, a
+/// peer that is given up, garbage, and a peer that loses its memory.
+fn story() -> Vec<Op> {
+    let send = |host, count| Op::Send { host, choice: host as u64, count };
+    vec![
+        Op::Redeem { host: 0, of: 1 },
+        Op::Redeem { host: 1, of: 0 },
+        Op::Redeem { host: 2, of: 0 },
+        Op::Wait { ms: 400 },
+        send(0, 3),
+        send(1, 3),
+        send(2, 2),
+        Op::Wait { ms: 400 },
+        Op::Cut { one: 0, other: 1, cut: true },
+        send(0, 2),
+        send(1, 2),
+        Op::Wait { ms: 45_000 },
+        Op::Cut { one: 0, other: 1, cut: false },
+        send(0, 2),
+        Op::Release { host: 0, choice: 0 },
+        Op::Release { host: 1, choice: 0 },
+        Op::Wait { ms: 1_000 },
+        Op::Redeem { host: 0, of: 1 },
+        Op::Redeem { host: 0, of: 2 },
+        Op::Wait { ms: 1_000 },
+        send(0, 3),
+        Op::Answer { host: 0, most: 3 },
+        Op::Answer { host: 1, most: 3 },
+        Op::Wipe { host: 2, down_ms: 500 },
+        Op::Wait { ms: 2_000 },
+        send(0, 2),
+        Op::Wait { ms: 500 },
+    ]
+}
+
+/// Lets each kernel in turn crash before and after each operation of its store, `stride` apart, and go on from its disk.
+///
+/// # Errors
+/// The first crash after which a rule was broken.
+pub fn crash_points(seed: u64, stride: u64, threads: usize) -> Result<CrashPoints, Box<Violation>> {
+    let mut world = World::new(seed);
+    let started: Vec<u64> = (0..HOSTS).map(|host| world.host(host).disk.operations()).collect();
+    let ops = story();
+    world
+        .perform_all(&ops)
+        .and_then(|()| world.finish())
+        .map_err(|what| Box::new(Violation { what, schedule: Schedule { seed, ops: ops.clone() } }))?;
+    let mut points = Vec::new();
+    for host in 0..HOSTS {
+        let all = world.host(host).disk.operations() - started[host];
+        for operations in (1..=all).step_by(usize::try_from(stride).unwrap()) {
+            points.extend([Moment::Before, Moment::After].map(|moment| (host, operations, moment)));
+        }
+    }
+    let next = AtomicU64::new(0);
+    let work = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some((host, operations, moment)) = points.get(usize::try_from(index).unwrap()).copied() else {
+                return Ok(());
+            };
+            let mut ops = vec![Op::CrashAt { host, operations, moment, down_ms: 300 }];
+            ops.extend(story());
+            if let Err(violation) = run(&Schedule { seed, ops }) {
+                next.store(u64::MAX / 2, Ordering::Relaxed);
+                return Err(violation);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap())
+    })?;
+    let count = points.len() as u64;
+    Ok(CrashPoints { points: count, operations: count / 2 })
+}

@@ -1,0 +1,200 @@
+//! A disk: what is on it survives its kernel. It can fail at any operation, and then the kernel that used it is to die.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+
+use ocap_remotes::kernel::store::{KeyValueStore, MemoryStore, StoreError};
+
+/// On which side of an operation a crash comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// The operation has no effect.
+    Before,
+    /// It has its effect, and nobody hears of it.
+    After,
+}
+
+/// The disk of one kernel.
+#[derive(Default)]
+pub(crate) struct Disk {
+    rows: RefCell<BTreeMap<String, String>>,
+    /// Operations so far: reads, writes, savepoints.
+    operations: Cell<u64>,
+    commits: Cell<u64>,
+    crash_at: Cell<Option<(u64, Moment)>>,
+    crashed: Cell<bool>,
+    on_commit: RefCell<Option<Rc<dyn Fn()>>>,
+}
+
+impl Disk {
+    /// Operations so far.
+    pub(crate) fn operations(&self) -> u64 {
+        self.operations.get()
+    }
+
+    /// Commits so far.
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.get()
+    }
+
+    /// Whether it is empty: no kernel ever committed anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.borrow().is_empty()
+    }
+
+    /// Lets the `operation`-th operation from the beginning crash.
+    pub(crate) fn crash_at(&self, operation: u64, moment: Moment) {
+        self.crash_at.set(Some((operation, moment)));
+    }
+
+    /// Whether the crash has come, which is told once.
+    pub(crate) fn take_crash(&self) -> bool {
+        self.crashed.replace(false)
+    }
+
+    /// Loses everything.
+    pub(crate) fn wipe(&self) {
+        self.rows.borrow_mut().clear();
+    }
+
+    /// What is called when a commit has become durable.
+    pub(crate) fn on_commit(&self, call: impl Fn() + 'static) {
+        *self.on_commit.borrow_mut() = Some(Rc::new(call));
+    }
+
+    /// The store of a new life of the kernel.
+    pub(crate) fn open(self: &Rc<Self>) -> SimStore {
+        let mut rows = MemoryStore::new();
+        for (key, value) in self.rows.borrow().iter() {
+            rows.set(key, value).unwrap();
+        }
+        self.crashed.set(false);
+        SimStore {
+            disk: Rc::clone(self),
+            rows,
+            written: BTreeSet::new(),
+            savepoints: Vec::new(),
+            dead: Cell::new(false),
+        }
+    }
+}
+
+/// One life's view of the disk.
+pub(crate) struct SimStore {
+    disk: Rc<Disk>,
+    rows: MemoryStore,
+    /// Keys written since the outermost savepoint.
+    written: BTreeSet<String>,
+    savepoints: Vec<String>,
+    dead: Cell<bool>,
+}
+
+fn crashed() -> StoreError {
+    StoreError::Storage("the machine has crashed".to_owned())
+}
+
+impl SimStore {
+    /// Counts an operation. Answers whether it crashes after having its effect.
+    fn begin(&self) -> Result<bool, StoreError> {
+        if self.dead.get() {
+            return Err(crashed());
+        }
+        let operation = self.disk.operations.get() + 1;
+        self.disk.operations.set(operation);
+        match self.disk.crash_at.get() {
+            Some((at, moment)) if at <= operation => {
+                self.disk.crash_at.set(None);
+                self.dead.set(true);
+                self.disk.crashed.set(true);
+                if moment == Moment::Before { Err(crashed()) } else { Ok(true) }
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn end<T>(&self, crashes: bool, result: T) -> Result<T, StoreError> {
+        if crashes { Err(crashed()) } else { Ok(result) }
+    }
+
+    fn wrote(&mut self, key: &str) {
+        self.written.insert(key.to_owned());
+        if self.savepoints.is_empty() {
+            self.commit();
+        }
+    }
+
+    fn commit(&mut self) {
+        let mut disk = self.disk.rows.borrow_mut();
+        for key in std::mem::take(&mut self.written) {
+            match self.rows.get(&key).unwrap() {
+                Some(value) => disk.insert(key, value),
+                None => disk.remove(&key),
+            };
+        }
+        drop(disk);
+        self.disk.commits.set(self.disk.commits.get() + 1);
+        let call = self.disk.on_commit.borrow().clone();
+        if let Some(call) = call {
+            call();
+        }
+    }
+
+    fn close(&mut self, name: &str) {
+        if let Some(position) = self.savepoints.iter().rposition(|open| open == name) {
+            self.savepoints.truncate(position);
+        }
+    }
+}
+
+impl KeyValueStore for SimStore {
+    fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let crashes = self.begin()?;
+        self.end(crashes, self.rows.get(key)?)
+    }
+
+    fn next_key(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let crashes = self.begin()?;
+        self.end(crashes, self.rows.next_key(key)?)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
+        let crashes = self.begin()?;
+        self.rows.set(key, value)?;
+        self.wrote(key);
+        self.end(crashes, ())
+    }
+
+    fn delete(&mut self, key: &str) -> Result<(), StoreError> {
+        let crashes = self.begin()?;
+        self.rows.delete(key)?;
+        self.wrote(key);
+        self.end(crashes, ())
+    }
+
+    fn create_savepoint(&mut self, name: &str) -> Result<(), StoreError> {
+        let crashes = self.begin()?;
+        self.rows.create_savepoint(name)?;
+        self.savepoints.push(name.to_owned());
+        self.end(crashes, ())
+    }
+
+    fn rollback_savepoint(&mut self, name: &str) -> Result<(), StoreError> {
+        let crashes = self.begin()?;
+        self.rows.rollback_savepoint(name)?;
+        self.close(name);
+        self.end(crashes, ())
+    }
+
+    fn release_savepoint(&mut self, name: &str) -> Result<(), StoreError> {
+        let crashes = self.begin()?;
+        self.rows.release_savepoint(name)?;
+        self.close(name);
+        if self.savepoints.is_empty() {
+            self.commit();
+        }
+        self.end(crashes, ())
+    }
+}

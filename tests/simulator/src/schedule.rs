@@ -1,0 +1,154 @@
+//! What happens in a run: a list of operations that is drawn from a seed, can be shortened, and prints as Rust.
+
+use fastrand::Rng;
+
+use crate::disk::Moment;
+
+/// Kernels in every run.
+pub const HOSTS: usize = 3;
+
+/// One thing that happens. Hosts are numbers below [`HOSTS`]; `choice` picks among what there is at that moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The names say it; each field is what its variant is about.
+pub enum Op {
+    /// Time passes.
+    Wait { ms: u64 },
+    /// A program sends messages.
+    Send { host: usize, choice: u64, count: u64 },
+    /// A program redeems the URL of another's object.
+    Redeem { host: usize, of: usize },
+    /// A program makes another object.
+    Export { host: usize },
+    /// A program answers what it owes.
+    Answer { host: usize, most: usize },
+    /// A program lets something go.
+    Release { host: usize, choice: u64 },
+    /// The line between two hosts is cut, or mended.
+    Cut { one: usize, other: usize, cut: bool },
+    /// Every stream between two hosts breaks.
+    Break { one: usize, other: usize },
+    /// Of a hundred frames between two hosts, so many are lost, repeated or overtaken in silence.
+    Mischief { one: usize, other: usize, percent: u64 },
+    /// Things take up to so long to the other side.
+    Latency { ms: u64 },
+    /// The relay goes down, or comes up again.
+    Relay { down: bool },
+    /// The bridge of a host takes up to so long.
+    SlowBridge { host: usize, ms: u64 },
+    /// A host's machine sleeps.
+    Sleep { host: usize, ms: u64 },
+    /// The kernel's context dies, and is started again after a while.
+    CrashKernel { host: usize, down_ms: u64 },
+    /// The kernel's context dies at an operation of its store soon to come, and is started again after a while.
+    CrashAt { host: usize, operations: u64, moment: Moment, down_ms: u64 },
+    /// The network's context dies, and is started again after a while.
+    CrashNetwork { host: usize, silent: bool, down_ms: u64 },
+    /// Both die.
+    CrashHost { host: usize, silent: bool, down_ms: u64 },
+    /// The kernel dies and loses its disk: another incarnation comes.
+    Wipe { host: usize, down_ms: u64 },
+    /// A program closes its connection to another host.
+    Close { host: usize, to: usize },
+    /// And opens it again.
+    Reopen { host: usize, to: usize },
+}
+
+/// Operations with the seed for everything else that is left to chance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Interleavings, delays, randomness.
+    pub seed: u64,
+    /// What happens, in order.
+    pub ops: Vec<Op>,
+}
+
+/// Draws how long something lasts: mostly short, at times long enough for every timer.
+fn duration(rng: &mut Rng) -> u64 {
+    match rng.u64(..10) {
+        0..=3 => rng.u64(..60),
+        4..=6 => rng.u64(..1_500),
+        7..=8 => rng.u64(..12_000),
+        _ => rng.u64(..60_000),
+    }
+}
+
+fn two(rng: &mut Rng) -> (usize, usize) {
+    let one = rng.usize(..HOSTS);
+    (one, (one + 1 + rng.usize(..HOSTS - 1)) % HOSTS)
+}
+
+fn fault(rng: &mut Rng) -> Op {
+    let (one, other) = two(rng);
+    let (host, down_ms) = (one, duration(rng));
+    match rng.u64(..15) {
+        0 | 1 => Op::Cut { one, other, cut: true },
+        2 => Op::Break { one, other },
+        3 => Op::Mischief { one, other, percent: rng.u64(..40) },
+        4 => Op::Latency { ms: 1 + rng.u64(..2_000) },
+        5 => Op::Relay { down: true },
+        6 => Op::SlowBridge { host, ms: rng.u64(..4_000) },
+        7 => Op::Sleep { host, ms: 1_000 + rng.u64(..120_000) },
+        8 => Op::CrashKernel { host, down_ms },
+        9 | 10 => {
+            let moment = if rng.bool() { Moment::Before } else { Moment::After };
+            Op::CrashAt { host, operations: 1 + rng.u64(..400), moment, down_ms }
+        }
+        11 => Op::CrashNetwork { host, silent: rng.bool(), down_ms },
+        12 => Op::CrashHost { host, silent: rng.bool(), down_ms },
+        13 => Op::Wipe { host, down_ms },
+        _ => Op::Close { host, to: other },
+    }
+}
+
+fn mend(rng: &mut Rng) -> Op {
+    let (one, other) = two(rng);
+    match rng.u64(..5) {
+        0 | 1 => Op::Cut { one, other, cut: false },
+        2 => Op::Relay { down: false },
+        3 => Op::SlowBridge { host: one, ms: 2 },
+        _ => Op::Reopen { host: one, to: other },
+    }
+}
+
+fn work(rng: &mut Rng) -> Op {
+    let (host, of) = two(rng);
+    match rng.u64(..10) {
+        0..=4 => Op::Send { host, choice: rng.u64(..1_000), count: 1 + rng.u64(..6) },
+        5 => Op::Send { host, choice: rng.u64(..1_000), count: 1 + rng.u64(..60) },
+        6 => Op::Redeem { host, of },
+        7 => Op::Answer { host, most: 1 + rng.usize(..8) },
+        8 => Op::Release { host, choice: rng.u64(..100) },
+        _ => Op::Export { host },
+    }
+}
+
+impl Schedule {
+    /// The schedule of a seed, with about `length` operations.
+    pub fn random(seed: u64, length: usize) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let mut ops = Vec::new();
+        for host in 0..HOSTS {
+            ops.extend((0..HOSTS).filter(|of| *of != host).map(|of| Op::Redeem { host, of }));
+        }
+        ops.push(Op::Wait { ms: 100 + rng.u64(..2_000) });
+        while ops.len() < length {
+            ops.push(match rng.u64(..10) {
+                0..=4 => work(&mut rng),
+                5 | 6 => Op::Wait { ms: duration(&mut rng) },
+                7 | 8 => fault(&mut rng),
+                _ => mend(&mut rng),
+            });
+        }
+        Schedule { seed, ops }
+    }
+
+    /// A complete test that runs this schedule.
+    pub fn to_test(&self) -> String {
+        let ops: String = self.ops.iter().map(|op| format!("            Op::{op:?},\n")).collect();
+        let seed = self.seed;
+        format!(
+            "#[test]\nfn schedule_{seed:x}() {{\n    holds(Schedule {{\n        seed: {seed},\n        ops: vec![\n{ops}        ],\n    }});\n}}\n"
+        )
+        .replace("moment: ", "moment: Moment::")
+    }
+}
