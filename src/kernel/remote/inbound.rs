@@ -293,6 +293,8 @@ impl RemoteHandle {
         }
         store.insist_decider(promise, self.id)?;
         store.clear_decider(promise)?;
+        // The peer passes the decision on to us, and waits for it now.
+        store.add_subscriber(promise, self.id)?;
         Ok(promise)
     }
 

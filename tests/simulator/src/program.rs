@@ -40,6 +40,8 @@ struct Owed {
 struct Knowledge {
     objects: BTreeMap<Kref, u32>,
     references: BTreeMap<Kref, Reference>,
+    /// The reference that the last redemption of a URL gave; another may have come by way of somebody who is gone.
+    redeemed: BTreeMap<Label, Kref>,
     /// Results that it waits for.
     awaited: BTreeMap<Kref, (MessageId, u64)>,
     owed: Vec<Owed>,
@@ -170,11 +172,11 @@ impl Program {
         Some(sent)
     }
 
-    /// Sends to one object, if it holds it.
+    /// Sends to an object of which it has redeemed a URL.
     pub(crate) fn send_to_label(&mut self, wanted: Label) -> Option<MessageId> {
-        let position = self.known.references.values().position(|reference| reference.label == wanted)?;
-        let (kref, reference) = self.known.references.iter().nth(position)?;
-        let (kref, id, number) = (*kref, reference.id, reference.sent + 1);
+        let kref = *self.known.redeemed.get(&wanted)?;
+        let reference = self.known.references.get(&kref)?;
+        let (id, number) = (reference.id, reference.sent + 1);
         let sent = self.send_to(kref, id, number, Some(wanted))?;
         self.known.references.get_mut(&kref)?.sent = number;
         Some(sent)
@@ -270,6 +272,7 @@ impl Program {
             KernelEvent::Notify { promise, rejected, value } => self.on_notify(promise, rejected, &value),
             KernelEvent::Redeemed { id, result } => {
                 if let (Some(label), Ok(kref)) = (self.redeeming.remove(&id), result) {
+                    self.known.redeemed.insert(label, kref);
                     self.take(kref, label);
                 }
             }

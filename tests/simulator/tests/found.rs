@@ -54,3 +54,45 @@ fn schedule_9() {
         ],
     });
 }
+
+#[test]
+fn schedule_12() {
+    holds(Schedule {
+        seed: 21,
+        ops: vec![
+            Op::Redeem { host: 0, of: 1 },
+            Op::Redeem { host: 0, of: 2 },
+            Op::Redeem { host: 1, of: 0 },
+            Op::Redeem { host: 1, of: 2 },
+            Op::Redeem { host: 2, of: 0 },
+            Op::Redeem { host: 2, of: 1 },
+            Op::Wait { ms: 244 },
+            Op::Send { host: 0, choice: 309, count: 1 },
+            Op::Redeem { host: 0, of: 2 },
+            Op::Reopen { host: 0, to: 2 },
+            Op::Relay { down: false },
+            Op::Send { host: 2, choice: 402, count: 2 },
+            Op::Wait { ms: 5294 },
+            Op::Sleep { host: 1, ms: 40118 },
+            Op::Send { host: 0, choice: 26, count: 36 },
+            Op::Send { host: 1, choice: 378, count: 1 },
+            Op::Send { host: 0, choice: 273, count: 3 },
+            Op::Wait { ms: 50883 },
+            Op::Break { one: 1, other: 2 },
+            Op::Sleep { host: 2, ms: 100863 },
+            Op::Send { host: 0, choice: 815, count: 1 },
+            Op::Answer { host: 0, most: 1 },
+            Op::Cut { one: 0, other: 1, cut: true },
+            Op::Wait { ms: 1 },
+            Op::Answer { host: 2, most: 6 },
+            Op::Send { host: 0, choice: 112, count: 2 },
+            Op::Send { host: 1, choice: 29, count: 5 },
+            Op::Wait { ms: 11671 },
+            Op::CrashHost { host: 2, silent: true, down_ms: 426 },
+            Op::Latency { ms: 459 },
+            Op::Send { host: 0, choice: 345, count: 1 },
+            Op::Release { host: 1, choice: 44 },
+            Op::Send { host: 0, choice: 503, count: 3 },
+        ],
+    });
+}
