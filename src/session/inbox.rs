@@ -48,7 +48,7 @@ pub(super) struct Inbox {
     max_held_bytes: usize,
     /// Nothing below this will come any more.
     sender_start: u64,
-    /// Whether the sender has told its start on this channel: then a gap is never guessed at.
+    /// Whether the sender has ever told its start: then it will whenever it matters, and a gap is never guessed at.
     explicit: bool,
 }
 
@@ -87,10 +87,6 @@ impl Inbox {
 
     fn next(&self) -> u64 {
         self.highest.saturating_add(1)
-    }
-
-    pub(super) fn channel_up(&mut self) {
-        self.explicit = false;
     }
 
     pub(super) fn sender_starts_at(&mut self, start: Seq) {

@@ -195,7 +195,6 @@ impl Session {
     pub fn channel_up(&mut self, now: Timestamp) {
         self.link.channel_up();
         self.outbox.rewind();
-        self.inbox.channel_up();
         self.timer.forget_measurement();
         self.timer.channel_up(now, self.outbox.bytes());
     }
@@ -204,7 +203,6 @@ impl Session {
     pub fn network_started(&mut self) {
         self.link = Link::new();
         self.outbox.rewind();
-        self.inbox.channel_up();
     }
 
     /// The next thing to write, if anything may be written now; at most one write is under way.

@@ -136,8 +136,8 @@ impl Conduit {
             return;
         }
         way.pieces += 1;
-        // The first piece is the handshake's.
-        let meets = way.pieces > 1 && mischief > 0 && executor.chance(mischief);
+        // The first pieces are the handshake and what tells where its sender resumes.
+        let meets = way.pieces > 2 && mischief > 0 && executor.chance(mischief);
         let mut pieces = vec![piece];
         if meets {
             match executor.random(3) {

@@ -96,3 +96,53 @@ fn schedule_12() {
         ],
     });
 }
+
+#[test]
+fn schedule_53() {
+    holds(Schedule {
+        seed: 53,
+        ops: vec![
+            Op::Redeem { host: 1, of: 0 },
+            Op::Redeem { host: 1, of: 2 },
+            Op::Redeem { host: 2, of: 0 },
+            Op::Wait { ms: 784 },
+            Op::Reopen { host: 2, to: 1 },
+            Op::Wait { ms: 104 },
+            Op::Send { host: 2, choice: 828, count: 30 },
+            Op::Wait { ms: 1395 },
+            Op::Send { host: 2, choice: 710, count: 26 },
+            Op::Wait { ms: 45 },
+            Op::Wait { ms: 36 },
+            Op::Redeem { host: 2, of: 0 },
+            Op::CrashAt { host: 0, operations: 101, moment: Moment::After, down_ms: 44155 },
+            Op::Answer { host: 2, most: 6 },
+            Op::Mischief { one: 2, other: 1, percent: 12 },
+            Op::Mischief { one: 1, other: 2, percent: 39 },
+            Op::Send { host: 1, choice: 722, count: 39 },
+            Op::Release { host: 0, choice: 87 },
+            Op::SlowBridge { host: 2, ms: 2241 },
+            Op::Wait { ms: 1192 },
+            Op::Send { host: 2, choice: 222, count: 43 },
+            Op::Export { host: 0 },
+            Op::Cut { one: 1, other: 0, cut: true },
+            Op::Send { host: 1, choice: 224, count: 6 },
+            Op::CrashAt { host: 0, operations: 311, moment: Moment::After, down_ms: 46 },
+            Op::CrashAt { host: 0, operations: 312, moment: Moment::Before, down_ms: 25 },
+            Op::Redeem { host: 2, of: 0 },
+            Op::Reopen { host: 2, to: 0 },
+            Op::Wait { ms: 5 },
+            Op::CrashHost { host: 0, silent: false, down_ms: 927 },
+            Op::Export { host: 0 },
+            Op::CrashHost { host: 2, silent: false, down_ms: 34 },
+            Op::Wait { ms: 38 },
+            Op::Send { host: 0, choice: 911, count: 4 },
+            Op::Wait { ms: 136 },
+            Op::SlowBridge { host: 2, ms: 2 },
+            Op::Send { host: 1, choice: 626, count: 5 },
+            Op::Send { host: 2, choice: 82, count: 19 },
+            Op::Wait { ms: 37 },
+            Op::Send { host: 2, choice: 813, count: 3 },
+            Op::Wait { ms: 3036 },
+        ],
+    });
+}
