@@ -96,14 +96,9 @@ impl Party {
         .await
     }
 
-    fn issue(&self) -> String {
-        let nonce = self.driver.random();
-        self.driver
-            .call(|kernel, _| {
-                let object = kernel.export_object()?;
-                kernel.issue_ocap_url(object, nonce)
-            })
-            .unwrap()
+    async fn issue(&self) -> String {
+        let object = self.driver.call(|kernel, _| kernel.export_object()).unwrap();
+        self.driver.issue_ocap_url(object).await.unwrap()
     }
 
     fn bodies(&self) -> Vec<String> {
@@ -127,7 +122,7 @@ fn two_kernels_talk_and_one_restarts_and_one_closes_and_opens_again() {
         let (alice, bob) = (start(1, &at_alice).await, start(2, &at_bob).await);
         alice.knows(&bob, &at_bob);
 
-        let object = alice.redeem(&bob.issue()).await.unwrap();
+        let object = alice.redeem(&bob.issue().await).await.unwrap();
         let expected: Vec<String> = (0..100).map(|number| format!("#{number}")).collect();
         for body in &expected {
             alice.send(object, body);
@@ -140,7 +135,7 @@ fn two_kernels_talk_and_one_restarts_and_one_closes_and_opens_again() {
         alice.send(object, "#\"pending\"");
         let bob = start(2, &at_bob).await;
         bob.knows(&alice, &at_alice);
-        let answer = bob.redeem(&alice.issue()).await.unwrap();
+        let answer = bob.redeem(&alice.issue().await).await.unwrap();
         let (discarded, rejected) = alice
             .hears("the restart", |event| match event {
                 KernelEvent::Remote(RemoteEvent::PeerRestarted { discarded, promises_rejected, .. }) => {
@@ -165,7 +160,7 @@ fn two_kernels_talk_and_one_restarts_and_one_closes_and_opens_again() {
 
         bob.send(answer, "#\"fresh\"");
         alice.has_received(1).await;
-        let object = alice.redeem(&bob.issue()).await.unwrap();
+        let object = alice.redeem(&bob.issue().await).await.unwrap();
         alice.send(object, "#\"fresh\"");
         bob.has_received(1).await;
 

@@ -41,6 +41,9 @@ use futures::future::LocalBoxFuture;
 
 use crate::wire::{IncarnationId, PeerId, RemoteCommsOptions, RemoteError};
 
+/// What a second initialization is refused with (protocol §9).
+pub(crate) const ALREADY_INITIALIZED: &str = "remote comms already initialized";
+
 /// The answer to a call across the bridge, when it comes.
 pub type Reply<T> = LocalBoxFuture<'static, Result<T, RemoteError>>;
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tracing::warn;
 
 use super::{
-    BridgeError, KernelServices, PlatformServices, Port, Reply, VatWorkerService,
+    ALREADY_INITIALIZED, BridgeError, KernelServices, PlatformServices, Port, Reply, VatWorkerService,
     connection::Answer,
     error::RpcError,
     link::{Handling, Link, Service},
@@ -195,7 +195,7 @@ impl<T: 'static> NetworkEnd<T> {
 
         let Comms { attempts, initialized } = self.comms.get();
         if initialized {
-            return Err(RpcError::internal("Error", "remote comms already initialized", Value::Null));
+            return Err(RpcError::internal("Error", ALREADY_INITIALIZED, Value::Null));
         }
         let attempt = Comms { attempts: attempts.saturating_add(1), initialized: true };
         self.comms.set(attempt);

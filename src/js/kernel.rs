@@ -238,14 +238,17 @@ impl Kernel {
         released.map_err(|error| kernel_error(&error))
     }
 
-    /// Makes a URL by which anyone who has it can get the object from this kernel, as long as the program keeps it.
-    ///
-    /// # Errors
-    /// A `ReferenceError` for something that this program does not hold, or that is no object.
-    #[wasm_bindgen(js_name = issueOcapURL)]
-    pub fn issue_ocap_url(&self, object: &str) -> Result<String, JsValue> {
-        let (object, nonce) = (kref(object)?, self.driver.random());
-        self.call(|kernel| kernel.issue_ocap_url(object, nonce))
+    /// Makes a URL by which anyone who has it can get the object from this kernel, as long as the program keeps it; resolves
+    /// when the object is durable. Rejected with a `ReferenceError` for something that this program does not hold, or that is
+    /// no object.
+    #[wasm_bindgen(js_name = issueOcapURL, unchecked_return_type = "Promise<string>")]
+    pub fn issue_ocap_url(&self, object: String) -> Promise {
+        let driver = Rc::clone(&self.driver);
+        future_to_promise(async move {
+            crash::check()?;
+            let issued = driver.issue_ocap_url(kref(&object)?).await;
+            issued.map(Into::into).map_err(|error| kernel_error(&error))
+        })
     }
 
     /// Gets the object behind a URL; rejected with an `OcapURLError`, a `RedemptionError`, or why its issuer cannot be

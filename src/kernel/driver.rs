@@ -15,16 +15,17 @@ use std::{
 
 use futures::{
     FutureExt as _, StreamExt as _,
+    channel::oneshot,
     future::{LocalBoxFuture, ready},
     stream::FuturesUnordered,
 };
 
 use super::{Kernel, KernelEffect, KernelError, KernelEvent, RemoteWrite, UrlTicket};
 use crate::{
-    bridge::{KernelServices, PlatformServices, Reply},
+    bridge::{ALREADY_INITIALIZED, KernelServices, PlatformServices, Reply},
     runtime::{Runtime, Timestamp},
     session::WriteToken,
-    wire::{EndpointId, IncarnationId, PeerId, RemoteCommsOptions, RemoteError},
+    wire::{EndpointId, IncarnationId, Kref, PeerId, RemoteCommsOptions, RemoteError},
 };
 
 /// What is called with each event, in order, never within a [`KernelDriver::call`]. It may call the driver, and what it calls
@@ -50,6 +51,8 @@ pub struct KernelDriver {
     timer: RefCell<Option<(Timestamp, LocalBoxFuture<'static, ()>)>>,
     /// Set while a commit is due: everything that is ready now may still join it.
     commit_turn: RefCell<Option<LocalBoxFuture<'static, ()>>>,
+    /// Who waits for the next commit.
+    waiting: RefCell<Vec<oneshot::Sender<()>>>,
     /// An event is being told; a nested call leaves the next to whoever tells this one.
     telling: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -74,6 +77,7 @@ impl KernelDriver {
             writes: RefCell::default(),
             timer: RefCell::default(),
             commit_turn: RefCell::default(),
+            waiting: RefCell::default(),
             telling: Cell::new(false),
             waker: RefCell::default(),
             started: Cell::new(false),
@@ -100,7 +104,16 @@ impl KernelDriver {
             let kernel = self.kernel.borrow();
             (kernel.identity().key_seed_hex(), kernel.incarnation().clone())
         };
-        self.platform.initialize_remote_comms(seed.to_string(), options, incarnation).await?;
+        let initialize =
+            || self.platform.initialize_remote_comms(seed.to_string(), options.clone(), incarnation.clone());
+        match initialize().await {
+            // A call that this end had given up for lost, across a reload, was carried out after all; or a former life's was.
+            Err(error) if error.to_string().contains(ALREADY_INITIALIZED) => {
+                self.platform.stop_remote_comms().await?;
+                initialize().await?;
+            }
+            initialized => initialized?,
+        }
         self.started.set(true);
         self.call(|kernel, _| kernel.network_started())
     }
@@ -139,6 +152,12 @@ impl KernelDriver {
     fn commit(&self) -> Result<(), KernelError> {
         self.tell_events();
         let committed = self.kernel.borrow_mut().commit(self.runtime.now());
+        if !self.kernel.borrow().awaits_commit() {
+            for waiting in self.waiting.take() {
+                // Whoever waited may be gone.
+                waiting.send(()).ok();
+            }
+        }
         if let Err(KernelError::Store(error)) = &committed {
             tracing::error!(%error, "the store could not be committed: the kernel stops");
             if !self.stopped.replace(true) {
@@ -148,6 +167,34 @@ impl KernelDriver {
             }
         }
         committed
+    }
+
+    /// Waits until everything that was called so far is durable.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`] if it cannot be; [`RemoteError::NetworkStopped`] if the kernel is stopped meanwhile.
+    pub async fn durable(&self) -> Result<(), KernelError> {
+        let (done, committed) = oneshot::channel();
+        self.call(|kernel, _| {
+            if kernel.awaits_commit() {
+                self.waiting.borrow_mut().push(done);
+            } else {
+                done.send(()).ok();
+            }
+            Ok(())
+        })?;
+        committed.await.or_else(|_| self.call(|_, _| Err(RemoteError::NetworkStopped.into())))
+    }
+
+    /// Makes a URL for an object, and gives it when the object is durable.
+    ///
+    /// # Errors
+    /// As [`Kernel::issue_ocap_url`] and [`durable`](Self::durable).
+    pub async fn issue_ocap_url(&self, object: Kref) -> Result<String, KernelError> {
+        let nonce = self.random();
+        let url = self.call(|kernel, _| kernel.issue_ocap_url(object, nonce))?;
+        self.durable().await?;
+        Ok(url)
     }
 
     /// Looks at the kernel.
@@ -259,6 +306,7 @@ impl KernelDriver {
                 self.writes.borrow_mut().clear();
                 *self.timer.borrow_mut() = None;
                 *self.commit_turn.borrow_mut() = None;
+                self.waiting.borrow_mut().clear();
                 return Poll::Ready(());
             }
             self.tell_events();

@@ -127,6 +127,8 @@ pub struct Kernel {
     effects: VecDeque<KernelEffect>,
     /// Something was done that ought to be durable soon, beyond what the remotes wait for.
     unsaved: bool,
+    /// The storage failed while the queue was run: it is to be run again.
+    unsettled: Option<KernelError>,
 }
 
 impl Kernel {
@@ -165,8 +167,9 @@ impl Kernel {
             events: VecDeque::new(),
             effects: VecDeque::new(),
             unsaved: false,
+            unsettled: None,
         };
-        kernel.settle()?;
+        kernel.settle();
         Ok(kernel)
     }
 
@@ -237,7 +240,8 @@ impl Kernel {
     pub fn handle_remote_message(&mut self, from: &PeerId, message: &str, now: Timestamp) -> Result<(), KernelError> {
         let handled = self.remotes.handle_remote_message(&mut self.store, &mut self.queue, from, message, now);
         // What was processed before the error stands, and has its consequences.
-        self.settle().and(handled)
+        self.settle();
+        handled
     }
 
     /// Opens a URL that an effect asked for: this kernel's own are sealed under its own key.
@@ -255,7 +259,8 @@ impl Kernel {
     /// As there.
     pub fn url_opened(&mut self, ticket: UrlTicket, result: Result<Kref, String>) -> Result<(), KernelError> {
         let handled = self.remotes.url_opened(&mut self.store, &mut self.queue, ticket, result);
-        self.settle().and(handled)
+        self.settle();
+        handled
     }
 
     /// The network has given a peer up. See [`RemoteManager::handle_remote_give_up`].
@@ -265,7 +270,8 @@ impl Kernel {
     pub fn handle_remote_give_up(&mut self, peer: &PeerId) -> Result<(), KernelError> {
         let reason = "the network stopped trying to reach it";
         self.remotes.handle_remote_give_up(&mut self.store, &mut self.queue, peer, reason)?;
-        self.settle()
+        self.settle();
+        Ok(())
     }
 
     /// A peer has shown its incarnation in a handshake; true means that it restarted. The verdict may be told after the next
@@ -282,7 +288,7 @@ impl Kernel {
         let Kernel { store, queue, remotes, .. } = self;
         let restarted = remotes.handle_incarnation_change(store, queue, peer, observed, now)?;
         self.unsaved = true;
-        self.settle()?;
+        self.settle();
         Ok(restarted)
     }
 
@@ -292,7 +298,8 @@ impl Kernel {
     /// [`KernelError::Store`].
     pub fn network_started(&mut self) -> Result<(), KernelError> {
         self.remotes.network_started();
-        self.settle()
+        self.settle();
+        Ok(())
     }
 
     /// A write has ended. See [`RemoteManager::write_finished`].
@@ -308,23 +315,25 @@ impl Kernel {
     ) -> Result<(), KernelError> {
         let Kernel { store, queue, remotes, .. } = self;
         remotes.write_finished(store, queue, remote, token, result, now)?;
-        self.settle()
+        self.settle();
+        Ok(())
     }
 
     // --- Time and effects
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.remotes.poll_timeout()
+        if self.unsettled.is_some() { Some(Timestamp::default()) } else { self.remotes.poll_timeout() }
     }
 
     /// Tells the time.
     ///
     /// # Errors
-    /// [`KernelError::Store`].
+    /// [`KernelError::Store`]; something is still due then, and should be tried again after a pause.
     pub fn handle_timeout(&mut self, now: Timestamp) -> Result<(), KernelError> {
         self.remotes.handle_timeout(&mut self.store, &mut self.queue, now)?;
-        self.settle()
+        self.settle();
+        self.unsettled.clone().map_or(Ok(()), Err)
     }
 
     /// The next thing for the program. It is to take all of them before a commit.

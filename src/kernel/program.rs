@@ -76,7 +76,7 @@ impl Kernel {
             queue.enqueue_send(store, target, KernelMessage { methargs, result: Some(result) })?;
             Ok::<_, KernelError>(result)
         })?;
-        self.settle()?;
+        self.settle();
         Ok(result)
     }
 
@@ -99,7 +99,8 @@ impl Kernel {
             }
             Ok::<_, KernelError>(())
         })?;
-        self.settle()
+        self.settle();
+        Ok(())
     }
 
     /// Lets go of references, the program's own objects included. Their names mean nothing to the program afterwards.
@@ -119,10 +120,14 @@ impl Kernel {
             }
             Ok::<_, KernelError>(())
         })?;
-        self.settle()
+        self.settle();
+        Ok(())
     }
 
     /// Makes a URL by which anyone who has it can get the object, through this kernel, as long as the program keeps it.
+    ///
+    /// It may leave only after the next commit: after a crash before that, the name of the object would be given to another,
+    /// and so would the URL. [`KernelDriver::issue_ocap_url`](super::KernelDriver::issue_ocap_url) waits for it.
     ///
     /// # Errors
     /// [`KernelError::NotHeld`]; [`KernelError::NotAnObject`] for a promise; [`KernelError::Store`].
@@ -146,7 +151,7 @@ impl Kernel {
         now: Timestamp,
     ) -> Result<RedemptionId, KernelError> {
         let id = self.remotes.redeem_ocap_url(&mut self.store, url, random, now)?;
-        self.settle()?;
+        self.settle();
         Ok(id)
     }
 
@@ -161,7 +166,8 @@ impl Kernel {
         now: Timestamp,
     ) -> Result<(), KernelError> {
         self.remotes.remote_for(&mut self.store, peer, hints, now)?;
-        self.settle()
+        self.settle();
+        Ok(())
     }
 
     /// The program has closed its connection to a peer for good: what was pending is rejected.
@@ -171,6 +177,7 @@ impl Kernel {
     pub fn handle_connection_closed(&mut self, peer: &PeerId) -> Result<(), KernelError> {
         let reason = RemoteError::IntentionalClose(peer.clone()).to_string();
         self.remotes.handle_remote_give_up(&mut self.store, &mut self.queue, peer, &reason)?;
-        self.settle()
+        self.settle();
+        Ok(())
     }
 }

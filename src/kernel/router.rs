@@ -85,7 +85,16 @@ struct Turn<'a> {
 
 impl Kernel {
     /// Does everything that can be done without the outside: ends redemptions, runs the queue, collects garbage.
-    pub(super) fn settle(&mut self) -> Result<(), KernelError> {
+    ///
+    /// If the storage fails, what is left to do stays queued and is tried again: whatever call led to it has succeeded.
+    pub(super) fn settle(&mut self) {
+        self.unsettled = self.try_settle().err();
+        if let Some(error) = &self.unsettled {
+            tracing::error!(%error, "the kernel's queue could not be run; it will be tried again");
+        }
+    }
+
+    fn try_settle(&mut self) -> Result<(), KernelError> {
         loop {
             self.take_effects()?;
             while self.run_turn()? {}
@@ -188,7 +197,8 @@ impl Kernel {
     pub fn reap_remote(&mut self, remote: EndpointId) -> Result<(), KernelError> {
         self.remotes.remote(remote)?;
         self.store.transaction("reap", |store| store.schedule_reap(remote))?;
-        self.settle()
+        self.settle();
+        Ok(())
     }
 }
 

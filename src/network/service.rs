@@ -10,7 +10,7 @@ use super::{
     transport::Input,
 };
 use crate::{
-    bridge::{KernelServices, PlatformServices, Reply},
+    bridge::{ALREADY_INITIALIZED, KernelServices, PlatformServices, Reply},
     runtime::Runtime,
     wire::{IncarnationId, PeerId, RemoteCommsOptions, RemoteError},
 };
@@ -42,7 +42,7 @@ impl<N: Network> NetworkService<N> {
         incarnation: IncarnationId,
     ) -> Result<(), RemoteError> {
         if matches!(&*self.stage.borrow(), Stage::Running(_)) {
-            return Err(plain_error("remote comms already initialized"));
+            return Err(plain_error(ALREADY_INITIALIZED));
         }
         let seed = seed_from_hex(key_seed).ok_or_else(|| plain_error("the key seed is not 32 bytes in hex"))?;
         let own_id = PeerId::from_ed25519_seed(seed).map_err(|error| plain_error(&error.to_string()))?;

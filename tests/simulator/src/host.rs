@@ -20,7 +20,7 @@ use crate::{
     disk::Disk,
     executor::{ContextId, ContextRuntime, Executor},
     network::{Ether, SimNetwork},
-    oracle::{Label, Life, Oracle},
+    oracle::{Life, Oracle},
     program::Program,
 };
 
@@ -52,8 +52,6 @@ pub(crate) struct Host {
     pub(crate) program: Rc<RefCell<Program>>,
     kernel: Option<KernelEnd>,
     network: Option<NetworkEnd>,
-    /// What this life's program gives away, and by which URL.
-    pub(crate) urls: Vec<(Label, String)>,
 }
 
 fn seed(index: usize) -> [u8; 32] {
@@ -82,7 +80,6 @@ impl Host {
             program: Rc::new(RefCell::new(Program::new(life, executor, oracle))),
             kernel: None,
             network: None,
-            urls: Vec::new(),
         }
     }
 
@@ -136,7 +133,6 @@ impl Host {
         if self.disk.is_empty() {
             let life = Life { host: self.index, number: self.life().number + 1 };
             self.program = Rc::new(RefCell::new(Program::new(life, &self.executor, &self.oracle)));
-            self.urls.clear();
         }
         let program = Rc::clone(&self.program);
         self.disk.on_commit(move || program.borrow_mut().commit());
@@ -177,9 +173,8 @@ impl Host {
         client.start(Rc::clone(&driver) as _, start.clone());
         start();
         self.kernel = Some(KernelEnd { context, driver, client, death });
-        if self.urls.is_empty() {
-            let made = self.program.borrow_mut().export();
-            self.urls.extend(made);
+        if self.program.borrow().offers().is_empty() {
+            self.program.borrow_mut().export();
         }
     }
 
@@ -208,7 +203,6 @@ impl Host {
     /// Loses the disk; the kernel must be dead.
     pub(crate) fn wipe(&mut self) {
         self.disk.wipe();
-        self.urls.clear();
     }
 
     /// What is wrong with the kernel's store, or with what its peers sent it.

@@ -45,6 +45,8 @@ struct Knowledge {
     /// Results that it waits for.
     awaited: BTreeMap<Kref, (MessageId, u64)>,
     owed: Vec<Owed>,
+    /// What it gives away, and by which URL.
+    offers: Vec<(Label, String)>,
 }
 
 /// One life of a program.
@@ -130,18 +132,23 @@ impl Program {
         self.violation.get_or_insert(broken);
     }
 
-    /// Makes an object, and gives its label and a URL for it.
-    pub(crate) fn export(&mut self) -> Option<(Label, String)> {
-        let driver = self.driver.upgrade()?;
+    /// What it gives away; a URL may leave only when its object is durable.
+    pub(crate) fn offers(&self) -> Vec<(Label, String)> {
+        self.committed.offers.clone()
+    }
+
+    /// Makes an object and a URL for it, unless there are enough.
+    pub(crate) fn export(&mut self) {
+        let Some(driver) = self.driver.upgrade().filter(|_| self.known.offers.len() < 3) else { return };
         let nonce = driver.random();
         let made = driver.call(|kernel, _| {
             let object = kernel.export_object()?;
             Ok((object, kernel.issue_ocap_url(object, nonce)?))
         });
-        let (kref, url) = made.ok()?;
+        let Ok((kref, url)) = made else { return };
         let object = u32::try_from(self.known.objects.len()).unwrap();
         self.known.objects.insert(kref, object);
-        Some((Label { owner: self.life, object }, url))
+        self.known.offers.push((Label { owner: self.life, object }, url));
     }
 
     /// Redeems another's URL.
@@ -193,7 +200,14 @@ impl Program {
         });
         let slots = gift.iter().map(|(kref, _)| *kref).collect();
         let data = CapData { body: format!("#{body}"), slots };
-        let promise = driver.call(|kernel, _| kernel.send(target, data)).ok()?;
+        let promise = driver
+            .call(|kernel, _| kernel.send(target, data))
+            .inspect_err(|error| {
+                if std::env::var_os("SIM_TRACE").is_some() {
+                    eprintln!("{} ## {:?} send refused: {error}", self.executor.now(), self.life)
+                }
+            })
+            .ok()?;
         self.known.awaited.insert(promise, (id, reference));
         self.journal.push(Entry::Sent { id, reference, number, target: label });
         Some(id)
@@ -267,6 +281,9 @@ impl Program {
 
     /// Takes an event of its kernel.
     pub(crate) fn on_event(&mut self, event: KernelEvent) {
+        if std::env::var_os("SIM_TRACE").is_some() {
+            eprintln!("{} ## {:?} {event:?}", self.executor.now(), self.life)
+        }
         match event {
             KernelEvent::Message { target, methargs, result } => self.on_message(target, methargs, result),
             KernelEvent::Notify { promise, rejected, value } => self.on_notify(promise, rejected, &value),

@@ -230,16 +230,12 @@ impl World {
                 }
             }
             Op::Redeem { host, of } => {
-                for (label, url) in &self.hosts[of].urls {
+                let offers = self.hosts[of].program.borrow().offers();
+                for (label, url) in &offers {
                     self.hosts[host].program.borrow_mut().redeem(*label, url);
                 }
             }
-            Op::Export { host } => {
-                if self.hosts[host].urls.len() < 3 {
-                    let made = self.hosts[host].program.borrow_mut().export();
-                    self.hosts[host].urls.extend(made);
-                }
-            }
+            Op::Export { host } => self.hosts[host].program.borrow_mut().export(),
             Op::Answer { host, most } => self.hosts[host].program.borrow_mut().answer(most),
             Op::Release { host, choice } => self.hosts[host].program.borrow_mut().release(choice),
             Op::Cut { one, other, cut } => {
@@ -352,7 +348,7 @@ impl World {
 
     /// Everybody redeems a URL of everybody and sends one message, which must be answered.
     fn greet_everybody(&mut self) -> Result<(), String> {
-        let offers: Vec<Vec<(Label, String)>> = self.hosts.iter().map(|host| host.urls.clone()).collect();
+        let offers: Vec<Vec<(Label, String)>> = self.hosts.iter().map(|host| host.program.borrow().offers()).collect();
         for (host, of) in Self::pairs() {
             for (label, url) in &offers[of] {
                 self.hosts[host].program.borrow_mut().redeem(*label, url);

@@ -146,3 +146,46 @@ fn schedule_53() {
         ],
     });
 }
+
+#[test]
+fn schedule_93() {
+    holds(Schedule {
+        seed: 93,
+        ops: vec![
+            Op::SlowBridge { host: 2, ms: 2 },
+            Op::Wipe { host: 0, down_ms: 9 },
+            Op::Close { host: 0, to: 2 },
+            Op::Send { host: 0, choice: 489, count: 5 },
+            Op::Wait { ms: 1 },
+            Op::Send { host: 2, choice: 692, count: 5 },
+            Op::Send { host: 0, choice: 514, count: 4 },
+            Op::Send { host: 0, choice: 558, count: 4 },
+            Op::Cut { one: 2, other: 0, cut: true },
+            Op::Sleep { host: 0, ms: 29849 },
+            Op::CrashNetwork { host: 0, silent: false, down_ms: 5345 },
+        ],
+    });
+}
+
+#[test]
+fn schedule_234() {
+    holds(Schedule {
+        seed: 234,
+        ops: vec![
+            Op::Redeem { host: 0, of: 1 },
+            Op::Redeem { host: 0, of: 2 },
+            Op::Redeem { host: 1, of: 0 },
+            Op::Redeem { host: 1, of: 2 },
+            Op::Redeem { host: 2, of: 0 },
+            Op::Redeem { host: 2, of: 1 },
+            Op::Close { host: 0, to: 1 },
+            Op::Wait { ms: 241 },
+            Op::CrashAt { host: 1, operations: 179, moment: Moment::Before, down_ms: 1406 },
+            Op::Wipe { host: 2, down_ms: 59 },
+            Op::Export { host: 1 },
+            Op::Export { host: 1 },
+            Op::Wait { ms: 410 },
+            Op::Send { host: 1, choice: 745, count: 2 },
+        ],
+    });
+}
