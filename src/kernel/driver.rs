@@ -315,7 +315,9 @@ impl KernelDriver {
             if self.commit_when_due(context) {
                 continue;
             }
-            let Some(due) = self.kernel.borrow().poll_timeout() else {
+            // What is due before the network is started could not be done.
+            let due = self.started.get().then(|| self.kernel.borrow().poll_timeout()).flatten();
+            let Some(due) = due else {
                 *self.timer.borrow_mut() = None;
                 break;
             };

@@ -189,3 +189,32 @@ fn schedule_234() {
         ],
     });
 }
+
+#[test]
+fn schedule_3838() {
+    holds(Schedule {
+        seed: 3838,
+        ops: vec![
+            Op::Redeem { host: 0, of: 1 },
+            Op::Redeem { host: 0, of: 2 },
+            Op::Wait { ms: 287 },
+            Op::Send { host: 0, choice: 707, count: 4 },
+            Op::Mischief { one: 0, other: 2, percent: 0 },
+            Op::Sleep { host: 1, ms: 118663 },
+            Op::Release { host: 0, choice: 42 },
+            Op::Send { host: 2, choice: 44, count: 3 },
+            Op::SlowBridge { host: 0, ms: 2633 },
+            Op::Send { host: 2, choice: 880, count: 22 },
+            Op::Release { host: 1, choice: 72 },
+            Op::CrashAt { host: 0, operations: 26, moment: Moment::Before, down_ms: 19 },
+            Op::Send { host: 0, choice: 622, count: 35 },
+            Op::Wait { ms: 2409 },
+            Op::CrashNetwork { host: 0, silent: false, down_ms: 701 },
+            Op::Redeem { host: 0, of: 2 },
+            Op::Send { host: 0, choice: 489, count: 42 },
+            Op::CrashNetwork { host: 1, silent: true, down_ms: 20 },
+            Op::Export { host: 1 },
+            Op::Wait { ms: 6466 },
+        ],
+    });
+}
