@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     runtime::Timestamp,
-    wire::{RemoteError, is_standalone_ack},
+    wire::{IncarnationId, RemoteError, is_standalone_ack},
 };
 
 /// How a stream ends.
@@ -108,6 +108,8 @@ impl Writer {
 /// What was read from a peer and is not yet handed to the kernel.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
+    /// Whose frames these are. They may outlive the channel on which they came, but not the incarnation.
+    of: Option<IncarnationId>,
     frames: VecDeque<String>,
     bytes: usize,
     /// Handed over and not answered.
@@ -115,9 +117,18 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    pub(super) fn push(&mut self, text: String) {
+    pub(super) fn push(&mut self, of: &IncarnationId, text: String) {
+        self.drop_unless_of(of);
         self.bytes = self.bytes.saturating_add(text.len());
         self.frames.push_back(text);
+    }
+
+    /// Drops what another incarnation wrote.
+    pub(super) fn drop_unless_of(&mut self, incarnation: &IncarnationId) {
+        if self.of.as_ref() != Some(incarnation) {
+            self.clear();
+            self.of = Some(incarnation.clone());
+        }
     }
 
     pub(super) fn pop(&mut self) -> Option<String> {

@@ -120,11 +120,9 @@ impl Peer {
             let error = self.connection_lost("the peer opened another channel");
             former.writer.fail(cx, &error);
             self.gap = true;
-            if former.incarnation != incarnation {
-                self.inbox.clear();
-            }
             self.wanted = true;
         }
+        self.inbox.drop_unless_of(&incarnation);
         self.fenced |= std::mem::take(&mut self.gap);
         self.verdicts_owed = self.verdicts_owed.saturating_add(1);
         cx.effect(Effect::AskVerdict { channel, peer: self.id.clone(), incarnation });

@@ -78,7 +78,7 @@ impl Peer {
             registered.note_traffic(cx.now);
             self.backoff.reset();
             self.last_active = cx.now;
-            self.inbox.push(text);
+            self.inbox.push(&registered.incarnation, text);
             self.hand_over(cx);
             return;
         }

@@ -218,3 +218,22 @@ fn schedule_3838() {
         ],
     });
 }
+
+#[test]
+fn schedule_8612() {
+    holds(Schedule {
+        seed: 8612,
+        ops: vec![
+            Op::Redeem { host: 0, of: 1 },
+            Op::Redeem { host: 0, of: 2 },
+            Op::Redeem { host: 1, of: 0 },
+            Op::Redeem { host: 1, of: 2 },
+            Op::Redeem { host: 2, of: 0 },
+            Op::Wait { ms: 115 },
+            Op::SlowBridge { host: 2, ms: 3566 },
+            Op::Send { host: 1, choice: 478, count: 33 },
+            Op::Wait { ms: 1194 },
+            Op::Wipe { host: 1, down_ms: 19 },
+        ],
+    });
+}

@@ -178,6 +178,23 @@ fn another_incarnation_ends_the_former_channel_before_the_kernel_is_asked() {
 }
 
 #[test]
+fn what_the_dead_incarnation_said_is_dropped_even_when_its_channel_was_lost_before() {
+    let [_, bob, _] = people();
+    let mut alice = Bench::alice();
+    let former = alice.accept(&bob, "b1");
+    for number in 0..20 {
+        alice.frame(former, &number.to_string());
+    }
+    alice.closed(former);
+    let (channel, _) = alice.inbound(&bob);
+    alice.hello(channel, "b2");
+    for _ in 0..16 {
+        let outcome = crate::network::transport::DeliveryOutcome::Accepted(None);
+        assert!(deliveries(&alice.delivered(&bob, outcome)).is_empty());
+    }
+}
+
+#[test]
 fn the_same_incarnation_replaces_its_channel_and_loses_nothing_that_was_read() {
     let [_, bob, _] = people();
     let mut alice = Bench::alice();
