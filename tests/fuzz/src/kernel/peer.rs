@@ -20,7 +20,7 @@ pub(super) struct Peer {
     highest_sent: u64,
     /// What the kernel wrote to it in this life, by number.
     received: BTreeMap<u64, RemoteCommand>,
-    /// The kernel has written or abandoned everything up to here.
+    /// The kernel has written or abandoned everything up to here, or was told that it need not.
     highest_received: u64,
     /// Keys of redemptions that it may answer.
     reply_keys: Vec<String>,
@@ -80,6 +80,8 @@ impl Peer {
     /// What the kernel may take the text for is the kernel's reading of it.
     fn note_sent(&mut self, text: &str) {
         let Ok(message) = Message::parse(text) else { return };
+        // Who claims to have what was not written will not get it.
+        self.highest_received = self.highest_received.max(message.ack.map_or(0, |seq| seq.get()));
         let seq = message.command.map_or(0, |(seq, _)| seq.get());
         let abandoned = message.start.map_or(0, |start| start.get() - 1);
         self.highest_sent = self.highest_sent.max(seq).max(abandoned);
