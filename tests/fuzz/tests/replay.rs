@@ -1,6 +1,8 @@
 //! Replays the corpus, and mutations of it that are the same in every run: what a fuzzer found stays found, on any
 //! machine and in little time.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // clippy knows tests by #[test] only
+
 use std::{
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
