@@ -6,6 +6,8 @@
 //! It knows nothing of libp2p, and of messages only whether they are standalone acknowledgements; that nothing is lost or
 //! repeated over several channels is the business of the kernel's session.
 
+#![forbid(unsafe_code)]
+
 mod backoff;
 mod channel;
 mod connecting;
