@@ -40,7 +40,7 @@ pub(crate) fn run(project: &Project, tools: &Tools, only: Option<&str>, seconds:
     let mut crashes = 0;
     for target in targets {
         let search = search(project, &program, &target, seconds)?;
-        eprintln!("fuzz: {target}: {} executions in {seconds} s at most", search.executions);
+        eprintln!("fuzz: {target}: {} executions", search.executions);
         if let Some(crash) = &search.crash {
             crashes += 1;
             eprintln!("fuzz: {target}: {}\nfuzz: {target}: found {}", crash.reason, crash.input);

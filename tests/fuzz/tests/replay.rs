@@ -5,8 +5,11 @@
 
 use std::{
     fs,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::catch_unwind,
     path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use fuzz_targets::{TARGETS, Target};
@@ -15,6 +18,8 @@ use fuzz_targets::{TARGETS, Target};
 const SEED: u64 = 0x0ca9;
 /// No mutation makes an input longer.
 const MAX_LENGTH: usize = 4_096;
+/// How long one input may take; most take less than a millisecond.
+const LIMIT: Duration = Duration::from_secs(20);
 
 fn corpus(target: &Target) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name);
@@ -23,12 +28,36 @@ fn corpus(target: &Target) -> Vec<Vec<u8>> {
     files.iter().map(|file| fs::read(file).unwrap()).collect()
 }
 
-/// Runs one input; if it breaks a property, keeps it and says how to run it again.
-fn run(target: &Target, input: &[u8]) {
-    if catch_unwind(AssertUnwindSafe(|| (target.run)(input))).is_err() {
-        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-broken", target.name));
+/// Runs inputs on a thread of their own, as one may never end.
+struct Runner {
+    target: &'static Target,
+    inputs: mpsc::Sender<Vec<u8>>,
+    outcomes: mpsc::Receiver<thread::Result<()>>,
+}
+
+impl Runner {
+    fn new(target: &'static Target) -> Self {
+        let (inputs, coming) = mpsc::channel::<Vec<u8>>();
+        let (done, outcomes) = mpsc::channel();
+        thread::spawn(move || {
+            // Nobody listens any more once an input has failed.
+            coming.iter().all(|input| done.send(catch_unwind(|| (target.run)(&input))).is_ok());
+        });
+        Runner { target, inputs, outcomes }
+    }
+
+    /// Runs one input; if it breaks a property or does not end, keeps it and says how to run it again.
+    fn run(&self, input: &[u8]) {
+        self.inputs.send(input.to_vec()).unwrap();
+        let fault = match self.outcomes.recv_timeout(LIMIT) {
+            Ok(Ok(())) => return,
+            Ok(Err(_)) => "it breaks a property",
+            Err(_) => "it does not end",
+        };
+        let name = self.target.name;
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-failed"));
         fs::write(&file, input).unwrap();
-        panic!("to replay: cargo run --package fuzz-targets -- {} {}", target.name, file.display());
+        panic!("{fault}; to replay: cargo run --package fuzz-targets -- {name} {}", file.display());
     }
 }
 
@@ -59,48 +88,49 @@ fn mutate(random: &mut fastrand::Rng, input: &mut Vec<u8>, corpus: &[Vec<u8>]) {
 fn replay(name: &str, mutations: usize) {
     let target = fuzz_targets::find(name).unwrap();
     let corpus = corpus(target);
-    corpus.iter().for_each(|input| run(target, input));
+    let runner = Runner::new(target);
+    corpus.iter().for_each(|input| runner.run(input));
     let mut random = fastrand::Rng::with_seed(SEED);
     for _ in 0..mutations {
         let mut input = random.choice(&corpus).unwrap().clone();
         mutate(&mut random, &mut input, &corpus);
-        run(target, &input);
+        runner.run(&input);
     }
 }
 
 #[test]
 fn frames_hold_their_properties() {
-    replay("frame", 5_000);
+    replay("frame", 20_000);
 }
 
 #[test]
 fn handshakes_hold_their_properties() {
-    replay("handshake", 5_000);
+    replay("handshake", 20_000);
 }
 
 #[test]
 fn messages_hold_their_properties() {
-    replay("command", 5_000);
+    replay("command", 20_000);
 }
 
 #[test]
 fn references_hold_their_properties() {
-    replay("reference", 1_000);
+    replay("reference", 3_000);
 }
 
 #[test]
 fn the_bridge_holds_its_properties() {
-    replay("rpc", 1_000);
+    replay("rpc", 3_000);
 }
 
 #[test]
 fn the_transport_holds_its_properties() {
-    replay("transport", 1_000);
+    replay("transport", 3_000);
 }
 
 #[test]
 fn the_kernel_holds_its_properties() {
-    replay("kernel", 200);
+    replay("kernel", 500);
 }
 
 #[test]
