@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ocap_remotes::wire::{Message, PeerId, RemoteCommand};
 use serde_json::{Value, json};
 
+use super::PROMISES_SETTLE_TO_PROMISES;
 use crate::choices::Choices;
 
 /// Begins the body of a message whose peer, life and number the rest names.
@@ -67,7 +68,7 @@ impl Peer {
             _ => drop(message.insert("start".into(), (self.last_sent + choices.below(4) as u64).into())),
         }
         let mut text = Value::Object(message).to_string();
-        if spoilt {
+        if spoilt && (PROMISES_SETTLE_TO_PROMISES || !text.contains("notify")) {
             let mut bytes = text.into_bytes();
             let place = usize::from(choices.byte()) % bytes.len();
             bytes[place] = choices.byte();
@@ -100,8 +101,7 @@ impl Peer {
                 json!(["message", eref(choices), { "methargs": data(choices, body), "result": result }])
             }
             6..=9 => {
-                let resolution =
-                    |choices: &mut Choices<'_>| json!([eref(choices), choices.once_in(4), data(choices, "#2")]);
+                let resolution = |choices: &mut Choices<'_>| json!([eref(choices), choices.once_in(4), value(choices)]);
                 json!(["notify", (0..choices.below(3)).map(|_| resolution(choices)).collect::<Vec<_>>()])
             }
             10..=12 => {
@@ -150,6 +150,15 @@ fn eref(choices: &mut Choices<'_>) -> Value {
     let kind = *choices.pick(&["o", "p"]);
     let sign = *choices.pick(&["+", "-"]);
     format!("r{kind}{sign}{}", choices.below(6) + 1).into()
+}
+
+/// What a promise is settled with.
+fn value(choices: &mut Choices<'_>) -> Value {
+    let mut value = data(choices, "#2");
+    if let Some(slots) = value["slots"].as_array_mut() {
+        slots.retain(|slot| PROMISES_SETTLE_TO_PROMISES || slot.as_str().is_some_and(|slot| slot.starts_with("ro")));
+    }
+    value
 }
 
 fn data(choices: &mut Choices<'_>, body: &str) -> Value {
