@@ -3,6 +3,8 @@
 //! It is told what came in and polled for what to do; it never posts, spawns or reads a clock. `T` is what a message may
 //! transfer (a `MessagePort`), `R` is whatever the driver needs to hand a result to the caller.
 
+#![forbid(unsafe_code)]
+
 use std::{
     collections::{BTreeMap, VecDeque},
     mem,

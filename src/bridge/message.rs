@@ -1,5 +1,7 @@
 //! The messages on the port: the opening's signals and JSON-RPC 2.0, as JSON values. Nothing here keeps state.
 
+#![forbid(unsafe_code)]
+
 use serde_json::{Map, Value, json};
 
 use super::{BridgeError, error::RpcError};

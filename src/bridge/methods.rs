@@ -1,5 +1,7 @@
 //! The methods of both services: their names, and reading their params.
 
+#![forbid(unsafe_code)]
+
 use serde_json::{Map, Value};
 
 use super::error::RpcError;

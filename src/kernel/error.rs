@@ -55,7 +55,10 @@ impl KernelError {
             KernelError::Store(error) => KernelError::store_name(error),
             KernelError::Reference(RefError::Store(error)) => KernelError::store_name(error),
             KernelError::Reference(
-                RefError::AlreadyResolved(_) | RefError::NotDecider { .. } | RefError::UnknownPromise(_),
+                RefError::AlreadyResolved(_)
+                | RefError::Circular(_)
+                | RefError::NotDecider { .. }
+                | RefError::UnknownPromise(_),
             )
             | KernelError::NotAPromise(_) => "PromiseError",
             KernelError::Reference(_) | KernelError::NotHeld(_) | KernelError::NotAnObject(_) => "ReferenceError",

@@ -5,6 +5,9 @@ use super::WireError;
 /// Largest message by default: 1 MiB.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 1 << 20;
 
+/// Longest length prefix, in bytes: multiformats' varints hold 63 bits. The decoder takes one byte more, and loses its bits.
+const MAX_PREFIX: usize = 9;
+
 /// One message as it goes on the stream.
 pub fn encode_frame(message: &str) -> Vec<u8> {
     let mut buffer = unsigned_varint::encode::usize_buffer();
@@ -47,7 +50,8 @@ impl FrameDecoder {
     pub fn next_message(&mut self) -> Result<Option<String>, WireError> {
         let unread = self.buffer.get(self.consumed..).unwrap_or_default();
         let (length, body) = match unsigned_varint::decode::u64(unread) {
-            Ok(decoded) => decoded,
+            Ok((length, body)) if unread.len() - body.len() <= MAX_PREFIX => (length, body),
+            Ok(_) => return Err(WireError::BadLength),
             Err(unsigned_varint::decode::Error::Insufficient) => return Ok(None),
             Err(_) => return Err(WireError::BadLength),
         };
@@ -88,7 +92,8 @@ mod tests {
 
     #[test]
     fn hostile_prefixes_are_errors() {
-        for bytes in [&[0x80, 0x00][..], &[0xff; 11]] {
+        let wraps_to_zero = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x02];
+        for bytes in [&[0x80, 0x00][..], &[0xff; 11], &wraps_to_zero] {
             let mut decoder = FrameDecoder::new(16);
             decoder.push(bytes);
             assert_eq!(decoder.next_message(), Err(WireError::BadLength));

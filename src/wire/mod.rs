@@ -4,6 +4,8 @@
 //! Everything here parses untrusted bytes into typed values or typed errors. Nothing here keeps state, reads a clock or
 //! decides what to do about an error; that is left to [`session`](crate::session) and the two ends.
 
+#![forbid(unsafe_code)]
+
 mod command;
 mod error;
 mod frame;

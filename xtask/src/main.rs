@@ -1,4 +1,4 @@
-//! The project's chores: set-up, npm package, tests and demo, from a clean clone with one command.
+//! The project's chores: set-up, npm package, tests, fuzzing and demo, from a clean clone with one command.
 //!
 //! Everything it needs is found or installed by [`setup`]; what to build is written in `wasm-pack.toml` and `pkg.json`,
 //! which [`config`] reads. No protocol code lives here.
@@ -7,6 +7,7 @@ mod artifacts;
 mod bench;
 mod config;
 mod demo;
+mod fuzz;
 mod package;
 mod process;
 mod project;
@@ -67,6 +68,14 @@ enum Chore {
         #[arg(long)]
         open: bool,
     },
+    /// Search for inputs that break a property; the last line on stdout is how much was tried, as JSON
+    Fuzz {
+        /// Search this target only (a folder of tests/fuzz/corpus)
+        target: Option<String>,
+        /// How long to search each target
+        #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+        seconds: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -99,6 +108,7 @@ fn run(chore: Chore) -> Result<ExitCode> {
             bench::run(&project, &config, &prepare(Area::NEEDS)?, area)?;
             Ok(ExitCode::SUCCESS)
         }
+        Chore::Fuzz { target, seconds } => fuzz::run(&project, &prepare(Need::FUZZ)?, target.as_deref(), seconds),
         Chore::Demo { open } => demo::run(&project, &config, &prepare(Need::DEMO)?, open),
     }
 }

@@ -77,6 +77,13 @@ pub(crate) fn run_observed(command: &mut Command, mut observe: impl FnMut(&str))
     Ok(child.wait()?)
 }
 
+/// Runs a program that prints into a file, whose former contents go.
+pub(crate) fn run_logged(command: &mut Command, log: &Path) -> Result<ExitStatus> {
+    let file = fs::File::create(log).with_context(|| log.display().to_string())?;
+    command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+    command.status().with_context(|| not_started(command))
+}
+
 /// The command as a person would type it.
 pub(crate) fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());

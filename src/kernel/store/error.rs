@@ -57,6 +57,10 @@ pub enum RefError {
     /// The promise is settled.
     #[error("{0} is resolved already")]
     AlreadyResolved(Kref),
+    /// The value leads back to the promise that it settles, by way of settled promises: whoever is told of one would have to be
+    /// told of the other, without end.
+    #[error("{0} cannot be settled with what leads back to it")]
+    Circular(Kref),
     /// The promise is for another to decide.
     #[error("{kref} is not for {endpoint} to decide")]
     NotDecider {

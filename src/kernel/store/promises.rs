@@ -1,5 +1,7 @@
 //! Promises: who decides them, who waits for them, and what they became.
 
+use std::collections::BTreeSet;
+
 use super::{
     KernelMessage, KernelStore, Party, RefError, StoreError,
     objects::{Change, count_key},
@@ -212,9 +214,11 @@ impl KernelStore {
     /// Settles a promise: its value is counted, its decider's count released. Whoever asks has checked that it may.
     ///
     /// # Errors
-    /// [`RefError::AlreadyResolved`], [`RefError::UnknownPromise`]; [`RefError::Store`], also for a slot that is unknown.
+    /// [`RefError::AlreadyResolved`], [`RefError::UnknownPromise`], [`RefError::Circular`]; [`RefError::Store`], also for a slot
+    /// that is unknown.
     pub fn resolve_promise(&mut self, kpid: Kref, rejected: bool, value: &CapData<Kref>) -> Result<Resolved, RefError> {
         let (_, subscribers) = self.unresolved(kpid)?;
+        self.insist_not_circular(kpid, value)?;
         let messages = self.take_promise_messages(kpid)?;
         for slot in &value.slots {
             self.add_reference(*slot)?;
@@ -225,6 +229,24 @@ impl KernelStore {
         self.delete(&field_key(kpid, "subscribers"))?;
         self.change_promise(kpid, Change::Lose)?;
         Ok(Resolved { subscribers, messages })
+    }
+
+    fn insist_not_circular(&self, kpid: Kref, value: &CapData<Kref>) -> Result<(), RefError> {
+        let mut seen = BTreeSet::new();
+        let mut to_see: Vec<Kref> = value.slots.clone();
+        while let Some(slot) = to_see.pop() {
+            if slot == kpid {
+                return Err(RefError::Circular(kpid));
+            }
+            if slot.is_promise()
+                && seen.insert(slot)
+                && let Some(PromiseState::Fulfilled(value) | PromiseState::Rejected(value)) =
+                    self.promise_state(slot)?
+            {
+                to_see.extend(value.slots);
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn delete_promise_rows(&mut self, kpid: Kref) -> Result<(), StoreError> {

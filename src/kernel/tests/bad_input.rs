@@ -127,6 +127,16 @@ fn settling_a_promise_twice_is_rejected() {
     bob_survives(|next| deliver(&next.to_string(), notify), rejected_because("resolved"));
 }
 
+/// Two promises whose values name each other kept the kernel busy for ever.
+#[test]
+fn settling_promises_in_a_circle_is_rejected() {
+    let notify =
+        r#"["notify",[["rp+5",false,{"body":"","slots":["rp+6"]}],["rp+6",false,{"body":"","slots":["rp+5"]}]]]"#;
+    bob_survives(|next| deliver(&next.to_string(), notify), rejected_because("leads back to it"));
+    let to_itself = r#"["notify",[["rp+5",false,{"body":"","slots":["rp+5"]}]]]"#;
+    bob_survives(|next| deliver(&next.to_string(), to_itself), rejected_because("leads back to it"));
+}
+
 #[test]
 fn dropping_what_was_never_given_is_rejected() {
     bob_survives(|next| deliver(&next.to_string(), r#"["dropExports",["ro-44"]]"#), rejected_because("ro-44"));

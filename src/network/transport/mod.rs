@@ -6,6 +6,8 @@
 //! It knows nothing of libp2p, and of messages only whether they are standalone acknowledgements; that nothing is lost or
 //! repeated over several channels is the business of the kernel's session.
 
+#![forbid(unsafe_code)]
+
 mod backoff;
 mod channel;
 mod connecting;
@@ -77,6 +79,9 @@ impl Transport {
             Input::Send { id, to, message } => {
                 self.with_peer(to, |peer, cx| peer.send(cx, Outgoing::new(Some(id), message)));
             }
+            // There is no connection with oneself to be had, closed, or looked for.
+            Input::CloseConnection { peer } | Input::RegisterHints { peer, .. } | Input::Reconnect { peer, .. }
+                if peer == self.cx.own_id => {}
             Input::CloseConnection { peer } => self.with_peer(peer, Peer::close_on_purpose),
             Input::RegisterHints { peer, hints } => {
                 self.with_peer(peer, |peer, _| peer.hints.add(&peer.id, &hints));

@@ -7,6 +7,7 @@ mod apt;
 mod browser;
 mod cargo_tool;
 mod components;
+mod cxx;
 mod debian_std;
 mod npm;
 mod tools;
@@ -36,6 +37,8 @@ pub(crate) enum Need {
     Browser,
     /// The npm packages of the tree: wasm-opt, vite, playwright-core.
     Npm,
+    /// A C++ compiler, for libFuzzer.
+    CxxCompiler,
 }
 
 impl Need {
@@ -48,11 +51,14 @@ impl Need {
         Need::CargoDeny,
         Need::Browser,
         Need::Npm,
+        Need::CxxCompiler,
     ];
     /// What the npm package is built with.
     pub(crate) const PACKAGE: &[Need] = &[Need::WasmStd, Need::WasmBindgen, Need::WasmPack, Need::Npm];
     /// What the demo is built and run with.
     pub(crate) const DEMO: &[Need] = &[Need::WasmStd, Need::WasmBindgen, Need::WasmPack, Need::Browser, Need::Npm];
+    /// What the fuzzer is built with.
+    pub(crate) const FUZZ: &[Need] = &[Need::CxxCompiler];
 }
 
 /// Finds or installs `needs`.
@@ -70,6 +76,7 @@ pub(crate) fn prepare(project: &Project, config: &Config, needs: &[Need]) -> Res
             Need::CargoDeny => cargo_tool::CARGO_DENY.prepare(project, cargo_tool::CARGO_DENY_VERSION, &mut tools)?,
             Need::Browser => browser::prepare(&mut tools)?,
             Need::Npm => npm::prepare(project, &mut tools)?,
+            Need::CxxCompiler => cxx::prepare()?,
         }
     }
     Ok(tools)

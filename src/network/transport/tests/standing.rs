@@ -35,6 +35,18 @@ fn a_closed_connection_stays_closed_until_it_is_reopened() {
 }
 
 #[test]
+fn orders_about_this_kernel_itself_have_no_effect() {
+    let [own, ..] = people();
+    let mut alice = Bench::alice();
+    let hints = vec!["/ip4/10.0.0.1/tcp/1/ws".into()];
+    alice.feed(Input::RegisterHints { peer: own.clone(), hints: hints.clone() });
+    assert_eq!(alice.feed(Input::Reconnect { peer: own.clone(), hints }), []);
+    assert_eq!(alice.feed(Input::CloseConnection { peer: own }), []);
+    assert!(alice.pass(60_000).is_empty());
+    assert!(alice.transport.peers.is_empty());
+}
+
+#[test]
 fn closing_while_a_handshake_is_under_way_ends_it() {
     let [_, bob, _] = people();
     let mut alice = Bench::alice();
