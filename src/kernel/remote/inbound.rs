@@ -3,6 +3,7 @@
 use super::{
     super::{
         KernelError, KernelQueue, RejectionCode,
+        queue::outcome,
         store::{KernelMessage, KernelStore, RefError},
     },
     RemoteHandle, UrlTicket,
@@ -308,9 +309,18 @@ impl RemoteHandle {
     ) -> Result<(), KernelError> {
         match command {
             RemoteCommand::Deliver(Delivery::Message { result: Some(eref), .. }) => {
-                // The result may be what was wrong with the message; then there is nobody to tell.
                 let accepted = store.transaction("rejectResult", |store| self.accept_result(store, eref));
-                let Ok(promise) = accepted else { return Ok(()) };
+                let Ok(promise) = accepted else {
+                    // The result may be what was wrong with the message. If it is settled here, after one end had given the
+                    // other up, its outcome is the answer; else there is nobody to tell.
+                    let settled = store.eref_to_kref(self.id, eref)?.filter(|kref| kref.is_promise());
+                    return match settled {
+                        Some(promise) if outcome(store, promise)?.is_some() => {
+                            queue.enqueue_notify(store, self.id, promise)
+                        }
+                        _ => Ok(()),
+                    };
+                };
                 let value = RejectionCode::DeliveryFailed.rejection(&error.to_string());
                 queue.resolve_promises(store, None, vec![Resolution { promise, rejected: true, value }])
             }
