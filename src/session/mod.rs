@@ -201,7 +201,7 @@ impl Session {
 
     /// The network was started anew: no channel that was known exists any more.
     pub fn network_started(&mut self) {
-        self.link = Link::new();
+        self.link = self.link.restarted();
         self.outbox.rewind();
     }
 

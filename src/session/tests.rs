@@ -550,3 +550,17 @@ fn a_network_that_was_started_anew_gets_everything_unacknowledged() {
     alice.session.network_started();
     assert!(alice.write_all()[0].starts_with(r#"{"seq":1,"start":1,"#));
 }
+
+#[test]
+fn a_result_from_before_the_network_was_started_anew_means_nothing() {
+    let mut alice = End::new();
+    alice.send(1);
+    let former = alice.session.poll_write(alice.now).unwrap();
+    alice.session.network_started();
+    let present = alice.session.poll_write(alice.now).unwrap();
+    alice.finish(&former, WriteOutcome::Written);
+    assert_eq!(alice.session.poll_write(alice.now), None, "the present write is still under way");
+    alice.finish(&present, WriteOutcome::Refused);
+    alice.session.channel_up(alice.now);
+    assert!(alice.write_all()[0].starts_with(r#"{"seq":1,"start":1,"#));
+}
