@@ -147,7 +147,11 @@ pub fn possible(world: &World, actions: &mut Vec<Action>) {
         actions.extend(ends.into_iter().filter(|(left, _)| *left > 0).map(|(_, action)| action));
         if left.mischief > 0 {
             for place in 0..world.toward[side].len() {
-                if world.is_readable(side, place) {
+                // What tells the resume point comes first on a channel. A channel that loses even that, in silence, and then
+                // repeats the next frame looks like an incumbent that has given up.
+                let mut before = world.toward[side].iter().take(place + 1);
+                let resumes = before.any(|frame| frame.text.contains("\"start\":"));
+                if world.is_readable(side, place) && !resumes {
                     actions.extend([Action::Drop(side, place), Action::Repeat(side, place)]);
                     actions.extend((place > 0).then_some(Action::Overtake(side, place)));
                 }

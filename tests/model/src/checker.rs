@@ -74,14 +74,7 @@ impl Model for Sessions {
 pub fn check(configuration: &Configuration) -> Outcome {
     let model = || Sessions { configuration: configuration.clone(), known: Known::default() };
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    let limit = std::env::var("LIMIT").ok().and_then(|limit| limit.parse().ok()).unwrap_or(0);
-    let walk = model()
-        .checker()
-        .target_state_count(limit)
-        .threads(threads)
-        .finish_when(HasDiscoveries::AnyFailures)
-        .spawn_dfs()
-        .join();
+    let walk = model().checker().threads(threads).finish_when(HasDiscoveries::AnyFailures).spawn_dfs().join();
     let (states, depth) = (walk.unique_state_count(), walk.max_depth());
     if walk.discoveries().is_empty() {
         return Outcome { states, depth, violation: None };

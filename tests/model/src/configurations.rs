@@ -41,55 +41,50 @@ fn rules() -> Rules {
 
 /// Every configuration.
 pub fn all() -> Vec<Configuration> {
+    let base = Bounds::default;
+    let configuration = |name, rules, bounds, floor| Configuration { name, rules, bounds, floor };
     vec![
-        Configuration {
-            name: "cuts",
-            rules: rules(),
-            bounds: Bounds { sends: [2, 0], cuts: 1, ..Bounds::default() },
-            floor: 1000,
-        },
-        Configuration {
-            name: "crashes",
-            rules: rules(),
-            bounds: Bounds { sends: [1, 1], crashes: [1, 0], ..Bounds::default() },
-            floor: 1000,
-        },
-        Configuration {
-            name: "wipes",
-            rules: rules(),
-            bounds: Bounds { sends: [1, 1], wipes: [1, 0], ..Bounds::default() },
-            floor: 1000,
-        },
-        Configuration {
-            name: "give-ups",
-            rules: rules(),
-            bounds: Bounds { sends: [2, 0], give_ups: [1, 0], cuts: 1, ..Bounds::default() },
-            floor: 1000,
-        },
-        Configuration {
-            name: "timers",
-            rules: rules(),
-            bounds: Bounds { sends: [2, 0], retransmissions: [1, 1], rate_limits: [1, 0], ..Bounds::default() },
-            floor: 1000,
-        },
-        Configuration {
-            name: "networks reloaded",
-            rules: rules(),
-            bounds: Bounds { sends: [1, 1], reloads: [1, 0], ..Bounds::default() },
-            floor: 1000,
-        },
-        Configuration {
-            name: "mischief",
-            rules: Rules { orderly: false, ..rules() },
-            bounds: Bounds { sends: [2, 0], mischief: 2, retransmissions: [1, 0], ..Bounds::default() },
-            floor: 1000,
-        },
-        Configuration {
-            name: "an incumbent",
-            rules: Rules { incumbent: true, ..rules() },
-            bounds: Bounds { sends: [0, 2], give_ups: [0, 1], retransmissions: [0, 1], ..Bounds::default() },
-            floor: 1000,
-        },
+        configuration("cuts", rules(), Bounds { sends: [2, 1], cuts: 1, ..base() }, 2_500_000),
+        configuration("crashes", rules(), Bounds { sends: [1, 1], crashes: [1, 1], ..base() }, 430_000),
+        configuration("wipes", rules(), Bounds { sends: [1, 1], wipes: [1, 1], ..base() }, 120_000),
+        configuration(
+            "a crash and a wipe",
+            rules(),
+            Bounds { sends: [1, 1], crashes: [1, 0], wipes: [0, 1], ..base() },
+            200_000,
+        ),
+        configuration("give-ups", rules(), Bounds { sends: [2, 0], give_ups: [1, 0], cuts: 1, ..base() }, 360_000),
+        configuration(
+            "a crash after a give-up",
+            rules(),
+            Bounds { sends: [2, 0], give_ups: [1, 0], crashes: [1, 0], ..base() },
+            60_000,
+        ),
+        configuration(
+            "timers",
+            rules(),
+            Bounds { sends: [2, 1], retransmissions: [1, 0], rate_limits: [1, 0], ..base() },
+            530_000,
+        ),
+        configuration("networks reloaded", rules(), Bounds { sends: [1, 1], reloads: [1, 0], ..base() }, 120_000),
+        configuration(
+            "mischief",
+            Rules { orderly: false, ..rules() },
+            Bounds { sends: [2, 1], mischief: 2, retransmissions: [1, 0], ..base() },
+            1_900_000,
+        ),
+        configuration(
+            "several messages in a commit",
+            Rules { deferred: true, replies: true, ..rules() },
+            Bounds { sends: [2, 0], crashes: [0, 1], ..base() },
+            270_000,
+        ),
+        configuration(
+            "an incumbent",
+            Rules { incumbent: true, ..rules() },
+            Bounds { sends: [0, 2], give_ups: [0, 1], retransmissions: [0, 1], ..base() },
+            25_000,
+        ),
     ]
 }
 

@@ -1,0 +1,56 @@
+//! Puts each deliberate bug of [`ocap_remotes::faults`] in, one after the other, and asks each method of the evidence whether
+//! it finds it.
+#![allow(clippy::unwrap_used)] // tests only
+
+use model::{check, configurations};
+use ocap_remotes::faults::{Fault, seed};
+
+/// A method of finding bugs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Method {
+    /// Random schedules of whole kernels.
+    Schedules,
+    /// A crash at each operation of a store.
+    CrashPoints,
+    /// Every state of two sessions.
+    Model,
+}
+
+impl Method {
+    /// All of them.
+    pub const ALL: [Method; 3] = [Method::Schedules, Method::CrashPoints, Method::Model];
+
+    /// Looks for a bug until it finds one. Gives the first line of what it says.
+    pub fn find(self) -> Option<String> {
+        let found = match self {
+            Method::Schedules => simulator::explore(1, SCHEDULES, 2).err().map(|violation| violation.what),
+            Method::CrashPoints => simulator::crash_points(1, STRIDE, 2).err().map(|violation| violation.what),
+            Method::Model => SMALL.iter().find_map(|name| check(&configurations::named(name).unwrap()).violation),
+        };
+        found.map(|text| text.lines().last().unwrap_or_default().to_owned())
+    }
+}
+
+/// Schedules tried for each bug; most are found by one of the first.
+const SCHEDULES: u64 = 400;
+/// Store operations between two crash points.
+const STRIDE: u64 = 7;
+/// The configurations of the model checker that are walked quickly.
+const SMALL: [&str; 8] = [
+    "wipes",
+    "a crash and a wipe",
+    "crashes",
+    "a crash after a give-up",
+    "networks reloaded",
+    "give-ups",
+    "several messages in a commit",
+    "timers",
+];
+
+/// Which methods find a bug, with what they say.
+pub fn found_by(fault: Fault) -> Vec<(Method, String)> {
+    seed(Some(fault));
+    let found = Method::ALL.into_iter().filter_map(|method| Some((method, method.find()?))).collect();
+    seed(None);
+    found
+}

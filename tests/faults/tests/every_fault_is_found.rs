@@ -1,0 +1,27 @@
+//! Each deliberate bug is found, and nothing is found without one.
+#![allow(clippy::panic)] // clippy knows tests by #[test] only
+
+use ocap_remotes::faults::Fault;
+use seeded_faults::{Method, found_by};
+
+#[test]
+fn every_seeded_fault_is_found() {
+    for method in Method::ALL {
+        assert_eq!(method.find(), None, "{method:?} finds something where nothing was put in");
+    }
+    std::panic::set_hook(Box::new(|_| ())); // some bugs make the simulation panic, many times
+    let mut missed = Vec::new();
+    for fault in Fault::ALL {
+        let found = found_by(fault);
+        let methods: Vec<_> = found.iter().map(|(method, _)| method).collect();
+        println!("{fault:?} is found by {methods:?}");
+        for (method, what) in &found {
+            println!("    {method:?}: {what:.160}");
+        }
+        if found.is_empty() {
+            missed.push(fault);
+        }
+    }
+    drop(std::panic::take_hook());
+    assert!(missed.is_empty(), "nobody finds {missed:?}");
+}
