@@ -339,7 +339,7 @@ impl Session {
 
     /// When [`handle_timeout`](Self::handle_timeout) and [`poll_write`](Self::poll_write) are to be called at the latest.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let ack_due = self.ack_due.filter(|_| self.link.is_open());
+        let ack_due = self.ack_due.filter(|_| self.link.is_open() && !self.outbox.is_abandoning());
         [ack_due, self.timer.deadline(), self.link.resumes_at()].into_iter().flatten().min()
     }
 

@@ -462,6 +462,7 @@ fn the_peer_hears_of_a_give_up_only_when_that_is_durable() {
     alice.session.give_up();
     alice.wait(DELAYED_ACK);
     assert_eq!(alice.write_all(), [""; 0]);
+    assert_eq!(alice.session.poll_timeout(), None, "what cannot be written is not due");
     alice.session.commit(alice.now);
     assert_eq!(alice.write_all(), [r#"{"ack":1,"start":2}"#]);
 }

@@ -109,6 +109,11 @@ impl Executor {
         self.random(100) < percent
     }
 
+    /// Puts a list in another order.
+    pub(crate) fn shuffle<T>(&self, list: &mut [T]) {
+        self.rng.borrow_mut().shuffle(list);
+    }
+
     /// A number that was not given before.
     pub(crate) fn id(&self) -> u64 {
         self.next_id.replace(self.next_id.get() + 1)
@@ -296,8 +301,9 @@ impl Runtime for ContextRuntime {
     }
 
     fn yield_turn(&self) -> LocalBoxFuture<'static, ()> {
-        // An event at this very time comes after every task that is ready now.
-        self.sleep(Duration::ZERO)
+        // An event at this very time comes after every task that is ready now; a busy machine takes longer.
+        let busy = if self.executor.chance(30) { self.executor.random(5) } else { 0 };
+        self.sleep(Duration::from_millis(busy))
     }
 
     fn spawn(&self, task: LocalBoxFuture<'static, ()>) {

@@ -22,6 +22,7 @@ use crate::{
     network::{Ether, SimNetwork},
     oracle::{Life, Oracle},
     program::Program,
+    schedule::HOSTS,
 };
 
 struct KernelEnd {
@@ -41,6 +42,7 @@ struct NetworkEnd {
 pub(crate) struct Host {
     index: usize,
     peer: PeerId,
+    peers: Rc<Vec<PeerId>>,
     executor: Rc<Executor>,
     ether: Rc<Ether>,
     oracle: Rc<RefCell<Oracle>>,
@@ -68,16 +70,19 @@ impl Host {
         options: RemoteCommsOptions,
     ) -> Self {
         let life = Life { host: index, number: 0 };
+        let peers: Rc<Vec<_>> =
+            Rc::new((0..HOSTS).map(|index| PeerId::from_ed25519_seed(seed(index)).unwrap()).collect());
         Host {
             index,
-            peer: PeerId::from_ed25519_seed(seed(index)).unwrap(),
+            peer: peers[index].clone(),
+            peers: Rc::clone(&peers),
             executor: Rc::clone(executor),
             ether: Rc::clone(ether),
             oracle: Rc::clone(oracle),
             options,
             bridge: Bridge::new(executor),
             disk: Rc::default(),
-            program: Rc::new(RefCell::new(Program::new(life, executor, oracle))),
+            program: Rc::new(RefCell::new(Program::new(life, executor, oracle, &peers))),
             kernel: None,
             network: None,
         }
@@ -132,7 +137,7 @@ impl Host {
         }
         if self.disk.is_empty() {
             let life = Life { host: self.index, number: self.life().number + 1 };
-            self.program = Rc::new(RefCell::new(Program::new(life, &self.executor, &self.oracle)));
+            self.program = Rc::new(RefCell::new(Program::new(life, &self.executor, &self.oracle, &self.peers)));
         }
         let program = Rc::clone(&self.program);
         self.disk.on_commit(move || program.borrow_mut().commit());

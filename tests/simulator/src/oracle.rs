@@ -3,7 +3,7 @@
 //! It knows nothing of sequence numbers, channels or stores. A program writes its entries down as it goes; they count once the
 //! commit that they belong to is durable, and vanish with a crash before that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One life of a kernel's store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +56,16 @@ pub enum Entry {
         /// And this object in its slot.
         slot: Option<Label>,
     },
+    /// It has given another host up, or closed its connection to it.
+    GaveUp {
+        /// That host.
+        host: usize,
+    },
+    /// It was told that messages of another host are lost.
+    Lost {
+        /// That host.
+        host: usize,
+    },
     /// The promise of a message's result was settled.
     Settled {
         /// Which.
@@ -84,6 +94,8 @@ pub struct Oracle {
     highest: BTreeMap<(u64, Life), u64>,
     answers: BTreeMap<MessageId, (String, Option<Label>)>,
     settled: BTreeMap<MessageId, String>,
+    /// Who ever gave up whom.
+    gave_up: BTreeSet<(usize, usize)>,
 }
 
 impl Oracle {
@@ -122,6 +134,14 @@ impl Oracle {
                     Some(_) => Err(format!("{by:?} answers message {id} twice")),
                 }
             }
+            Entry::GaveUp { host } => {
+                self.gave_up.insert((by.host, host));
+                Ok(())
+            }
+            Entry::Lost { host } if self.gave_up.contains(&(host, by.host)) => Ok(()),
+            Entry::Lost { host } => {
+                Err(format!("{by:?} takes messages of host {host} for lost, which never gave it up"))
+            }
             Entry::Settled { id, rejected, body } => self.settle(by, id, rejected, &body),
         }
     }
@@ -155,6 +175,9 @@ impl Oracle {
             return Err(format!("the result of message {id} of {:?} was settled twice", sent.from));
         }
         let by_kernel = rejected && body.contains("[KERNEL:");
+        if body.contains("[KERNEL:DELIVERY_FAILED]") && self.delivered.contains_key(&id) {
+            return Err(format!("message {id} was delivered, and its sender is told that it could not be: {body}"));
+        }
         match self.answers.get(&id) {
             Some((answer, _)) if !rejected && answer == body => Ok(()),
             _ if by_kernel => Ok(()),

@@ -9,8 +9,8 @@ use std::{
 };
 
 use ocap_remotes::{
-    kernel::{KernelDriver, KernelEvent, RedemptionId},
-    wire::{CapData, Kref},
+    kernel::{KernelDriver, KernelEvent, RedemptionId, RemoteEvent},
+    wire::{CapData, Kref, PeerId},
 };
 use serde_json::{Value, json};
 
@@ -66,6 +66,8 @@ pub(crate) struct Program {
     pub(crate) violation: Option<String>,
     /// Messages answered at once, in percent.
     prompt: u64,
+    /// Every host's peer id.
+    peers: Rc<Vec<PeerId>>,
 }
 
 fn label_text(label: Label) -> String {
@@ -80,7 +82,12 @@ fn parse_label(text: &str) -> Option<Label> {
 
 impl Program {
     /// A program that knows nothing.
-    pub(crate) fn new(life: Life, executor: &Rc<Executor>, oracle: &Rc<RefCell<Oracle>>) -> Self {
+    pub(crate) fn new(
+        life: Life,
+        executor: &Rc<Executor>,
+        oracle: &Rc<RefCell<Oracle>>,
+        peers: &Rc<Vec<PeerId>>,
+    ) -> Self {
         Program {
             life,
             executor: Rc::clone(executor),
@@ -92,6 +99,7 @@ impl Program {
             redeeming: BTreeMap::new(),
             violation: None,
             prompt: 60,
+            peers: Rc::clone(peers),
         }
     }
 
@@ -293,9 +301,21 @@ impl Program {
                     self.take(kref, label);
                 }
             }
+            KernelEvent::Remote(RemoteEvent::GivenUp { peer, .. }) => {
+                let host = self.host_of(&peer);
+                self.journal.push(Entry::GaveUp { host });
+            }
+            KernelEvent::Remote(RemoteEvent::MessagesLost { peer, .. }) => {
+                let host = self.host_of(&peer);
+                self.journal.push(Entry::Lost { host });
+            }
             // Whatever else happens shows in the outcomes of messages.
             _ => {}
         }
+    }
+
+    fn host_of(&self, peer: &PeerId) -> usize {
+        self.peers.iter().position(|known| known == peer).expect("there are no others")
     }
 
     fn on_message(&mut self, target: Kref, methargs: CapData<Kref>, result: Option<Kref>) {

@@ -230,7 +230,8 @@ impl World {
                 }
             }
             Op::Redeem { host, of } => {
-                let offers = self.hosts[of].program.borrow().offers();
+                let mut offers = self.hosts[of].program.borrow().offers();
+                self.executor.shuffle(&mut offers);
                 for (label, url) in &offers {
                     self.hosts[host].program.borrow_mut().redeem(*label, url);
                 }
