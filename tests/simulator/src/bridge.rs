@@ -77,9 +77,7 @@ impl Port for SimPort {
             return Ok(());
         }
         let other = 1 - self.place as usize;
-        if std::env::var_os("SIM_BRIDGE").is_some() {
-            eprintln!("{} bridge {:?} {:?} {message}", self.bridge.executor.now(), self.context, self.place);
-        }
+        self.bridge.executor.tell(|| format!("{:?} of {:?} posts {message}", self.place, self.context));
         let executor = &self.bridge.executor;
         let side = &self.bridge.sides[other];
         let due = (executor.now() + executor.random(self.bridge.delay.get() + 1)).max(side.last_due.get());

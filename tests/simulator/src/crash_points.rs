@@ -62,16 +62,17 @@ fn story() -> Vec<Op> {
 /// The first crash after which a rule was broken.
 pub fn crash_points(seed: u64, stride: u64, threads: usize) -> Result<CrashPoints, Box<Violation>> {
     let mut world = World::new(seed);
-    let started: Vec<u64> = (0..HOSTS).map(|host| world.host(host).disk.operations()).collect();
+    let operations =
+        |world: &World| -> Vec<u64> { (0..HOSTS).map(|host| world.host(host).disk.operations()).collect() };
+    let started = operations(&world);
     let ops = story();
     world
         .perform_all(&ops)
         .and_then(|()| world.finish())
         .map_err(|what| Box::new(Violation { what, schedule: Schedule { seed, ops: ops.clone() } }))?;
     let mut points = Vec::new();
-    for host in 0..HOSTS {
-        let all = world.host(host).disk.operations() - started[host];
-        for operations in (1..=all).step_by(usize::try_from(stride).unwrap()) {
+    for (host, (ended, started)) in operations(&world).into_iter().zip(started).enumerate() {
+        for operations in (1..=ended - started).step_by(usize::try_from(stride).unwrap()) {
             points.extend([Moment::Before, Moment::After].map(|moment| (host, operations, moment)));
         }
     }

@@ -35,10 +35,6 @@ impl Disk {
         self.operations.get()
     }
 
-    pub(crate) fn rows(&self) -> BTreeMap<String, String> {
-        self.rows.borrow().clone()
-    }
-
     /// Commits so far.
     pub(crate) fn commits(&self) -> u64 {
         self.commits.get()

@@ -33,6 +33,9 @@ const LIVELOCK: u64 = 200_000;
 
 type Event = Box<dyn FnOnce()>;
 
+/// An event, and the context that it is to die or sleep with.
+type Scheduled = (Option<ContextId>, Event);
+
 struct Task {
     context: ContextId,
     future: LocalBoxFuture<'static, ()>,
@@ -60,10 +63,12 @@ pub(crate) struct Executor {
     next_id: Cell<u64>,
     tasks: RefCell<HashMap<u64, Task>>,
     ready: Arc<Mutex<Vec<u64>>>,
-    events: RefCell<BTreeMap<(u64, u64), (Option<ContextId>, Event)>>,
+    /// By time, then in the order in which they were scheduled.
+    events: RefCell<BTreeMap<(u64, u64), Scheduled>>,
     /// Contexts that live, and until when they sleep.
     contexts: RefCell<BTreeMap<ContextId, u64>>,
     steps: Cell<u64>,
+    tells: bool,
     /// What has run so far, to compare two runs.
     trace: Cell<u64>,
 }
@@ -80,6 +85,7 @@ impl Executor {
             events: RefCell::default(),
             contexts: RefCell::default(),
             steps: Cell::new(0),
+            tells: std::env::var_os("SIM_TRACE").is_some(),
             trace: Cell::new(seed),
         })
     }
@@ -97,6 +103,13 @@ impl Executor {
     /// A digest of everything that ran, in its order.
     pub(crate) fn trace(&self) -> u64 {
         self.trace.get()
+    }
+
+    /// Tells what happens, if `SIM_TRACE` is set in the environment.
+    pub(crate) fn tell(&self, what: impl FnOnce() -> String) {
+        if self.tells {
+            eprintln!("{} {}", self.now(), what());
+        }
     }
 
     /// A number below `bound`.

@@ -24,7 +24,7 @@ pub struct Label {
 }
 
 /// One message, by the number that the simulator gave it.
-pub type MessageId = u64;
+pub(crate) type MessageId = u64;
 
 /// Something that a program did or saw.
 #[derive(Clone, Debug, PartialEq, Eq)]

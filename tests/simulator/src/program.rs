@@ -170,7 +170,7 @@ impl Program {
 
     /// Sends a message to something that it holds: mostly objects, now and then the promise of a result. Gives the message.
     pub(crate) fn send(&mut self, choice: u64) -> Option<MessageId> {
-        let pipelined = !self.known.awaited.is_empty() && choice % 7 == 0;
+        let pipelined = !self.known.awaited.is_empty() && choice.is_multiple_of(7);
         if pipelined {
             let index = usize::try_from(choice / 7).ok()? % self.known.awaited.len();
             let promise = *self.known.awaited.keys().nth(index)?;
@@ -208,14 +208,7 @@ impl Program {
         });
         let slots = gift.iter().map(|(kref, _)| *kref).collect();
         let data = CapData { body: format!("#{body}"), slots };
-        let promise = driver
-            .call(|kernel, _| kernel.send(target, data))
-            .inspect_err(|error| {
-                if std::env::var_os("SIM_TRACE").is_some() {
-                    eprintln!("{} ## {:?} send refused: {error}", self.executor.now(), self.life)
-                }
-            })
-            .ok()?;
+        let promise = driver.call(|kernel, _| kernel.send(target, data)).ok()?;
         self.known.awaited.insert(promise, (id, reference));
         self.journal.push(Entry::Sent { id, reference, number, target: label });
         Some(id)
@@ -289,9 +282,7 @@ impl Program {
 
     /// Takes an event of its kernel.
     pub(crate) fn on_event(&mut self, event: KernelEvent) {
-        if std::env::var_os("SIM_TRACE").is_some() {
-            eprintln!("{} ## {:?} {event:?}", self.executor.now(), self.life)
-        }
+        self.executor.tell(|| format!("{:?} hears {event:?}", self.life));
         match event {
             KernelEvent::Message { target, methargs, result } => self.on_message(target, methargs, result),
             KernelEvent::Notify { promise, rejected, value } => self.on_notify(promise, rejected, &value),

@@ -127,11 +127,11 @@ impl Conduit {
         let executor = self.ether.executor();
         let mischief = self.ether.mischief(&self.ends[0].0, &self.ends[1].0);
         let mut way = self.ways[out].borrow_mut();
-        if std::env::var_os("SIM_TRACE").is_some() {
+        executor.tell(|| {
+            let (from, to) = (&self.ends[out].0, &self.ends[1 - out].0);
             let text = String::from_utf8_lossy(&piece);
-            let ends: Vec<_> = self.ends.iter().map(|(peer, _)| &peer.as_str()[10..14]).collect();
-            eprintln!("{} {ends:?} {out}{} {text}", executor.now(), if way.void { " void" } else { "" });
-        }
+            format!("{from} writes to {to}{}: {text}", if way.void { " in vain" } else { "" })
+        });
         if way.void {
             return;
         }

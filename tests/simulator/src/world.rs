@@ -125,7 +125,7 @@ impl World {
     }
 
     /// One host.
-    pub fn host(&self, host: usize) -> &Host {
+    pub(crate) fn host(&self, host: usize) -> &Host {
         &self.hosts[host]
     }
 
@@ -308,24 +308,7 @@ impl World {
         self.settle_everything()?;
         self.greet_everybody()?;
         let living: Vec<_> = self.hosts.iter().map(Host::life).collect();
-        let finished = self.oracle.borrow().finish(&living);
-        if finished.is_err() && std::env::var_os("SIM_TRACE").is_some() {
-            for host in &self.hosts {
-                eprintln!("## host {:?} {}", host.life(), host.peer());
-                for (key, value) in host.disk.rows() {
-                    let unresolved = key.strip_suffix(".state").filter(|_| value == "unresolved");
-                    if unresolved.is_some()
-                        || key.starts_with("queue")
-                        || key.contains(".decider")
-                        || key.contains(".subscr")
-                        || key.contains(".c.kp")
-                    {
-                        eprintln!("## {key} = {value}");
-                    }
-                }
-            }
-        }
-        finished?;
+        self.oracle.borrow().finish(&living)?;
         for (index, host) in self.hosts.iter().enumerate() {
             host.audit()?;
             if host.pending() > 0 {

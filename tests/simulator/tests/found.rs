@@ -1,4 +1,6 @@
-//! Schedules that once broke a rule.
+//! Schedules that once broke a rule, as they were found and shrunk. What each was about stands above it; as interleavings
+//! shift with every change, the unit tests that were written for them say it for good.
+#![allow(clippy::panic)] // clippy knows tests by #[test] only
 
 use simulator::{Moment, Op, Schedule, report, run};
 
@@ -8,17 +10,18 @@ fn holds(schedule: Schedule) {
     }
 }
 
-/// Messages under way referred to an object whose importer had meanwhile been told that it was gone.
+/// A drop of an object crossed another gift of it: its importer had a reference that the exporter had forgotten.
 #[test]
-fn schedule_1() {
+fn a_drop_crosses_another_gift() {
     holds(Schedule {
         seed: 1,
         ops: vec![Op::Redeem { host: 1, of: 2 }, Op::Wait { ms: 176 }, Op::Send { host: 1, choice: 671, count: 38 }],
     });
 }
 
+/// A program that had sent to its own object, by way of another kernel, never heard of the outcome.
 #[test]
-fn schedule_2() {
+fn a_message_comes_home() {
     holds(Schedule {
         seed: 1,
         ops: vec![
@@ -37,8 +40,9 @@ fn schedule_2() {
     });
 }
 
+/// The end that had the answer gave the other up; whoever waited for it waited for ever.
 #[test]
-fn schedule_9() {
+fn an_answer_is_abandoned() {
     holds(Schedule {
         seed: 9,
         ops: vec![
@@ -55,8 +59,9 @@ fn schedule_9() {
     });
 }
 
+/// A promise was passed on to its own maker to decide, who did not tell the one that had passed it on.
 #[test]
-fn schedule_12() {
+fn a_decision_is_passed_back() {
     holds(Schedule {
         seed: 21,
         ops: vec![
@@ -97,8 +102,9 @@ fn schedule_12() {
     });
 }
 
+/// The first frame of a channel was lost and the next repeated: taken for an incumbent's give-up.
 #[test]
-fn schedule_53() {
+fn a_gap_is_guessed_at() {
     holds(Schedule {
         seed: 53,
         ops: vec![
@@ -147,8 +153,9 @@ fn schedule_53() {
     });
 }
 
+/// The network took a call that its kernel had given up for lost, refused the next, and was never used.
 #[test]
-fn schedule_93() {
+fn an_initialization_is_taken_twice() {
     holds(Schedule {
         seed: 93,
         ops: vec![
@@ -167,8 +174,9 @@ fn schedule_93() {
     });
 }
 
+/// A call whose own part was stored was reported as failed, and its outcome told all the same.
 #[test]
-fn schedule_234() {
+fn a_store_fails_after_a_send() {
     holds(Schedule {
         seed: 234,
         ops: vec![
@@ -190,8 +198,9 @@ fn schedule_234() {
     });
 }
 
+/// A timer that could not be served before the network was started rang without end.
 #[test]
-fn schedule_3838() {
+fn a_timer_before_the_start() {
     holds(Schedule {
         seed: 3838,
         ops: vec![
@@ -219,8 +228,9 @@ fn schedule_3838() {
     });
 }
 
+/// Frames of a dead incarnation that waited for a slow kernel were delivered as its successor's.
 #[test]
-fn schedule_8612() {
+fn a_dead_incarnations_frames() {
     holds(Schedule {
         seed: 8612,
         ops: vec![
@@ -238,8 +248,9 @@ fn schedule_8612() {
     });
 }
 
+/// A message whose result had been settled by a give-up was passed over, and its sender told nothing.
 #[test]
-fn schedule_x1() {
+fn a_settled_result() {
     holds(Schedule {
         seed: 18896,
         ops: vec![
