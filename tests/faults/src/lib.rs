@@ -32,9 +32,9 @@ impl Method {
 }
 
 /// Schedules tried for each bug; most are found by one of the first.
-const SCHEDULES: u64 = 400;
+const SCHEDULES: u64 = 250;
 /// Store operations between two crash points.
-const STRIDE: u64 = 7;
+const STRIDE: u64 = 13;
 /// The configurations of the model checker that are walked quickly.
 const SMALL: [&str; 8] = [
     "wipes",

@@ -122,6 +122,18 @@ fn work(rng: &mut Rng) -> Op {
     }
 }
 
+/// A kernel dies while others look for what it asked for, and asks for something else when it is back.
+fn asked_twice(rng: &mut Rng) -> [Op; 5] {
+    let (host, of) = two(rng);
+    [
+        Op::Redeem { host, of },
+        Op::Wait { ms: rng.u64(..60) },
+        Op::CrashKernel { host, down_ms: rng.u64(..60) },
+        Op::Wait { ms: 60 + rng.u64(..40) },
+        Op::Redeem { host, of },
+    ]
+}
+
 impl Schedule {
     /// The schedule of a seed, with about `length` operations.
     pub fn random(seed: u64, length: usize) -> Self {
@@ -132,12 +144,13 @@ impl Schedule {
         }
         ops.push(Op::Wait { ms: 100 + rng.u64(..2_000) });
         while ops.len() < length {
-            ops.push(match rng.u64(..10) {
-                0..=4 => work(&mut rng),
-                5 | 6 => Op::Wait { ms: duration(&mut rng) },
-                7 | 8 => fault(&mut rng),
-                _ => mend(&mut rng),
-            });
+            match rng.u64(..20) {
+                0..=9 => ops.push(work(&mut rng)),
+                10..=13 => ops.push(Op::Wait { ms: duration(&mut rng) }),
+                14..=17 => ops.push(fault(&mut rng)),
+                18 => ops.push(mend(&mut rng)),
+                _ => ops.extend(asked_twice(&mut rng)),
+            }
         }
         Schedule { seed, ops }
     }
