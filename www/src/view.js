@@ -173,5 +173,7 @@ function describeEvent(event) {
       return `${event.peerId} abandoned its messages ${event.first} to ${event.last}`;
     case 'messageRejected':
       return `message ${event.seq} of ${event.peerId} could not be processed: ${event.reason}`;
+    case 'storeFailed':
+      return `the store could not be made durable, so the kernel has stopped; reload the page. ${event.reason}`;
   }
 }
