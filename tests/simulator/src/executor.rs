@@ -5,7 +5,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     future::Future,
     pin::Pin,
     rc::Rc,
@@ -61,7 +61,7 @@ pub(crate) struct Executor {
     now: Cell<u64>,
     rng: RefCell<Rng>,
     next_id: Cell<u64>,
-    tasks: RefCell<HashMap<u64, Task>>,
+    tasks: RefCell<BTreeMap<u64, Task>>,
     ready: Arc<Mutex<Vec<u64>>>,
     /// By time, then in the order in which they were scheduled.
     events: RefCell<BTreeMap<(u64, u64), Scheduled>>,
