@@ -66,6 +66,13 @@ pub enum Entry {
         /// That host.
         host: usize,
     },
+    /// It could not process a message of another host's.
+    Rejected {
+        /// That host.
+        host: usize,
+        /// Why.
+        reason: String,
+    },
     /// The promise of a message's result was settled.
     Settled {
         /// Which.
@@ -96,6 +103,8 @@ pub struct Oracle {
     settled: BTreeMap<MessageId, String>,
     /// Who ever gave up whom.
     gave_up: BTreeSet<(usize, usize)>,
+    /// Who ever lost its memory.
+    wiped: BTreeSet<usize>,
 }
 
 impl Oracle {
@@ -142,8 +151,26 @@ impl Oracle {
             Entry::Lost { host } => {
                 Err(format!("{by:?} takes messages of host {host} for lost, which never gave it up"))
             }
+            Entry::Rejected { host, reason } => self.reject(by, host, &reason),
             Entry::Settled { id, rejected, body } => self.settle(by, id, rejected, &body),
         }
+    }
+
+    /// A life has committed.
+    pub(crate) fn note_life(&mut self, life: Life) {
+        if life.number > 1 {
+            self.wiped.insert(life.host);
+        }
+    }
+
+    /// Ends that understand each other reject nothing. Once one gave the other up, or lost its memory, each may have settled
+    /// what the other still mentions.
+    fn reject(&self, by: Life, host: usize, reason: &str) -> Result<(), String> {
+        let severed = self.gave_up.contains(&(by.host, host)) || self.gave_up.contains(&(host, by.host));
+        if severed || self.wiped.contains(&by.host) || self.wiped.contains(&host) {
+            return Ok(());
+        }
+        Err(format!("{by:?} rejects a message of host {host}: {reason}"))
     }
 
     fn deliver(&mut self, by: Life, id: MessageId, object: Label) -> Result<(), String> {

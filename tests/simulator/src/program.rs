@@ -115,6 +115,7 @@ impl Program {
 
     /// The store has committed.
     pub(crate) fn commit(&mut self) {
+        self.oracle.borrow_mut().note_life(self.life);
         for entry in std::mem::take(&mut self.journal) {
             let kept = self.oracle.borrow_mut().commit(self.life, entry);
             if let Err(broken) = kept {
@@ -295,6 +296,10 @@ impl Program {
             KernelEvent::Remote(RemoteEvent::GivenUp { peer, .. }) => {
                 let host = self.host_of(&peer);
                 self.journal.push(Entry::GaveUp { host });
+            }
+            KernelEvent::Remote(RemoteEvent::MessageRejected { peer, reason, .. }) => {
+                let host = self.host_of(&peer);
+                self.journal.push(Entry::Rejected { host, reason });
             }
             KernelEvent::Remote(RemoteEvent::MessagesLost { peer, .. }) => {
                 let host = self.host_of(&peer);
