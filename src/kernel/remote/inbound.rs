@@ -264,20 +264,37 @@ impl RemoteHandle {
             }
             Delivery::DropExports(mut erefs) => {
                 erefs.retain(|eref| self.given.was_known(eref, ack));
+                self.leave_out_retired(store, &mut erefs)?;
                 Ok(store.drop_imports(self.id, &erefs)?)
             }
             Delivery::RetireExports(mut erefs) => {
                 erefs.retain(|eref| self.given.was_known(eref, ack));
+                self.leave_out_retired(store, &mut erefs)?;
                 store.retire_imports(self.id, &erefs)?;
                 erefs.iter().for_each(|eref| self.given.forget(eref));
                 Ok(())
             }
-            Delivery::RetireImports(erefs) => Ok(store.retire_exports(self.id, &erefs)?),
+            Delivery::RetireImports(mut erefs) => {
+                self.leave_out_retired(store, &mut erefs)?;
+                Ok(store.retire_exports(self.id, &erefs)?)
+            }
             Delivery::BringOutYourDead => {
                 self.reap_is_the_peers = true;
                 Ok(store.schedule_reap(self.id)?)
             }
         }
+    }
+
+    /// Leaves out what was retired from this end while word of it from the other was under way: nothing is left to be done.
+    fn leave_out_retired(&self, store: &KernelStore, erefs: &mut Vec<Eref>) -> Result<(), KernelError> {
+        let mut left = Vec::new();
+        for eref in erefs.drain(..) {
+            if !store.was_retired(self.id, eref)? {
+                left.push(eref);
+            }
+        }
+        *erefs = left;
+        Ok(())
     }
 
     /// The peer asks us to decide a promise: it must be one that the peer was to decide, and not settled.

@@ -139,6 +139,24 @@ impl KernelStore {
         self.export_promise(endpoint, eref, None)
     }
 
+    /// Whether an endpoint had an object under this name, which is gone from its c-list.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn was_retired(&self, endpoint: EndpointId, eref: Eref) -> Result<bool, StoreError> {
+        if eref.kind != RefKind::Object || self.eref_to_kref(endpoint, eref)?.is_some() {
+            return Ok(false);
+        }
+        match eref.direction {
+            Direction::Import => {
+                let next = self.number(&key(format_args!("e.nextObjectId.{endpoint}")))?.unwrap_or(1);
+                Ok(eref.index < next)
+            }
+            // The endpoint numbers its exports itself.
+            Direction::Export => Ok(true),
+        }
+    }
+
     /// A new promise that an endpoint has and waits for.
     ///
     /// # Errors

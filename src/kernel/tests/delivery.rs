@@ -282,6 +282,21 @@ fn the_program_hears_the_outcome_of_what_it_sent_to_itself() {
 }
 
 #[test]
+fn a_drop_that_crosses_a_retirement_takes_nothing_else_with_it() {
+    let (mut world, for_alice, _) = World::introduced();
+    let peer = world.bob.peer();
+    world.alice.kernel().send(for_alice, data("#1")).unwrap();
+    world.run();
+    // Bob says that objects are gone which alice has let go of already, or never had.
+    let text = r#"{"seq":2,"ack":2,"method":"deliver","params":["retireImports",["ro+7"]]}"#;
+    let now = world.now;
+    world.alice.kernel().handle_remote_message(&peer, text, now).unwrap();
+    let remote = world.alice.kernel().remotes().remotes().next().unwrap();
+    assert_eq!((remote.counters().rejected, remote.counters().delivered), (0, 2));
+    world.audit();
+}
+
+#[test]
 fn a_drop_that_crosses_another_gift_of_the_same_thing_is_void() {
     let (mut world, for_alice, _) = World::introduced();
     let mine = world.alice.kernel().export_object().unwrap();

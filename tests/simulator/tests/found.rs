@@ -304,3 +304,39 @@ fn a_settled_result() {
         ],
     });
 }
+
+/// Both ends let go of an object at once, by way of a kernel that was wiped; the retirement of what was retired was an error.
+#[test]
+fn a_retirement_crosses_another() {
+    holds(Schedule {
+        seed: 20262165,
+        ops: vec![
+            Op::Redeem { host: 0, of: 1 },
+            Op::Redeem { host: 0, of: 2 },
+            Op::Redeem { host: 1, of: 0 },
+            Op::Redeem { host: 1, of: 2 },
+            Op::Redeem { host: 2, of: 0 },
+            Op::Redeem { host: 2, of: 1 },
+            Op::Wait { ms: 223 },
+            Op::Send { host: 0, choice: 904, count: 2 },
+            Op::Redeem { host: 0, of: 2 },
+            Op::Redeem { host: 1, of: 0 },
+            Op::Wait { ms: 21 },
+            Op::CrashKernel { host: 1, down_ms: 39 },
+            Op::Wait { ms: 61 },
+            Op::Redeem { host: 1, of: 0 },
+            Op::Send { host: 2, choice: 156, count: 6 },
+            Op::Wait { ms: 331 },
+            Op::Send { host: 0, choice: 670, count: 1 },
+            Op::Send { host: 1, choice: 205, count: 6 },
+            Op::Send { host: 1, choice: 219, count: 6 },
+            Op::Send { host: 1, choice: 777, count: 6 },
+            Op::Wipe { host: 1, down_ms: 1068 },
+            Op::Wait { ms: 1 },
+            Op::Release { host: 2, choice: 84 },
+            Op::Wait { ms: 1959 },
+            Op::Release { host: 2, choice: 86 },
+            Op::Release { host: 0, choice: 58 },
+        ],
+    });
+}
