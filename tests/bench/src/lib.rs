@@ -8,7 +8,7 @@ mod counting;
 mod pair;
 mod scenario;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
-mod wasm;
+pub mod wasm;
 
 use serde::Serialize;
 
