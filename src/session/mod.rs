@@ -215,6 +215,7 @@ impl Session {
         let start = due.resume.then(|| self.outbox.start());
         let text = if let Some((seq, command)) = self.outbox.next_unwritten() {
             self.link.begin_message(seq);
+            let start = start.or_else(|| self.outbox.start_to_repeat_with(seq));
             command.to_message(seq, ack, start)
         } else {
             let ack_is_due = self.ack_due.is_some_and(|due| due <= now);

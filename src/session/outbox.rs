@@ -141,6 +141,12 @@ impl Outbox {
         Some((self.unwritten, command))
     }
 
+    /// The start that a message which is written again must carry: without it a peer that has read none, and lacks what
+    /// comes before, would take it for the oldest that there is, as an incumbent's.
+    pub(super) fn start_to_repeat_with(&self, seq: Seq) -> Option<Seq> {
+        (seq > self.start && seq.get() <= self.highest_written).then_some(self.start)
+    }
+
     /// Takes note that a message was written; true if it never was before.
     pub(super) fn written(&mut self, seq: Seq) -> bool {
         if self.unwritten == seq {
