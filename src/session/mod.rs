@@ -216,7 +216,9 @@ impl Session {
         let text = if let Some((seq, command)) = self.outbox.next_unwritten() {
             self.link.begin_message(seq);
             let start = start.or_else(|| self.outbox.start_to_repeat_with(seq));
-            command.to_message(seq, ack, start)
+            let text = command.to_message(seq, ack, start);
+            self.outbox.handed_out(seq);
+            text
         } else {
             let ack_is_due = self.ack_due.is_some_and(|due| due <= now);
             let resume_is_due = due.announced && due.resume && (ack.is_some() || self.outbox.start() > Seq::FIRST);
