@@ -199,9 +199,14 @@ impl Session {
         self.timer.channel_up(now, self.outbox.bytes());
     }
 
+    /// A channel was announced before there was a session to tell, and may still be there.
+    pub fn channel_was_announced(&mut self) {
+        self.link.channel_was_announced();
+    }
+
     /// The network was started anew: no channel that was known exists any more.
     pub fn network_started(&mut self) {
-        self.link = self.link.restarted();
+        self.link = self.link.on_new_network();
         self.outbox.rewind();
     }
 
