@@ -12,6 +12,8 @@ mod checker;
 pub mod configurations;
 pub mod end;
 pub mod kind;
+pub mod rules;
+pub mod store;
 mod story;
 pub mod world;
 
