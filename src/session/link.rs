@@ -72,7 +72,7 @@ struct InFlight {
     payload: Payload,
     /// It carries the resume point.
     resumes: bool,
-    /// It was handed out when no channel was known.
+    /// It was handed out when there was no channel.
     opens: bool,
     /// How many channels were announced since.
     announced: u32,
@@ -111,6 +111,8 @@ pub(super) struct Link {
     /// The last write was refused.
     refused: bool,
     in_flight: Option<InFlight>,
+    /// There may be a channel that was announced before this link began.
+    announced_before: bool,
     last_token: LastToken,
 }
 
@@ -133,12 +135,30 @@ pub(super) enum Finished {
 
 impl Link {
     pub(super) fn new() -> Self {
-        Link { state: State::Unknown, resume: true, refused: false, in_flight: None, last_token: LastToken(0) }
+        Link {
+            state: State::Unknown,
+            resume: true,
+            refused: false,
+            in_flight: None,
+            announced_before: false,
+            last_token: LastToken(0),
+        }
     }
 
-    /// A link that knows nothing any more; tokens go on, so that results of before stay without meaning.
-    pub(super) fn restarted(&self) -> Self {
+    /// A link on a new network; tokens go on, so that results of before stay without meaning.
+    pub(super) fn on_new_network(&self) -> Self {
         Link { last_token: self.last_token, ..Link::new() }
+    }
+
+    /// A link that knows nothing any more, though there may still be a channel.
+    pub(super) fn restarted(&self) -> Self {
+        let mut link = self.on_new_network();
+        link.channel_was_announced();
+        link
+    }
+
+    pub(super) fn channel_was_announced(&mut self) {
+        self.announced_before = true;
     }
 
     pub(super) fn token(&self) -> WriteToken {
@@ -179,7 +199,7 @@ impl Link {
 
     fn begin(&mut self, payload: Payload) {
         self.last_token.0 = self.last_token.0.wrapping_add(1);
-        let opens = self.state == State::Unknown;
+        let opens = self.state == State::Unknown && !self.announced_before;
         self.in_flight = Some(InFlight { payload, resumes: self.resume, opens, announced: 0 });
         self.resume = false;
     }
@@ -188,6 +208,7 @@ impl Link {
         self.state = State::Up;
         self.resume = true;
         self.refused = false;
+        self.announced_before = false;
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.announced = in_flight.announced.saturating_add(1);
         }

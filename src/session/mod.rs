@@ -199,9 +199,14 @@ impl Session {
         self.timer.channel_up(now, self.outbox.bytes());
     }
 
+    /// A channel was announced before there was a session to tell, and may still be there.
+    pub fn channel_was_announced(&mut self) {
+        self.link.channel_was_announced();
+    }
+
     /// The network was started anew: no channel that was known exists any more.
     pub fn network_started(&mut self) {
-        self.link = self.link.restarted();
+        self.link = self.link.on_new_network();
         self.outbox.rewind();
     }
 
@@ -215,7 +220,10 @@ impl Session {
         let start = due.resume.then(|| self.outbox.start());
         let text = if let Some((seq, command)) = self.outbox.next_unwritten() {
             self.link.begin_message(seq);
-            command.to_message(seq, ack, start)
+            let start = start.or_else(|| self.outbox.start_to_repeat_with(seq));
+            let text = command.to_message(seq, ack, start);
+            self.outbox.handed_out(seq);
+            text
         } else {
             let ack_is_due = self.ack_due.is_some_and(|due| due <= now);
             let resume_is_due = due.announced && due.resume && (ack.is_some() || self.outbox.start() > Seq::FIRST);

@@ -45,6 +45,8 @@ pub(super) struct Outbox {
     unwritten: Seq,
     /// The highest number that was ever written; 0 before the first.
     highest_written: u64,
+    /// The highest number that was ever handed out to be written, and may have been.
+    highest_handed_out: u64,
 }
 
 impl Outbox {
@@ -57,7 +59,7 @@ impl Outbox {
         let entries: VecDeque<_> = pending.into_iter().take(count).map(|(_, command)| command).collect();
         let bytes = entries.iter().map(StoredCommand::len).sum();
         // Whatever is pending may have been written by the former life.
-        let highest_written = last_sent;
+        let (highest_written, highest_handed_out) = (last_sent, last_sent);
         Outbox {
             start,
             entries,
@@ -67,6 +69,7 @@ impl Outbox {
             abandoning: false,
             unwritten: start,
             highest_written,
+            highest_handed_out,
         }
     }
 
@@ -139,6 +142,17 @@ impl Outbox {
         let index = self.index_of(self.unwritten)?;
         let command = self.entries.get(index).filter(|_| index < self.committed())?;
         Some((self.unwritten, command))
+    }
+
+    /// The start that a message which may have been written before must carry: without it a peer that has read none, and
+    /// lacks what comes before, would take it for the oldest that there is, as an incumbent's.
+    pub(super) fn start_to_repeat_with(&self, seq: Seq) -> Option<Seq> {
+        (seq > self.start && seq.get() <= self.highest_handed_out).then_some(self.start)
+    }
+
+    /// Takes note that a message was handed out to be written.
+    pub(super) fn handed_out(&mut self, seq: Seq) {
+        self.highest_handed_out = self.highest_handed_out.max(seq.get());
     }
 
     /// Takes note that a message was written; true if it never was before.

@@ -565,3 +565,35 @@ fn a_result_from_before_the_network_was_started_anew_means_nothing() {
     alice.session.channel_up(alice.now);
     assert!(alice.write_all()[0].starts_with(r#"{"seq":1,"start":1,"#));
 }
+
+#[test]
+fn a_message_that_is_lost_twice_in_silence_is_not_taken_for_given_up() {
+    let (mut alice, mut bob) = (End::new(), End::new());
+    alice.send(1);
+    alice.send(2);
+    bob.take(&alice.write_all()[1]);
+    alice.wait(ACK_TIMEOUT);
+    let again = alice.write_all();
+    assert_eq!(again[1], r#"{"seq":2,"start":1,"method":"redeemURL","params":["ocap:2",""]}"#);
+    bob.take(&again[1]);
+    assert!(bob.lost.is_empty() && bob.delivered.is_empty());
+    alice.wait(ACK_TIMEOUT);
+    bob.take_all(&alice.write_all());
+    assert_eq!(bob.delivered, [1, 2]);
+}
+
+/// After a give-up, after a restart of the peer, or when the peer comes before there is a session, a channel may be there
+/// without an announcement; the first write goes out on it.
+#[test]
+fn an_answer_older_than_the_channel_does_not_count_even_without_a_former_announcement() {
+    for begin in [Session::give_up, Session::peer_restarted, Session::channel_was_announced] {
+        let mut alice = End::new();
+        begin(&mut alice.session);
+        alice.send(1);
+        let on_the_former = alice.session.poll_write(alice.now).unwrap();
+        alice.session.channel_up(alice.now);
+        alice.finish(&on_the_former, WriteOutcome::Written);
+        alice.send(2);
+        assert!(alice.write_all()[0].starts_with(r#"{"seq":1,"start":1,"#));
+    }
+}

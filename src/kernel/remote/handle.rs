@@ -145,6 +145,10 @@ impl RemoteHandle {
         self.session.channel_up(now);
     }
 
+    pub(in crate::kernel) fn channel_was_announced(&mut self) {
+        self.session.channel_was_announced();
+    }
+
     pub(in crate::kernel) fn network_started(&mut self) {
         self.session.network_started();
     }

@@ -122,6 +122,11 @@ impl RemoteManager {
             Ok::<_, KernelError>(id)
         })?;
         self.take_up(store, id, info, now)?;
+        if store.peer_incarnation(peer)?.is_some()
+            && let Some(remote) = self.remotes.get_mut(&id)
+        {
+            remote.channel_was_announced();
+        }
         if !hints.is_empty() {
             self.effects.push_back(Effect::RegisterLocationHints { peer: peer.clone(), hints });
         }

@@ -1,11 +1,12 @@
 //! What can happen, when, and what follows.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use ocap_remotes::{runtime::Timestamp, session::SessionConfig, wire::Message};
+use ocap_remotes::wire::Message;
 
 use crate::{
-    end::{Reception, Violation},
+    end::Violation,
+    rules::Rules,
     world::{Bounds, Handshake, Hashed, Net, Outcome, Outgoing, Side, World},
 };
 
@@ -64,43 +65,6 @@ pub enum Action {
     Overtake(Side, usize),
 }
 
-/// What the actions go by.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// The numbers that both sessions live by.
-    pub session: SessionConfig,
-    /// The time, for everything but timers.
-    pub now: Timestamp,
-    /// Bob is of the older kind: he never tells his start.
-    pub incumbent: bool,
-    /// Messages are received and processed in two steps.
-    pub deferred: bool,
-    /// Alice's messages make Bob's kernel reply.
-    pub replies: bool,
-    /// Channels never misbehave beyond being cut, so that no gaps are to be seen.
-    pub orderly: bool,
-}
-
-impl Rules {
-    fn reception(&self, side: Side) -> Reception {
-        Reception {
-            no_gaps: self.orderly && !(self.incumbent && side == 0),
-            deferred: self.deferred,
-            replies: self.replies && side == 1,
-        }
-    }
-
-    /// When every retransmission is due, and no give-up.
-    pub fn retransmission_time(&self) -> Timestamp {
-        self.now.after(self.session.ack_timeout * 2)
-    }
-
-    /// When every give-up is due.
-    pub fn give_up_time(&self) -> Timestamp {
-        self.now.after(self.session.ack_timeout * self.session.max_retransmissions * 4)
-    }
-}
-
 /// Everything that can happen now.
 pub fn possible(world: &World, actions: &mut Vec<Action>) {
     if world.violation.is_some() {
@@ -146,20 +110,24 @@ pub fn possible(world: &World, actions: &mut Vec<Action>) {
         ];
         actions.extend(ends.into_iter().filter(|(left, _)| *left > 0).map(|(_, action)| action));
         if left.mischief > 0 {
-            for place in 0..world.toward[side].len() {
-                // What tells the resume point comes first on a channel. A channel that loses even that, in silence, and then
-                // repeats the next frame looks like an incumbent that has given up.
-                let mut before = world.toward[side].iter().take(place + 1);
-                let resumes = before.any(|frame| frame.text.contains("\"start\":"));
-                if world.is_readable(side, place) && !resumes {
-                    actions.extend([Action::Drop(side, place), Action::Repeat(side, place)]);
-                    actions.extend((place > 0).then_some(Action::Overtake(side, place)));
-                }
-            }
+            mischief(world, side, actions);
         }
     }
     if left.cuts > 0 && (world.alive || world.handshake.is_some()) {
         actions.push(Action::Cut);
+    }
+}
+
+/// What a channel may do to the frames under way that it must not.
+fn mischief(world: &World, side: Side, actions: &mut Vec<Action>) {
+    for (place, frame) in world.toward[side].iter().enumerate().filter(|(place, _)| world.is_readable(side, *place)) {
+        actions.push(Action::Drop(side, place));
+        actions.extend((place > 0).then_some(Action::Overtake(side, place)));
+        // A channel that keeps back every word of where the sender starts and repeats what comes after would make it look
+        // like an incumbent that has given up.
+        if world.ends[side].heard_start || frame.text.contains("\"start\":") {
+            actions.push(Action::Repeat(side, place));
+        }
     }
 }
 
@@ -253,14 +221,7 @@ fn step(world: &mut World, rules: &Rules, action: Action) -> Result<bool, Violat
         }
         Action::Judge(side) => judge(world, rules, side, false)?,
         Action::JudgeAndKeep(side) => judge(world, rules, side, true)?,
-        Action::Retransmit(side) => {
-            let before = Arc::clone(&world.ends[side]);
-            let gave_up = world.act(side, |end, _| end.handle_timeout(rules.retransmission_time()))?;
-            if gave_up {
-                return Err("the peer was given up before its time".to_owned());
-            }
-            return Ok(before != world.ends[side]);
-        }
+        Action::Retransmit(side) => return retransmit(world, rules, side),
         Action::GiveUp(side) => {
             let gave_up = world.act(side, |end, _| end.handle_timeout(rules.give_up_time()))?;
             world.nets[side].forget_writes();
@@ -311,6 +272,19 @@ fn step(world: &mut World, rules: &Rules, action: Action) -> Result<bool, Violat
         Action::Overtake(side, place) => receive(world, rules, side, place, false)?,
     }
     Ok(true)
+}
+
+fn retransmit(world: &mut World, rules: &Rules, side: Side) -> Result<bool, Violation> {
+    let before = Arc::clone(&world.ends[side]);
+    for time in rules.retransmission_times() {
+        if world.act(side, |end, _| end.handle_timeout(time))? {
+            return Err("the peer was given up before its time".to_owned());
+        }
+        if before != world.ends[side] {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn write(world: &mut World, rules: &Rules, side: Side, refusal: Option<Outcome>) -> Result<bool, Violation> {
@@ -367,7 +341,7 @@ fn judge(world: &mut World, rules: &Rules, side: Side, keep: bool) -> Result<(),
     if restarted {
         world.nets[side].forget_writes();
     }
-    world.conclude(side, restarted);
+    world.conclude(side, restarted, rules.fence);
     match world.handshake {
         Some(Handshake { initiator, taken: false }) if initiator != side => {
             if restarted {
@@ -399,13 +373,4 @@ fn die(world: &mut World, side: Side, act: impl FnOnce(&mut crate::end::End)) {
     let mut end = crate::end::End::clone(&world.ends[side]);
     act(&mut end);
     world.ends[side] = Hashed::new(end);
-}
-
-/// The pause of a session whose timers are always due.
-pub const NO_TIME: Duration = Duration::ZERO;
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
-    }
 }

@@ -9,9 +9,10 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use crate::{
     Configuration,
-    actions::{self, Action, Rules},
+    actions::{self, Action},
     end::End,
     kind::{self, Known},
+    rules::Rules,
     story,
     world::World,
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ocap_remotes::{runtime::Timestamp, session::SessionConfig};
 
-use crate::{actions::Rules, world::Bounds};
+use crate::{rules::Rules, world::Bounds};
 
 /// One thing to check. See [`all`].
 #[derive(Clone, Debug)]
@@ -36,6 +36,7 @@ fn rules() -> Rules {
         deferred: false,
         replies: false,
         orderly: true,
+        fence: true,
     }
 }
 
@@ -43,47 +44,76 @@ fn rules() -> Rules {
 pub fn all() -> Vec<Configuration> {
     let base = Bounds::default;
     let configuration = |name, rules, bounds, floor| Configuration { name, rules, bounds, floor };
+    let mischievous = || Rules { orderly: false, ..rules() };
+    let incumbent = || Rules { incumbent: true, ..rules() };
     vec![
-        configuration("cuts", rules(), Bounds { sends: [2, 1], cuts: 1, ..base() }, 2_500_000),
+        configuration("cuts", rules(), Bounds { sends: [2, 1], cuts: 1, ..base() }, 2_700_000),
+        configuration("a cut after a cut", rules(), Bounds { sends: [1, 1], cuts: 2, ..base() }, 5_000_000),
         configuration("crashes", rules(), Bounds { sends: [1, 1], crashes: [1, 1], ..base() }, 430_000),
-        configuration("wipes", rules(), Bounds { sends: [1, 1], wipes: [1, 1], ..base() }, 120_000),
+        configuration("wipes", rules(), Bounds { sends: [1, 1], wipes: [1, 1], ..base() }, 190_000),
         configuration(
             "a crash and a wipe",
             rules(),
             Bounds { sends: [1, 1], crashes: [1, 0], wipes: [0, 1], ..base() },
-            200_000,
+            290_000,
         ),
-        configuration("give-ups", rules(), Bounds { sends: [2, 0], give_ups: [1, 0], cuts: 1, ..base() }, 360_000),
+        configuration("a wipe and a cut", rules(), Bounds { sends: [2, 0], wipes: [0, 1], cuts: 1, ..base() }, 390_000),
+        configuration("give-ups", rules(), Bounds { sends: [2, 0], give_ups: [1, 0], cuts: 1, ..base() }, 500_000),
+        configuration("give-ups of both", rules(), Bounds { sends: [1, 1], give_ups: [1, 1], ..base() }, 55_000),
         configuration(
             "a crash after a give-up",
             rules(),
             Bounds { sends: [2, 0], give_ups: [1, 0], crashes: [1, 0], ..base() },
-            60_000,
+            88_000,
         ),
         configuration(
             "timers",
             rules(),
             Bounds { sends: [2, 1], retransmissions: [1, 0], rate_limits: [1, 0], ..base() },
-            530_000,
+            590_000,
         ),
         configuration("networks reloaded", rules(), Bounds { sends: [1, 1], reloads: [1, 0], ..base() }, 120_000),
         configuration(
             "mischief",
-            Rules { orderly: false, ..rules() },
-            Bounds { sends: [2, 1], mischief: 2, retransmissions: [1, 0], ..base() },
-            1_900_000,
+            mischievous(),
+            Bounds { sends: [2, 0], mischief: 3, retransmissions: [1, 0], ..base() },
+            380_000,
+        ),
+        configuration(
+            "mischief in both directions",
+            mischievous(),
+            Bounds { sends: [1, 1], mischief: 2, retransmissions: [1, 1], ..base() },
+            660_000,
+        ),
+        configuration(
+            "mischief on two channels",
+            mischievous(),
+            Bounds { sends: [2, 0], mischief: 2, cuts: 1, ..base() },
+            1_600_000,
+        ),
+        configuration(
+            "no room",
+            Rules { session: SessionConfig { max_queue: 3, max_held: 1, ..rules().session }, ..mischievous() },
+            Bounds { sends: [3, 0], mischief: 1, retransmissions: [1, 0], ..base() },
+            870_000,
         ),
         configuration(
             "several messages in a commit",
             Rules { deferred: true, replies: true, ..rules() },
             Bounds { sends: [2, 0], crashes: [0, 1], ..base() },
-            270_000,
+            310_000,
         ),
         configuration(
             "an incumbent",
-            Rules { incumbent: true, ..rules() },
+            incumbent(),
             Bounds { sends: [0, 2], give_ups: [0, 1], retransmissions: [0, 1], ..base() },
-            25_000,
+            31_000,
+        ),
+        configuration(
+            "an incumbent and a cut",
+            incumbent(),
+            Bounds { sends: [0, 2], retransmissions: [0, 1], cuts: 1, ..base() },
+            690_000,
         ),
     ]
 }

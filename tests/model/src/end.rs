@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 use ocap_remotes::{
     runtime::Timestamp,
-    session::{SavedSession, Session, SessionConfig, TimerOutcome, Write},
-    wire::{Message, RemoteCommand, Seq, StoredCommand},
+    session::{Session, SessionConfig, TimerOutcome, Write},
+    wire::{Message, Seq},
 };
+
+use crate::store::{Got, Incarnation, Label, Sent, Store, index};
 
 /// Why something that happened must not happen.
 pub type Violation = String;
-
-/// Which life of a kernel's store; 0 where a peer's is not known yet.
-pub type Incarnation = u8;
 
 macro_rules! ensure {
     ($holds:expr, $($message:tt)*) => {
@@ -23,90 +22,6 @@ macro_rules! ensure {
             return Err(format!($($message)*));
         }
     };
-}
-
-/// What became of a message, as its sender knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Sent {
-    /// Neither acknowledged nor given up.
-    Pending,
-    /// The peer has it.
-    Acknowledged,
-    /// The program was told that it may not arrive.
-    GivenUp,
-}
-
-/// What became of a number, as its receiver knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Got {
-    /// The program has the message.
-    Delivered,
-    /// The program was told that the message will not come.
-    Lost,
-}
-
-/// Everything that lives and dies with the store. The lists speak of the present pair of incarnations.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Store {
-    last_sent: u64,
-    start: u64,
-    pending: Vec<(Seq, StoredCommand)>,
-    /// The incarnation that the peer showed last.
-    pub peer: Incarnation,
-    /// What the program sent; the first has number 1.
-    pub sent: Vec<Sent>,
-    /// What the program got; the first has number 1.
-    pub got: Vec<Got>,
-}
-
-impl Store {
-    fn saved(&self) -> SavedSession {
-        SavedSession {
-            last_sent: self.last_sent,
-            start: self.start,
-            highest_received: self.got.len() as u64,
-            pending: self.pending.clone(),
-        }
-    }
-
-    fn begin_anew(&mut self, peer: Incarnation) {
-        *self = Store { peer, ..Store::default() };
-    }
-
-    fn sent_fate(&self, seq: Seq) -> Option<Sent> {
-        self.sent.get(index(seq)).copied()
-    }
-
-    fn got_fate(&self, seq: Seq) -> Option<Got> {
-        self.got.get(index(seq)).copied()
-    }
-}
-
-fn index(seq: Seq) -> usize {
-    usize::try_from(seq.get() - 1).unwrap()
-}
-
-/// Who sent a message to whom, written into it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Label {
-    from: Incarnation,
-    to: Incarnation,
-    number: u64,
-}
-
-impl Label {
-    fn command(self, padding: usize) -> StoredCommand {
-        let url = format!("{}.{}.{}", self.from, self.to, self.number);
-        StoredCommand::new(&RemoteCommand::RedeemUrl { url, reply_key: "x".repeat(padding) }).unwrap()
-    }
-
-    fn of(command: &RemoteCommand) -> Option<Self> {
-        let RemoteCommand::RedeemUrl { url, .. } = command else { return None };
-        let mut parts = url.split('.');
-        let from = parts.next()?.parse().ok()?;
-        let to = parts.next()?.parse().ok()?;
-        Some(Label { from, to, number: parts.next()?.parse().ok()? })
-    }
 }
 
 /// How a message is received.
@@ -135,6 +50,8 @@ pub struct End {
     former: Vec<Arc<Store>>,
     /// The highest number that has come, processed or not.
     arrived: u64,
+    /// The peer's present incarnation has told this life of the session where it starts.
+    pub heard_start: bool,
 }
 
 impl End {
@@ -142,7 +59,15 @@ impl End {
     pub fn new(config: SessionConfig, now: Timestamp) -> Self {
         let store = Store::default();
         let session = Session::restore(config, store.saved(), now);
-        End { incarnation: 1, session, durable: Arc::new(store.clone()), store, former: Vec::new(), arrived: 0 }
+        End {
+            incarnation: 1,
+            session,
+            durable: Arc::new(store.clone()),
+            store,
+            former: Vec::new(),
+            arrived: 0,
+            heard_start: false,
+        }
     }
 
     /// The kernel dies, and another takes up its store.
@@ -150,6 +75,7 @@ impl End {
         self.store = Store::clone(&self.durable);
         self.session = Session::restore(config, self.store.saved(), now);
         self.arrived = self.store.got.len() as u64;
+        self.heard_start = false;
     }
 
     /// The kernel dies together with its store.
@@ -265,6 +191,7 @@ impl End {
             self.session.acknowledge(now, &acknowledged);
         }
         self.session.sender_starts_at(message.start);
+        self.heard_start |= message.start.is_some();
         if let Some((seq, command)) = message.command {
             if how.no_gaps {
                 self.check_no_gap(seq, peer)?;
@@ -338,6 +265,7 @@ impl End {
         if restarted {
             self.store.begin_anew(observed);
             self.arrived = 0;
+            self.heard_start = false;
             self.session.peer_restarted();
         } else {
             self.store.peer = observed;

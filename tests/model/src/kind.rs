@@ -8,8 +8,10 @@
 use std::{collections::HashSet, sync::Mutex};
 
 use crate::{
-    actions::{self, Action, Rules},
-    end::{Sent, Violation},
+    actions::{self, Action},
+    end::Violation,
+    rules::Rules,
+    store::Sent,
     world::World,
 };
 
@@ -80,19 +82,30 @@ fn follow(
 
 /// The next step of the way.
 fn step(world: &World, rules: &Rules) -> Option<(Action, World)> {
-    let take = |action| actions::apply(world, rules, action).map(|next| (action, next));
+    work(world, rules).or_else(|| {
+        let retransmissions = [0, 1].into_iter().map(Action::Retransmit);
+        retransmissions.map(|action| take(world, rules, action)).find_map(|taken| taken)
+    })
+}
+
+fn take(world: &World, rules: &Rules, action: Action) -> Option<(Action, World)> {
+    actions::apply(world, rules, action).map(|next| (action, next))
+}
+
+/// The next step that takes no timer: whatever either end has to do, and a dial for what waits to be written.
+pub fn work(world: &World, rules: &Rules) -> Option<(Action, World)> {
     let mut possible = Vec::new();
     for side in [0, 1] {
         possible.clear();
         actions::spontaneous(world, side, &mut possible);
-        let work = possible.iter().filter(|action| !matches!(action, Action::Dial(_)));
-        if let Some(next) = work.copied().find_map(take) {
+        let mut gentle = possible.iter().filter(|action| !matches!(action, Action::Dial(_)));
+        if let Some(next) = gentle.find_map(|action| take(world, rules, *action)) {
             return Some(next);
         }
     }
     let dialler = [0, 1].into_iter().find(|side| world.nets[*side].has_waiting());
     let dial = dialler.map(Action::Dial).filter(|_| world.handshake.is_none());
-    dial.and_then(take).or_else(|| [0, 1].into_iter().map(Action::Retransmit).find_map(take))
+    dial.and_then(|dial| take(world, rules, dial))
 }
 
 /// Everything is done with, and what either program sends now arrives and is acknowledged. The first message after a
@@ -117,7 +130,11 @@ fn is_good_end(world: &World, rules: &Rules) -> Result<(), Violation> {
     Ok(())
 }
 
-fn is_at_rest(world: &World) -> Result<(), Violation> {
+/// Nothing is pending, under way, or left to be done.
+///
+/// # Errors
+/// What is.
+pub fn is_at_rest(world: &World) -> Result<(), Violation> {
     for side in [0, 1] {
         let (end, net) = (&world.ends[side], &world.nets[side]);
         let name = crate::name(side);

@@ -24,7 +24,10 @@ use std::{
 
 use ocap_remotes::session::{WriteOutcome, WriteToken};
 
-use crate::end::{End, Incarnation, Violation};
+use crate::{
+    end::{End, Violation},
+    store::Incarnation,
+};
 
 /// 0 for Alice, 1 for Bob.
 pub type Side = usize;
@@ -297,9 +300,9 @@ impl World {
     }
 
     /// The kernel has answered: what waited may not go out if it should have come after something else.
-    pub fn conclude(&mut self, side: Side, restarted: bool) {
+    pub fn conclude(&mut self, side: Side, restarted: bool, fence: bool) {
         let net = &mut self.nets[side];
-        if std::mem::take(&mut net.fenced) || restarted {
+        if std::mem::take(&mut net.fenced) && fence || restarted {
             net.fail_waiting();
             net.gap = false;
         }

@@ -21,3 +21,12 @@ fn no_configuration_breaks_a_rule_and_all_have_a_way_to_a_good_end() {
     }
     println!("states in all: {total}");
 }
+
+/// The model itself can tell: a network that does not keep the fence of §11 lets a message overtake one that may be lost.
+#[test]
+fn without_the_fence_a_gap_is_found() {
+    let mut configuration = configurations::named("cuts").unwrap_or_else(|| panic!("there is none"));
+    configuration.rules.fence = false;
+    let found = check(&configuration).violation.unwrap_or_default();
+    assert!(found.contains("comes ahead of"), "{found}");
+}
