@@ -16,4 +16,6 @@ pub mod network;
 pub mod runtime;
 #[cfg(feature = "kernel")]
 pub mod session;
+#[cfg(feature = "kernel")]
+pub mod storage;
 pub mod wire;

@@ -7,10 +7,8 @@
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use ocap_remotes::{
-    kernel::store::{
-        KernelMessage, KernelStore, KeyValueStore, MemoryStore, Party, PromiseState, RefError, Resolved, RunItem,
-        StoreError,
-    },
+    kernel::store::{KernelMessage, KernelStore, Party, PromiseState, RefError, Resolved, RunItem, StoreError},
+    storage::{KeyValueStore, MemoryStore, StorageError},
     wire::{CapData, Direction, EndpointId, Eref, Kref, RefKind},
 };
 use proptest::{prelude::*, sample::Index};
@@ -32,25 +30,25 @@ impl Shared {
 }
 
 impl KeyValueStore for Shared {
-    fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
+    fn get(&self, key: &str) -> Result<Option<String>, StorageError> {
         self.0.borrow().get(key)
     }
-    fn next_key(&self, key: &str) -> Result<Option<String>, StoreError> {
+    fn next_key(&self, key: &str) -> Result<Option<String>, StorageError> {
         self.0.borrow().next_key(key)
     }
-    fn set(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
+    fn set(&mut self, key: &str, value: &str) -> Result<(), StorageError> {
         self.0.borrow_mut().set(key, value)
     }
-    fn delete(&mut self, key: &str) -> Result<(), StoreError> {
+    fn delete(&mut self, key: &str) -> Result<(), StorageError> {
         self.0.borrow_mut().delete(key)
     }
-    fn create_savepoint(&mut self, name: &str) -> Result<(), StoreError> {
+    fn create_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
         self.0.borrow_mut().create_savepoint(name)
     }
-    fn rollback_savepoint(&mut self, name: &str) -> Result<(), StoreError> {
+    fn rollback_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
         self.0.borrow_mut().rollback_savepoint(name)
     }
-    fn release_savepoint(&mut self, name: &str) -> Result<(), StoreError> {
+    fn release_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
         self.0.borrow_mut().release_savepoint(name)
     }
 }

@@ -6,12 +6,10 @@ use std::{cell::RefCell, net::TcpListener, rc::Rc, time::Duration};
 
 use ocap_remotes::{
     bridge::{KernelServices, PlatformServicesClient, PlatformServicesServer, memory_ports},
-    kernel::{
-        Kernel, KernelDriver, KernelError, KernelEvent, RemoteEvent, SeedSource,
-        store::{KernelStore, MemoryStore},
-    },
+    kernel::{Kernel, KernelDriver, KernelError, KernelEvent, RemoteEvent, SeedSource, store::KernelStore},
     network::{NetworkService, node::Libp2p},
     runtime::{NativeRuntime, Runtime},
+    storage::MemoryStore,
     wire::{CapData, Kref, PeerId, RemoteCommsOptions},
 };
 

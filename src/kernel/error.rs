@@ -77,7 +77,7 @@ impl KernelError {
             StoreError::Corrupt { .. } | StoreError::UnknownKref(_) | StoreError::CountBelowZero(_) => {
                 "StoreCorruptError"
             }
-            StoreError::Storage(_) | StoreError::NoSavepoint(_) => "StoreError",
+            StoreError::Storage(error) => error.name(),
         }
     }
 
@@ -87,7 +87,7 @@ impl KernelError {
             KernelError::Store(error) | KernelError::Reference(RefError::Store(error)) => error,
             _ => return false,
         };
-        matches!(error, StoreError::Storage(_) | StoreError::NoSavepoint(_))
+        matches!(error, StoreError::Storage(_))
     }
 }
 

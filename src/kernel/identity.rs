@@ -131,7 +131,7 @@ fn seed_from_mnemonic(text: &str) -> Result<Secret, IdentityError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::store::MemoryStore;
+    use crate::storage::MemoryStore;
 
     // The mnemonic of all-zero entropy, and the start of its seed by the standard, with an empty passphrase.
     const WORDS: &str = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about";

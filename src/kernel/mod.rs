@@ -145,6 +145,8 @@ impl Kernel {
         now: Timestamp,
     ) -> Result<Self, KernelError> {
         let config = RemoteManagerConfig::from(options);
+        let is_restored = store.is_restored()?;
+        store.gather_transactions();
         let (identity, incarnation, issuer) = store.transaction("openKernel", |store| {
             let identity = KernelIdentity::provide(store, seed, bytes(random))?;
             let incarnation = store.provide_incarnation_id(bytes(random))?;
@@ -156,11 +158,15 @@ impl Kernel {
             store.set_last_active_time(now)?;
             Ok::<_, KernelError>((identity, incarnation, issuer))
         })?;
-        store.gather_transactions();
-        let remotes = RemoteManager::new(&mut store, config, issuer, now)?;
+        let mut queue = RunQueue;
+        let mut remotes = RemoteManager::new(&mut store, config, issuer, now)?;
+        if is_restored {
+            remotes.handle_restoration(&mut store, &mut queue)?;
+        }
+        store.commit()?;
         let mut kernel = Kernel {
             store,
-            queue: RunQueue,
+            queue,
             remotes,
             identity,
             incarnation,

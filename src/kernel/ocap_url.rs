@@ -207,7 +207,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::kernel::store::MemoryStore;
+    use crate::storage::MemoryStore;
 
     fn peer(seed: u8) -> PeerId {
         PeerId::from_ed25519_seed([seed; 32]).unwrap()

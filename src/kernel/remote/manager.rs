@@ -84,6 +84,23 @@ impl RemoteManager {
         Ok(())
     }
 
+    /// This kernel was restored from a backup: it is a new incarnation, to which each peer will be as to any other, and has to
+    /// be to each peer as to one that restarted.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`], after which nothing has changed.
+    pub(in crate::kernel) fn handle_restoration(
+        &mut self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+    ) -> Result<(), KernelError> {
+        store.transaction("restore", |store| {
+            self.remotes.values().try_for_each(|remote| remote.persist_peer_restart(store, queue).map(|_| ()))
+        })?;
+        self.remotes.values_mut().for_each(RemoteHandle::handle_peer_restart);
+        Ok(())
+    }
+
     // --- Remotes
 
     /// The remote for a peer, established if there is none; `hints` tell where the peer may be found.

@@ -278,7 +278,8 @@ pub(super) fn insist_kind(endpoint: EndpointId, eref: Eref) -> Result<(), RefErr
 
 #[cfg(test)]
 mod tests {
-    use super::super::{KernelStore, MemoryStore, Party, RefError, StoreError};
+    use super::super::{KernelStore, Party, RefError, StoreError};
+    use crate::storage::MemoryStore;
     use crate::wire::{EndpointId, Eref, Kref};
 
     const BOB: EndpointId = EndpointId::Remote(1);

@@ -73,7 +73,8 @@ impl KernelStore {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{KernelStore, MemoryStore, RefError};
+    use super::super::{KernelStore, RefError};
+    use crate::storage::MemoryStore;
     use crate::wire::{CapData, EndpointId, Eref};
 
     const PROGRAM: EndpointId = EndpointId::Vat(1);

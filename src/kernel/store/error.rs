@@ -1,7 +1,31 @@
-//! Why a reference cannot be used as asked.
+//! What is wrong with the records, or with a reference.
 
-use super::StoreError;
-use crate::wire::{EndpointId, Eref, Kref};
+use crate::{
+    storage::StorageError,
+    wire::{EndpointId, Eref, Kref},
+};
+
+/// An error of the storage itself, or of what was found in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A value is not what its key promises.
+    #[error("corrupt store: {key} holds {value:?}")]
+    Corrupt {
+        /// The key.
+        key: String,
+        /// Its value, cut to a printable length.
+        value: String,
+    },
+    /// A reference to an object or promise that does not exist.
+    #[error("the store has no {0}")]
+    UnknownKref(Kref),
+    /// A reference count would fall below zero: it is wrong, or something was released twice.
+    #[error("the count of {0} would fall below zero")]
+    CountBelowZero(Kref),
+}
 
 /// Why a reference cannot be used as asked. All but [`Store`](RefError::Store) are the fault of whoever named it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

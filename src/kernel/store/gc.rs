@@ -237,10 +237,13 @@ impl KernelStore {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{KernelStore, KeyValueStore, MemoryStore, RefError},
+        super::{KernelStore, RefError},
         *,
     };
-    use crate::wire::CapData;
+    use crate::{
+        storage::{KeyValueStore, MemoryStore},
+        wire::CapData,
+    };
 
     const PROGRAM: EndpointId = EndpointId::Vat(1);
     const BOB: EndpointId = EndpointId::Remote(1);

@@ -1,4 +1,4 @@
-//! The kernel's records, written on an ordered key-value map (protocol §8).
+//! The kernel's records, written on an ordered [key-value map](KeyValueStore) (protocol §8).
 //!
 //! [`KernelStore`] knows how each record is spelled and which reference counts each change moves. It decides nothing: when a
 //! peer has restarted, what a message means and what is sent are left to the modules above. Every key and value is spelled
@@ -9,13 +9,12 @@
 //! [`commit`](KernelStore::commit).
 
 mod audit;
+mod backup;
 mod clist;
 mod endpoints;
 mod error;
 mod gc;
 mod identity;
-mod kv;
-mod memory;
 mod objects;
 mod promises;
 mod queues;
@@ -30,18 +29,17 @@ use std::{
     rc::Rc,
 };
 
-pub use error::RefError;
+pub use backup::BackupError;
+pub use error::{RefError, StoreError};
 pub use gc::{GcAction, GcKind};
 pub(crate) use identity::Secret;
-pub use kv::{KeyValueStore, StoreError};
-pub use memory::MemoryStore;
 pub use objects::{ObjectCounts, Party};
 pub use promises::{PromiseState, Resolved};
 pub use queues::{KernelMessage, RunItem};
 pub use relays::{MAX_KNOWN_RELAYS, RelayEntry};
 pub use remotes::{RemoteInfo, RemoteSeqState};
 
-use crate::wire::Kref;
+use crate::{storage::KeyValueStore, wire::Kref};
 
 /// The records of one kernel.
 pub struct KernelStore {
@@ -93,9 +91,15 @@ impl KernelStore {
             group: Group::Off,
             failed: None,
         };
-        store.note_all_garbage()?;
-        store.stored_items = store.run_queue_rows()?;
+        store.take_stock()?;
         Ok(store)
+    }
+
+    /// Finds again what is kept in memory beside the rows.
+    fn take_stock(&mut self) -> Result<(), StoreError> {
+        self.note_all_garbage()?;
+        self.stored_items = self.run_queue_rows()?;
+        Ok(())
     }
 
     /// From now on transactions are durable only after a [`commit`](Self::commit), all at once.
@@ -135,8 +139,7 @@ impl KernelStore {
             self.kv.rollback_savepoint(GROUP).map_err(|error| self.fail(error))?;
             self.uncollected = Uncollected::default();
             self.fresh_items.clear();
-            self.stored_items = self.run_queue_rows()?;
-            self.note_all_garbage()?;
+            self.take_stock()?;
         }
         Ok(())
     }
@@ -150,7 +153,8 @@ impl KernelStore {
         self.failed.clone().map_or(Ok(()), Err)
     }
 
-    fn fail(&mut self, error: StoreError) -> StoreError {
+    fn fail(&mut self, error: impl Into<StoreError>) -> StoreError {
+        let error = error.into();
         self.failed = Some(error.clone());
         error
     }
@@ -167,10 +171,10 @@ impl KernelStore {
     ) -> Result<T, E> {
         self.check_failure()?;
         if self.group == Group::Empty {
-            self.kv.create_savepoint(GROUP)?;
+            self.kv.create_savepoint(GROUP).map_err(StoreError::from)?;
             self.group = Group::Open;
         }
-        self.kv.create_savepoint(name)?;
+        self.kv.create_savepoint(name).map_err(StoreError::from)?;
         let noted = (self.uncollected.clone(), self.fresh_items.clone(), self.stored_items);
         let outcome = work(self);
         let committed = match &outcome {
@@ -184,7 +188,7 @@ impl KernelStore {
         };
         if let Err(error) = committed {
             (self.uncollected, self.fresh_items, self.stored_items) = noted;
-            return Err(error.into());
+            return Err(StoreError::from(error).into());
         }
         outcome
     }
@@ -200,7 +204,10 @@ impl fmt::Debug for KernelStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::EndpointId;
+    use crate::{
+        storage::{MemoryStore, StorageError},
+        wire::EndpointId,
+    };
 
     #[test]
     fn a_failed_transaction_leaves_nothing_and_one_around_it_goes_on() {
@@ -210,7 +217,7 @@ mod tests {
             let inner: Result<(), StoreError> = store.transaction("turn", |store| {
                 store.next_remote_id()?;
                 store.create_object(EndpointId::Remote(1))?;
-                Err(StoreError::Storage("the disk is full".into()))
+                Err(StorageError::Full.into())
             });
             assert!(inner.is_err());
             Ok(first)
@@ -239,32 +246,32 @@ mod tests {
     fn a_store_that_failed_to_commit_refuses_everything() {
         struct Failing(MemoryStore);
         impl KeyValueStore for Failing {
-            fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
+            fn get(&self, key: &str) -> Result<Option<String>, StorageError> {
                 self.0.get(key)
             }
-            fn next_key(&self, key: &str) -> Result<Option<String>, StoreError> {
+            fn next_key(&self, key: &str) -> Result<Option<String>, StorageError> {
                 self.0.next_key(key)
             }
-            fn set(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
+            fn set(&mut self, key: &str, value: &str) -> Result<(), StorageError> {
                 self.0.set(key, value)
             }
-            fn delete(&mut self, key: &str) -> Result<(), StoreError> {
+            fn delete(&mut self, key: &str) -> Result<(), StorageError> {
                 self.0.delete(key)
             }
-            fn create_savepoint(&mut self, name: &str) -> Result<(), StoreError> {
+            fn create_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
                 self.0.create_savepoint(name)
             }
-            fn rollback_savepoint(&mut self, name: &str) -> Result<(), StoreError> {
+            fn rollback_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
                 self.0.rollback_savepoint(name)
             }
-            fn release_savepoint(&mut self, name: &str) -> Result<(), StoreError> {
-                if name == GROUP { Err(StoreError::Storage("no space".into())) } else { self.0.release_savepoint(name) }
+            fn release_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
+                if name == GROUP { Err(StorageError::Full) } else { self.0.release_savepoint(name) }
             }
         }
         let mut store = KernelStore::open(Box::new(Failing(MemoryStore::new()))).unwrap();
         store.gather_transactions();
         store.transaction("turn", KernelStore::next_remote_id).unwrap();
-        let failure = StoreError::Storage("no space".into());
+        let failure = StoreError::Storage(StorageError::Full);
         assert_eq!(store.commit(), Err(failure.clone()));
         assert_eq!(store.transaction("turn", KernelStore::next_remote_id), Err(failure.clone()));
         assert_eq!(store.failure(), Some(&failure));

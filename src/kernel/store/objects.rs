@@ -252,10 +252,13 @@ impl KernelStore {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{KernelStore, MemoryStore, Party, StoreError},
+        super::{KernelStore, Party, StoreError},
         ObjectCounts,
     };
-    use crate::wire::{EndpointId, Kref};
+    use crate::{
+        storage::MemoryStore,
+        wire::{EndpointId, Kref},
+    };
 
     fn new_store() -> KernelStore {
         KernelStore::open(Box::new(MemoryStore::new())).unwrap()

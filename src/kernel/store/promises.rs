@@ -259,7 +259,8 @@ impl KernelStore {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{KernelMessage, KernelStore, MemoryStore, PromiseState, RefError, StoreError};
+    use super::super::{KernelMessage, KernelStore, PromiseState, RefError, StoreError};
+    use crate::storage::MemoryStore;
     use crate::wire::{CapData, EndpointId, Kref};
 
     const BOB: EndpointId = EndpointId::Remote(1);

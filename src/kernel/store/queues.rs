@@ -191,7 +191,8 @@ fn end_key(name: &str, end: End) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{KernelMessage, KernelStore, KeyValueStore as _, MemoryStore, RefError, RunItem, StoreError};
+    use super::super::{KernelMessage, KernelStore, RefError, RunItem, StoreError};
+    use crate::storage::{KeyValueStore as _, MemoryStore, StorageError};
     use crate::wire::{CapData, EndpointId, Kref};
 
     const BOB: EndpointId = EndpointId::Remote(1);
@@ -247,7 +248,7 @@ mod tests {
             .unwrap();
         let rolled_back: Result<(), StoreError> = store.transaction("turn", |store| {
             store.dequeue_run()?;
-            Err(StoreError::Storage("full".into()))
+            Err(StorageError::Full.into())
         });
         assert!(rolled_back.is_err());
         assert_eq!(store.transaction("turn", KernelStore::dequeue_run).unwrap(), Some(notify(one)));

@@ -71,8 +71,9 @@ impl KernelStore {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{KernelStore, MAX_KNOWN_RELAYS, MemoryStore, StoreError};
+    use super::super::{KernelStore, MAX_KNOWN_RELAYS, StoreError};
     use crate::runtime::Timestamp;
+    use crate::storage::MemoryStore;
 
     fn addresses(store: &KernelStore) -> Vec<String> {
         store.known_relays().unwrap().into_iter().map(|relay| relay.addr).collect()

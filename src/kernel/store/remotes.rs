@@ -272,7 +272,8 @@ impl KernelStore {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{KernelStore, MemoryStore, RemoteInfo, RemoteSeqState, StoreError};
+    use super::super::{KernelStore, RemoteInfo, RemoteSeqState, StoreError};
+    use crate::storage::MemoryStore;
     use crate::{
         runtime::Timestamp,
         wire::{EndpointId, IncarnationId, PeerId},

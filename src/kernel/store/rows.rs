@@ -6,6 +6,7 @@ use arrayvec::ArrayString;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{KernelStore, StoreError};
+use crate::storage::StorageError;
 
 /// A key without a detour over the heap: several are spelled for each message. The longest, `remotePending.<remote>.<seq>`,
 /// has 56 bytes.
@@ -28,15 +29,15 @@ impl StoreError {
 
 impl KernelStore {
     pub(super) fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
-        self.kv.get(key)
+        Ok(self.kv.get(key)?)
     }
 
     pub(super) fn set(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
-        self.kv.set(key, value)
+        Ok(self.kv.set(key, value)?)
     }
 
     pub(super) fn delete(&mut self, key: &str) -> Result<(), StoreError> {
-        self.kv.delete(key)
+        Ok(self.kv.delete(key)?)
     }
 
     /// What stands after `prefix` in every key that starts with it, in key order.
@@ -74,7 +75,7 @@ impl KernelStore {
     }
 
     pub(super) fn set_json(&mut self, key: &str, value: &impl Serialize) -> Result<(), StoreError> {
-        let text = serde_json::to_string(value).map_err(|error| StoreError::Storage(format!("{key}: {error}")))?;
+        let text = serde_json::to_string(value).map_err(|error| StorageError::Io(format!("{key}: {error}")))?;
         self.set(key, &text)
     }
 }

@@ -60,7 +60,8 @@ impl KernelStore {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{KernelStore, MemoryStore, RefError};
+    use super::super::{KernelStore, RefError};
+    use crate::storage::MemoryStore;
     use crate::wire::{EndpointId, Eref};
 
     const PROGRAM: EndpointId = EndpointId::Vat(1);

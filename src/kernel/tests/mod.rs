@@ -4,12 +4,14 @@ mod bad_input;
 mod delivery;
 mod durability;
 mod restart;
+mod restoration;
 mod urls;
 mod waiting;
 
 use std::time::Duration;
 
-use super::{store::MemoryStore, *};
+use super::*;
+use crate::storage::MemoryStore;
 
 /// A kernel with everything that its program and its network have seen.
 struct Host {

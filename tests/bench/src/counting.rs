@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, rc::Rc};
 
-use ocap_remotes::kernel::store::{KeyValueStore, MemoryStore, StoreError};
+use ocap_remotes::storage::{KeyValueStore, MemoryStore, StorageError};
 
 /// Counts what a store on a disk would have to flush.
 #[derive(Default)]
@@ -30,38 +30,38 @@ impl CountingStore {
 }
 
 impl KeyValueStore for CountingStore {
-    fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
+    fn get(&self, key: &str) -> Result<Option<String>, StorageError> {
         self.rows.get(key)
     }
 
-    fn next_key(&self, key: &str) -> Result<Option<String>, StoreError> {
+    fn next_key(&self, key: &str) -> Result<Option<String>, StorageError> {
         self.rows.next_key(key)
     }
 
-    fn set(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
+    fn set(&mut self, key: &str, value: &str) -> Result<(), StorageError> {
         self.rows.set(key, value)?;
         self.wrote();
         Ok(())
     }
 
-    fn delete(&mut self, key: &str) -> Result<(), StoreError> {
+    fn delete(&mut self, key: &str) -> Result<(), StorageError> {
         self.rows.delete(key)?;
         self.wrote();
         Ok(())
     }
 
     // The kernel's savepoints nest properly, so their number tells which is the outermost.
-    fn create_savepoint(&mut self, name: &str) -> Result<(), StoreError> {
+    fn create_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
         self.depth += 1;
         self.rows.create_savepoint(name)
     }
 
-    fn rollback_savepoint(&mut self, name: &str) -> Result<(), StoreError> {
+    fn rollback_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
         self.depth -= 1;
         self.rows.rollback_savepoint(name)
     }
 
-    fn release_savepoint(&mut self, name: &str) -> Result<(), StoreError> {
+    fn release_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
         self.depth -= 1;
         self.rows.release_savepoint(name)?;
         if self.depth == 0 {

@@ -3,10 +3,8 @@
 use std::{fmt, str::FromStr};
 
 use ocap_remotes::{
-    kernel::{
-        OcapUrl, UrlIssuer,
-        store::{KernelStore, MemoryStore},
-    },
+    kernel::{OcapUrl, UrlIssuer, store::KernelStore},
+    storage::MemoryStore,
     wire::{EndpointId, Eref, IncarnationId, Kref, PeerId, RefKind},
 };
 

@@ -6,7 +6,7 @@ use std::{
     rc::Rc,
 };
 
-use ocap_remotes::kernel::store::{KeyValueStore, MemoryStore, StoreError};
+use ocap_remotes::storage::{KeyValueStore, MemoryStore, StorageError};
 
 /// On which side of an operation a crash comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,13 +92,13 @@ pub(crate) struct SimStore {
     dead: Cell<bool>,
 }
 
-fn crashed() -> StoreError {
-    StoreError::Storage("the machine has crashed".to_owned())
+fn crashed() -> StorageError {
+    StorageError::Io("the machine has crashed".to_owned())
 }
 
 impl SimStore {
     /// Counts an operation. Answers whether it crashes after having its effect.
-    fn begin(&self) -> Result<bool, StoreError> {
+    fn begin(&self) -> Result<bool, StorageError> {
         if self.dead.get() {
             return Err(crashed());
         }
@@ -115,7 +115,7 @@ impl SimStore {
         }
     }
 
-    fn end<T>(&self, crashes: bool, result: T) -> Result<T, StoreError> {
+    fn end<T>(&self, crashes: bool, result: T) -> Result<T, StorageError> {
         if crashes { Err(crashed()) } else { Ok(result) }
     }
 
@@ -150,45 +150,45 @@ impl SimStore {
 }
 
 impl KeyValueStore for SimStore {
-    fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
+    fn get(&self, key: &str) -> Result<Option<String>, StorageError> {
         let crashes = self.begin()?;
         self.end(crashes, self.rows.get(key)?)
     }
 
-    fn next_key(&self, key: &str) -> Result<Option<String>, StoreError> {
+    fn next_key(&self, key: &str) -> Result<Option<String>, StorageError> {
         let crashes = self.begin()?;
         self.end(crashes, self.rows.next_key(key)?)
     }
 
-    fn set(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
+    fn set(&mut self, key: &str, value: &str) -> Result<(), StorageError> {
         let crashes = self.begin()?;
         self.rows.set(key, value)?;
         self.wrote(key);
         self.end(crashes, ())
     }
 
-    fn delete(&mut self, key: &str) -> Result<(), StoreError> {
+    fn delete(&mut self, key: &str) -> Result<(), StorageError> {
         let crashes = self.begin()?;
         self.rows.delete(key)?;
         self.wrote(key);
         self.end(crashes, ())
     }
 
-    fn create_savepoint(&mut self, name: &str) -> Result<(), StoreError> {
+    fn create_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
         let crashes = self.begin()?;
         self.rows.create_savepoint(name)?;
         self.savepoints.push(name.to_owned());
         self.end(crashes, ())
     }
 
-    fn rollback_savepoint(&mut self, name: &str) -> Result<(), StoreError> {
+    fn rollback_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
         let crashes = self.begin()?;
         self.rows.rollback_savepoint(name)?;
         self.close(name);
         self.end(crashes, ())
     }
 
-    fn release_savepoint(&mut self, name: &str) -> Result<(), StoreError> {
+    fn release_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
         let crashes = self.begin()?;
         self.rows.release_savepoint(name)?;
         self.close(name);

@@ -7,10 +7,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use ocap_remotes::{
     kernel::{
-        Kernel, KernelEffect, KernelError, KernelEvent, RedemptionId, RemoteWrite, SeedSource,
-        store::{KernelStore, MemoryStore},
+        Kernel, KernelEffect, KernelError, KernelEvent, RedemptionId, RemoteWrite, SeedSource, store::KernelStore,
     },
     runtime::Timestamp,
+    storage::MemoryStore,
     wire::{CapData, Kref, RemoteCommsOptions, RemoteError},
 };
 
