@@ -14,8 +14,13 @@ pub(super) fn install() {
     }));
 }
 
-/// Fails if there was a panic.
+/// Fails if there was a panic, or while a call into JavaScript is under way during which nothing may be asked here.
 pub(super) fn check() -> Result<(), JsValue> {
+    #[cfg(feature = "kernel")]
+    if super::store::is_being_asked() {
+        let message = "a database may not call the kernel that it serves";
+        return Err(super::error::named("ReentrancyError", message, &JsValue::UNDEFINED));
+    }
     if CRASHED.load(Ordering::Relaxed) {
         let message = "ocap-remotes has crashed; load its module again in a new Worker or page";
         return Err(super::error::named("CrashError", message, &JsValue::UNDEFINED));

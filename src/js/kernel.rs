@@ -3,22 +3,19 @@
 use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
 
 use futures::channel::oneshot;
-use js_sys::{Function, Promise, Reflect};
+use js_sys::{Function, Promise, Reflect, Uint8Array};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::{JsCast as _, prelude::*};
 use wasm_bindgen_futures::{future_to_promise, spawn_local};
 
 use super::{
-    BridgePort, crash,
+    BridgePort, KernelStore, crash,
     error::{kernel as kernel_error, named, remote as remote_error, to_js, type_error},
     options,
 };
 use crate::{
     bridge::{BrowserPort, PlatformServicesClient},
-    kernel::{
-        Kernel as KernelCore, KernelDriver, KernelError, KernelEvent, RedemptionId, RemoteEvent, SeedSource,
-        store::{KernelStore, MemoryStore},
-    },
+    kernel::{Kernel as KernelCore, KernelDriver, KernelError, KernelEvent, RedemptionId, RemoteEvent, SeedSource},
     runtime::{BrowserRuntime, Runtime, timeout},
     wire::{CapData, Kref, PeerId, RemoteCommsOptions, RemoteError},
 };
@@ -101,12 +98,17 @@ fn cap_data(body: String, slots: Option<Vec<String>>) -> Result<CapData<Kref>, J
 impl Kernel {
     /// Starts a kernel over the network at the other end of `port`; resolves when its remote communications have started.
     ///
-    /// Its store is in memory: every start is a new incarnation.
+    /// It goes on from `store`, which it takes over, and closes when it is stopped or cannot be started. If none is given it
+    /// opens the durable store called `kernel`, which only a dedicated Worker can.
     ///
     /// # Errors
-    /// A `TypeError` for a bad option; an `IdentityError` for a bad seed; a `NetworkTimeoutError` if nobody answers for a
-    /// minute; whatever kept the network from starting.
-    pub async fn start(port: BridgePort, options: KernelOptions) -> Result<Kernel, JsValue> {
+    /// A `TypeError` for a bad option; what `openKernelStore` throws; an `IdentityError` for a bad seed, or one that is not
+    /// the store's; a `NetworkTimeoutError` if nobody answers for a minute; whatever kept the network from starting.
+    pub async fn start(
+        port: BridgePort,
+        options: KernelOptions,
+        store: Option<KernelStore>,
+    ) -> Result<Kernel, JsValue> {
         crash::check()?;
         let options: JsValue = options.into();
         let defaults = serde_json::to_value(RemoteCommsOptions::default()).unwrap_or_default();
@@ -125,10 +127,13 @@ impl Kernel {
         let port = BrowserPort::new(port).map_err(|error| type_error(&error.to_string()))?;
 
         let runtime: Rc<dyn Runtime> = Rc::new(BrowserRuntime);
-        let store = KernelStore::open(Box::new(MemoryStore::new())).map_err(|error| kernel_error(&error.into()))?;
+        let store = match store {
+            Some(store) => store,
+            None => KernelStore::open_default().await?,
+        };
         let mut random = |bytes: &mut [u8]| runtime.fill_random(bytes);
-        let kernel =
-            KernelCore::open(store, &comms, seed, &mut random, runtime.now()).map_err(|error| kernel_error(&error))?;
+        let kernel = KernelCore::open(store.into_records(), &comms, seed, &mut random, runtime.now())
+            .map_err(|error| kernel_error(&error))?;
 
         let inbox = Rc::new(Inbox { on_event, redemptions: RefCell::default() });
         let client = Rc::new(PlatformServicesClient::new(port, Rc::clone(&runtime)));
@@ -146,15 +151,17 @@ impl Kernel {
                 }
             });
         });
-        match timeout(&BrowserRuntime, START_LIMIT, driver.start_network(comms)).await {
-            Some(started) => started.map_err(|error| kernel_error(&error))?,
+        let error = match timeout(&BrowserRuntime, START_LIMIT, driver.start_network(comms)).await {
+            Some(Ok(())) => return Ok(Kernel { driver, client, inbox }),
+            Some(Err(error)) => kernel_error(&error),
             None => {
-                client.close();
                 let message = "nobody serves the network at the other end of the port";
-                return Err(named("NetworkTimeoutError", message, &JsValue::UNDEFINED));
+                named("NetworkTimeoutError", message, &JsValue::UNDEFINED)
             }
-        }
-        Ok(Kernel { driver, client, inbox })
+        };
+        driver.close();
+        client.close();
+        Err(error)
     }
 
     fn call<T>(&self, work: impl FnOnce(&mut KernelCore) -> Result<T, KernelError>) -> Result<T, JsValue> {
@@ -164,14 +171,16 @@ impl Kernel {
 
     /// The libp2p peer id of this kernel.
     #[wasm_bindgen(getter, js_name = peerId)]
-    pub fn peer_id(&self) -> String {
-        self.driver.inspect(|kernel| kernel.peer_id().to_string())
+    pub fn peer_id(&self) -> Result<String, JsValue> {
+        crash::check()?;
+        Ok(self.driver.inspect(|kernel| kernel.peer_id().to_string()))
     }
 
     /// The incarnation id of this kernel's store.
     #[wasm_bindgen(getter, js_name = incarnationId)]
-    pub fn incarnation_id(&self) -> String {
-        self.driver.inspect(|kernel| kernel.incarnation().to_string())
+    pub fn incarnation_id(&self) -> Result<String, JsValue> {
+        crash::check()?;
+        Ok(self.driver.inspect(|kernel| kernel.incarnation().to_string()))
     }
 
     /// Makes a new object and gives its reference, such as `ko3`. It lives until it is released and no peer holds it.
@@ -312,7 +321,8 @@ impl Kernel {
     }
 
     /// What is known of every remote.
-    pub fn remotes(&self) -> RemoteStatusList {
+    pub fn remotes(&self) -> Result<RemoteStatusList, JsValue> {
+        crash::check()?;
         let remotes: Vec<RemoteStatus> = self.driver.inspect(|kernel| {
             let status = |remote: &crate::kernel::RemoteHandle| {
                 let counters = remote.counters();
@@ -331,10 +341,21 @@ impl Kernel {
             };
             kernel.remotes().remotes().map(status).collect()
         });
-        to_js(&remotes).unchecked_into()
+        Ok(to_js(&remotes).unchecked_into())
     }
 
-    /// Stops the network and this kernel; every later call fails.
+    /// Everything in this kernel's store, as a file for the user to keep; see `KernelStore.export`.
+    #[wasm_bindgen(js_name = exportStore, unchecked_return_type = "Promise<Uint8Array>")]
+    pub fn export_store(&self) -> Promise {
+        let driver = Rc::clone(&self.driver);
+        future_to_promise(async move {
+            crash::check()?;
+            let exported = driver.export().await;
+            exported.map(|bytes| Uint8Array::from(&*bytes).into()).map_err(|error| kernel_error(&error))
+        })
+    }
+
+    /// Stops this kernel and then the network, and closes the store; every later call fails.
     #[wasm_bindgen(unchecked_return_type = "Promise<void>")]
     pub fn stop(&self) -> Promise {
         let (driver, client) = (Rc::clone(&self.driver), Rc::clone(&self.client));

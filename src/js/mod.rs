@@ -11,12 +11,18 @@ mod log;
 #[cfg(feature = "network")]
 mod network;
 mod options;
+#[cfg(feature = "kernel")]
+mod store;
 
 #[cfg(feature = "kernel")]
 pub use kernel::Kernel;
 pub use log::set_log_level;
 #[cfg(feature = "network")]
 pub use network::Network;
+#[cfg(feature = "kernel")]
+pub use store::{KernelStore, open_kernel_store};
+#[cfg(feature = "durable")]
+pub use store::{delete_kernel_store, read_kernel_store_file};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(typescript_custom_section)]

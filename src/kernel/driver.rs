@@ -20,7 +20,7 @@ use futures::{
     stream::FuturesUnordered,
 };
 
-use super::{Kernel, KernelEffect, KernelError, KernelEvent, RemoteWrite, UrlTicket};
+use super::{Kernel, KernelEffect, KernelError, KernelEvent, RemoteWrite, UrlTicket, store::StoreError};
 use crate::{
     bridge::{ALREADY_INITIALIZED, KernelServices, PlatformServices, Reply},
     runtime::{Runtime, Timestamp},
@@ -53,6 +53,8 @@ pub struct KernelDriver {
     commit_turn: RefCell<Option<LocalBoxFuture<'static, ()>>>,
     /// Who waits for the next commit.
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
+    /// Who wants a backup of it.
+    exports: RefCell<Vec<oneshot::Sender<Result<Vec<u8>, StoreError>>>>,
     /// An event is being told; a nested call leaves the next to whoever tells this one.
     telling: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -78,6 +80,7 @@ impl KernelDriver {
             timer: RefCell::default(),
             commit_turn: RefCell::default(),
             waiting: RefCell::default(),
+            exports: RefCell::default(),
             telling: Cell::new(false),
             waker: RefCell::default(),
             started: Cell::new(false),
@@ -127,7 +130,7 @@ impl KernelDriver {
         work: impl FnOnce(&mut Kernel, Timestamp) -> Result<T, KernelError>,
     ) -> Result<T, KernelError> {
         if self.stopped.get() {
-            let failure = self.kernel.borrow().store().failure().cloned();
+            let failure = self.kernel.borrow().store().failure().filter(|error| !error.is_closed()).cloned();
             return Err(failure.map_or_else(|| RemoteError::NetworkStopped.into(), KernelError::Store));
         }
         let result = work(&mut self.kernel.borrow_mut(), self.runtime.now());
@@ -157,12 +160,15 @@ impl KernelDriver {
                 // Whoever waited may be gone.
                 waiting.send(()).ok();
             }
+            for export in self.exports.take() {
+                export.send(self.kernel.borrow().store().export()).ok();
+            }
         }
         if let Err(KernelError::Store(error)) = &committed {
             tracing::error!(%error, "the store could not be committed: the kernel stops");
             if !self.stopped.replace(true) {
                 (self.on_event)(KernelEvent::StoreFailed(error.clone()));
-                self.wake();
+                self.close();
                 self.runtime.spawn(self.platform.stop_remote_comms().map(|_| ()).boxed_local());
             }
         }
@@ -184,6 +190,23 @@ impl KernelDriver {
             Ok(())
         })?;
         committed.await.or_else(|_| self.call(|_, _| Err(RemoteError::NetworkStopped.into())))
+    }
+
+    /// Everything in the store as of a commit, as a [backup](super::store::KernelStore::import).
+    ///
+    /// # Errors
+    /// As [`durable`](Self::durable).
+    pub async fn export(&self) -> Result<Vec<u8>, KernelError> {
+        let (done, export) = oneshot::channel();
+        self.call(|kernel, _| {
+            kernel.request_commit();
+            self.exports.borrow_mut().push(done);
+            Ok(())
+        })?;
+        match export.await {
+            Ok(export) => Ok(export?),
+            Err(_) => self.call(|_, _| Err(RemoteError::NetworkStopped.into())),
+        }
     }
 
     /// Makes a URL for an object, and gives it when the object is durable.
@@ -226,7 +249,7 @@ impl KernelDriver {
         bytes
     }
 
-    /// Stops the network and everything here. Calls fail from now on.
+    /// Stops everything here, and then the network. Calls fail from now on, and the store is free.
     ///
     /// # Errors
     /// What the network answers; everything here is stopped all the same.
@@ -234,9 +257,15 @@ impl KernelDriver {
         if !self.stopped.get() {
             log_failure("its end", self.commit());
         }
-        self.stopped.set(true);
-        self.wake();
+        self.close();
         self.platform.stop_remote_comms().await
+    }
+
+    /// Stops everything here as a crash would, at the last commit.
+    pub fn close(&self) {
+        self.stopped.set(true);
+        self.kernel.borrow_mut().close();
+        self.wake();
     }
 
     fn wake(&self) {
@@ -307,6 +336,7 @@ impl KernelDriver {
                 *self.timer.borrow_mut() = None;
                 *self.commit_turn.borrow_mut() = None;
                 self.waiting.borrow_mut().clear();
+                self.exports.borrow_mut().clear();
                 return Poll::Ready(());
             }
             self.tell_events();

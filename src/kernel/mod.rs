@@ -214,7 +214,17 @@ impl Kernel {
         Ok(self.store)
     }
 
+    /// Lets go of the store, so that it can be opened again; what was not committed is lost. The kernel refuses everything.
+    pub fn close(&mut self) {
+        self.store.close();
+    }
+
     // --- Durability
+
+    /// Asks for a [`commit`](Self::commit) even if nothing waits for one.
+    pub fn request_commit(&mut self) {
+        self.unsaved = true;
+    }
 
     /// Whether something ought to be durable soon: a message or an acknowledgement waits for it, or the program did
     /// something. (Acknowledgements of the peer alone can wait: if they are forgotten, messages are sent again in vain.)

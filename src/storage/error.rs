@@ -27,6 +27,9 @@ pub enum StorageError {
     /// Reading or writing failed.
     #[error("storage failed: {0}")]
     Io(String),
+    /// It was closed.
+    #[error("the store is closed")]
+    Closed,
     /// A savepoint that was never created, or is released already.
     #[error("no savepoint named {0:?}")]
     NoSavepoint(String),
@@ -41,7 +44,7 @@ impl StorageError {
             StorageError::Damaged(_) => "StoreDamagedError",
             StorageError::Format { .. } => "StoreFormatError",
             StorageError::Unavailable(_) => "StoreUnavailableError",
-            StorageError::Io(_) | StorageError::NoSavepoint(_) => "StoreError",
+            StorageError::Closed | StorageError::Io(_) | StorageError::NoSavepoint(_) => "StoreError",
         }
     }
 }

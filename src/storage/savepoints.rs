@@ -42,6 +42,7 @@ impl<V> Rows<V> {
     }
 
     /// Every row, in order of the keys.
+    #[cfg(feature = "durable")]
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Rc<str>, &V)> {
         self.keys.iter().filter_map(|key| self.rows.get_key_value(key))
     }
@@ -91,6 +92,7 @@ impl<V> Rows<V> {
     }
 
     /// Removes every row, for good. Savepoints stay as they are, with nothing in them.
+    #[cfg(feature = "durable")]
     pub(super) fn clear(&mut self) {
         self.rows.clear();
         self.keys.clear();

@@ -37,7 +37,7 @@ export class Peer {
     this.#settings = settings;
   }
 
-  /** Starts a kernel on an empty store, hence a new incarnation. Resolves when it runs. */
+  /** Starts a kernel on its store, in memory on an empty one, hence as a new incarnation. Resolves when it runs. */
   async start() {
     await this.stop();
     this.#change({ status: 'starting' });
@@ -108,8 +108,8 @@ export class Peer {
           this.#settleCall(data);
         }
       });
-      const { keySeed, relays, log } = this.#settings;
-      worker.postMessage({ start: { keySeed, relays, log }, port }, [port]);
+      const { keySeed, relays, store, log } = this.#settings;
+      worker.postMessage({ start: { keySeed, relays, store, log }, port }, [port]);
     });
   }
 

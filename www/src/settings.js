@@ -1,4 +1,4 @@
-// What the page's address says: ?network=window|worker&relay=<multiaddr>&relay=…&seed=<64 hex digits>&name=A&log=debug
+// What the page's address says: ?network=window|worker&relay=<multiaddr>&relay=…&seed=<64 hex digits>&store=<name>&name=A&log=debug
 
 /**
  * @typedef {object} Settings
@@ -6,6 +6,7 @@
  * @property {'window' | 'worker'} network where the network lives
  * @property {string[]} relays multiaddrs
  * @property {string} keySeed 64 hex digits, from which the peer id follows
+ * @property {string | undefined} store the durable store that the kernel goes on from; none for one in memory
  * @property {LogLevel} log what the modules write on the console
  *
  * @typedef {Parameters<typeof import('ocap-remotes/kernel').setLogLevel>[0]} LogLevel
@@ -29,6 +30,7 @@ export function readSettings(query) {
     network,
     relays: query.getAll('relay'),
     keySeed: seed ?? seedOfTab(),
+    store: query.get('store') ?? undefined,
     log: /** @type {LogLevel} */ (query.get('log') ?? 'warn'),
   };
 }

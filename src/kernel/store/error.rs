@@ -27,6 +27,13 @@ pub enum StoreError {
     CountBelowZero(Kref),
 }
 
+impl StoreError {
+    /// Whether nothing is wrong but that the store was closed.
+    pub fn is_closed(&self) -> bool {
+        *self == StoreError::Storage(StorageError::Closed)
+    }
+}
+
 /// Why a reference cannot be used as asked. All but [`Store`](RefError::Store) are the fault of whoever named it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RefError {

@@ -39,7 +39,10 @@ pub use queues::{KernelMessage, RunItem};
 pub use relays::{MAX_KNOWN_RELAYS, RelayEntry};
 pub use remotes::{RemoteInfo, RemoteSeqState};
 
-use crate::{storage::KeyValueStore, wire::Kref};
+use crate::{
+    storage::{KeyValueStore, MemoryStore, StorageError},
+    wire::Kref,
+};
 
 /// The records of one kernel.
 pub struct KernelStore {
@@ -144,6 +147,13 @@ impl KernelStore {
         Ok(())
     }
 
+    /// Lets go of the storage, so that others can open it; what was not committed is lost. The store refuses everything.
+    pub fn close(&mut self) {
+        self.failed.get_or_insert(StorageError::Closed.into());
+        self.group = Group::Off;
+        self.kv = Box::new(MemoryStore::new());
+    }
+
     /// What made the store refuse everything, if anything did.
     pub fn failure(&self) -> Option<&StoreError> {
         self.failed.as_ref()
@@ -204,10 +214,7 @@ impl fmt::Debug for KernelStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        storage::{MemoryStore, StorageError},
-        wire::EndpointId,
-    };
+    use crate::wire::EndpointId;
 
     #[test]
     fn a_failed_transaction_leaves_nothing_and_one_around_it_goes_on() {

@@ -38,13 +38,9 @@ impl StoreLock {
             ));
         }
         let options = Object::new();
-        let signal = match if_in_use {
-            IfInUse::Fail => None,
-            IfInUse::Wait(signal) => Some(signal),
-        };
-        let (key, value) = match &signal {
-            None => ("ifAvailable", JsValue::TRUE),
-            Some(signal) => ("signal", signal.into()),
+        let (key, value) = match &if_in_use {
+            IfInUse::Fail => ("ifAvailable", JsValue::TRUE),
+            IfInUse::Wait(signal) => ("signal", signal.clone().map_or(JsValue::UNDEFINED, Into::into)),
         };
         // A plain object takes any property.
         Reflect::set(&options, &key.into(), &value).ok();
@@ -65,7 +61,7 @@ impl StoreLock {
         match select(granted, JsFuture::from(request).boxed_local()).await {
             Either::Left((Ok(true), _)) => Ok(lock),
             Either::Left(_) => Err(StorageError::InUse),
-            Either::Right((Err(_), _)) if signal.is_some_and(|signal| signal.aborted()) => Err(StorageError::InUse),
+            Either::Right((Err(_), _)) if if_in_use.is_aborted() => Err(StorageError::InUse),
             Either::Right((Err(error), _)) => Err(from_js(&error).into()),
             Either::Right((Ok(_), granted)) => {
                 if granted.now_or_never() == Some(Ok(true)) {

@@ -59,8 +59,14 @@ impl fmt::Display for StoreName {
 pub enum IfInUse {
     /// Fail with [`StorageError::InUse`].
     Fail,
-    /// Wait for its end, until the signal is aborted.
-    Wait(AbortSignal),
+    /// Wait for its end, or until the signal is aborted.
+    Wait(Option<AbortSignal>),
+}
+
+impl IfInUse {
+    fn is_aborted(&self) -> bool {
+        matches!(self, IfInUse::Wait(Some(signal)) if signal.aborted())
+    }
 }
 
 /// Opens a store, which is made if there is none.

@@ -1,0 +1,195 @@
+//! The stores of kernels: opened, exported, restored, reset, and handed to [`Kernel::start`](super::Kernel::start).
+
+mod database;
+#[cfg(feature = "durable")]
+mod durable;
+
+use serde::Deserialize;
+use wasm_bindgen::{JsCast as _, prelude::*};
+use web_sys::AbortSignal;
+
+use self::database::JsDatabase;
+pub(super) use self::database::is_being_asked;
+#[cfg(feature = "durable")]
+pub use self::durable::{delete_kernel_store, read_kernel_store_file};
+use super::{
+    crash,
+    error::{kernel as kernel_error, named, type_error},
+    options,
+};
+use crate::{
+    kernel::store::{BackupError, KernelStore as Records, StoreError},
+    runtime::{BrowserRuntime, Runtime as _},
+    storage::{KeyValueStore, MemoryStore},
+};
+
+#[wasm_bindgen(typescript_custom_section)]
+const TYPES: &str = include_str!("types.d.ts");
+
+#[wasm_bindgen]
+extern "C" {
+    /// See the TypeScript type.
+    #[wasm_bindgen(typescript_type = "KernelStoreOptions")]
+    pub type KernelStoreOptions;
+
+    /// See the TypeScript type.
+    #[wasm_bindgen(typescript_type = "KernelDatabase")]
+    pub type KernelDatabase;
+
+    /// See the TypeScript type.
+    #[wasm_bindgen(typescript_type = "ResetOptions")]
+    pub type ResetOptions;
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Options {
+    name: Option<String>,
+    #[serde(default)]
+    durability: Durability,
+    #[serde(default)]
+    #[cfg_attr(not(feature = "durable"), expect(dead_code, reason = "only a durable store can be in use"))]
+    if_in_use: IfInUse,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Durability {
+    #[default]
+    Durable,
+    Memory,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum IfInUse {
+    #[default]
+    Fail,
+    Wait,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Reset {
+    keep_identity: Option<bool>,
+}
+
+/// The store of one kernel. `Kernel.start` takes it over, and `Kernel.stop` closes it.
+#[wasm_bindgen]
+pub struct KernelStore {
+    records: Records,
+}
+
+fn store_error(error: StoreError) -> JsValue {
+    kernel_error(&error.into())
+}
+
+/// Opens a store, which is made if there is none. Everything in it is checked.
+///
+/// # Errors
+/// A `TypeError` for a bad option; a `StoreUnavailableError` where there is no durable storage, which is everywhere but in a
+/// dedicated Worker; a `StoreInUseError`; a `StoreDamagedError` or a `StoreFormatError` for a file that cannot be trusted, which
+/// is left as it is; a `StoreFullError`; a `StoreError`.
+#[wasm_bindgen(js_name = openKernelStore)]
+pub async fn open_kernel_store(options: Option<KernelStoreOptions>) -> Result<KernelStore, JsValue> {
+    crash::check()?;
+    let options: JsValue = options.map_or(JsValue::UNDEFINED, Into::into);
+    let signal = signal(&options)?;
+    let options: Options = options::read(&options, &["name", "durability", "ifInUse", "signal"])?;
+    if let Some(signal) = signal.as_ref().filter(|signal| signal.aborted()) {
+        return Err(signal.reason());
+    }
+    match options.durability {
+        Durability::Memory if options.name.is_some() => Err(type_error("a store in memory has no name")),
+        Durability::Memory => KernelStore::on(Box::new(MemoryStore::new())).map_err(store_error),
+        Durability::Durable => open_durable(options, signal).await,
+    }
+}
+
+fn signal(options: &JsValue) -> Result<Option<AbortSignal>, JsValue> {
+    let given = js_sys::Reflect::get(options, &"signal".into()).unwrap_or_default();
+    if given.is_undefined() {
+        return Ok(None);
+    }
+    given.dyn_into().map(Some).map_err(|_| type_error("signal must be an AbortSignal"))
+}
+
+#[cfg(feature = "durable")]
+async fn open_durable(options: Options, signal: Option<AbortSignal>) -> Result<KernelStore, JsValue> {
+    let wait = matches!(options.if_in_use, IfInUse::Wait);
+    durable::open(options.name.as_deref(), wait, signal).await
+}
+
+#[cfg(not(feature = "durable"))]
+#[allow(clippy::unused_async, reason = "as its namesake")]
+async fn open_durable(_: Options, _: Option<AbortSignal>) -> Result<KernelStore, JsValue> {
+    let message = "this build has no durable store: ask for `durability: \"memory\"`, or use the build that has one";
+    Err(store_error(crate::storage::StorageError::Unavailable(message.into()).into()))
+}
+
+impl KernelStore {
+    fn on(storage: Box<dyn KeyValueStore>) -> Result<Self, StoreError> {
+        Ok(KernelStore { records: Records::open(storage)? })
+    }
+
+    /// The store of a kernel that is given none.
+    pub(super) async fn open_default() -> Result<Self, JsValue> {
+        open_durable(Options::default(), None).await
+    }
+
+    pub(super) fn into_records(self) -> Records {
+        self.records
+    }
+}
+
+#[wasm_bindgen]
+impl KernelStore {
+    /// A store on a JavaScript kernel's own database, with the incumbent's keys. What the database throws undoes the event
+    /// during which it was thrown; what it throws on a commit stops the kernel. Its functions may not call the kernel.
+    ///
+    /// # Errors
+    /// A `TypeError` if a function is missing; a `StoreError` or a `StoreCorruptError` for what is in it.
+    pub fn over(database: &KernelDatabase) -> Result<KernelStore, JsValue> {
+        crash::check()?;
+        KernelStore::on(Box::new(JsDatabase::new(database)?)).map_err(store_error)
+    }
+
+    /// Everything in the store, as a file for the user to keep. It holds the kernel's private keys: whoever has it can be
+    /// this kernel.
+    ///
+    /// # Errors
+    /// A `StoreError`.
+    pub fn export(&self) -> Result<Vec<u8>, JsValue> {
+        crash::check()?;
+        self.records.export().map_err(store_error)
+    }
+
+    /// Puts what was exported in the place of everything in the store. The kernel goes on as a new incarnation: its peers
+    /// treat it as restarted. URLs from before the export keep their meaning; those given out since name nothing.
+    ///
+    /// # Errors
+    /// A `BackupError` for anything but a whole, unchanged backup; a `StoreError`. The store is as it was then.
+    pub fn import(&mut self, backup: &[u8]) -> Result<(), JsValue> {
+        crash::check()?;
+        let mut random = [0; 8];
+        BrowserRuntime.fill_random(&mut random);
+        self.records.import(backup, random).map_err(|error| match error {
+            BackupError::Store(error) => store_error(error),
+            other => named("BackupError", &other.to_string(), &JsValue::UNDEFINED),
+        })
+    }
+
+    /// Empties the store. A kernel that is started on it is a new incarnation.
+    ///
+    /// # Errors
+    /// A `TypeError` for a bad option; a `StoreError`, and the store is as it was.
+    pub fn reset(&mut self, options: Option<ResetOptions>) -> Result<(), JsValue> {
+        crash::check()?;
+        let options: JsValue = options.map_or(JsValue::UNDEFINED, Into::into);
+        let Reset { keep_identity } = options::read(&options, &["keepIdentity"])?;
+        self.records.reset(keep_identity.unwrap_or(true)).map_err(store_error)
+    }
+
+    /// Closes the store, so that others can open it.
+    pub fn close(self) {}
+}
