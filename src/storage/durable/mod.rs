@@ -5,7 +5,9 @@
 //! to free pages only and then switches its root, so that whatever is cut off leaves the state of the last commit; a
 //! checksum over each page tells whether the switch was cut off.
 
-use std::io;
+mod superblock;
+
+use std::{io, sync::Arc};
 
 pub use redb::StorageBackend;
 use redb::{
@@ -13,6 +15,7 @@ use redb::{
     ReadableTableMetadata as _, TableDefinition, TableError, WriteTransaction,
 };
 
+use self::superblock::AfterBlock;
 use super::{KeyValueStore, StorageError, savepoints::Rows};
 
 /// Bytes rather than text, for redb takes what should be text and is not for impossible.
@@ -52,11 +55,16 @@ impl DurableStore {
     }
 
     fn open_with(backend: impl StorageBackend, migrations: &[Migration]) -> Result<Self, StorageError> {
+        let backend = Arc::new(backend);
+        let is_complete = superblock::prepare(&*backend)?;
         let bytes = backend.len()?;
         let mut builder = Builder::new();
         builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-        let mut database = builder.create_with_backend(backend)?;
+        let mut database = builder.create_with_backend(AfterBlock(Arc::clone(&backend)))?;
         migrate(&database, migrations)?;
+        if !is_complete {
+            superblock::write_mark(&*backend)?;
+        }
         if bytes >= COMPACTION_BYTES {
             compact(&mut database, bytes)?;
         }
