@@ -1,6 +1,6 @@
 //! The kernel store under arbitrary histories: savepoints behave as copies would, and reference counts never leak, never
 //! fall below zero, and always equal what an audit of the whole store counts.
-#![cfg(feature = "kernel")]
+#![cfg(feature = "durable")]
 // Clippy takes only functions marked as tests for tests.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -8,7 +8,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use ocap_remotes::{
     kernel::store::{KernelMessage, KernelStore, Party, PromiseState, RefError, Resolved, RunItem, StoreError},
-    storage::{KeyValueStore, MemoryStore, StorageError},
+    storage::{DurableStore, KeyValueStore, MemoryStore, StorageError},
     wire::{CapData, Direction, EndpointId, Eref, Kref, RefKind},
 };
 use proptest::{prelude::*, sample::Index};
@@ -16,18 +16,6 @@ use proptest::{prelude::*, sample::Index};
 /// A memory store that the test can look into while the kernel store has it.
 #[derive(Clone, Default)]
 struct Shared(Rc<RefCell<MemoryStore>>);
-
-impl Shared {
-    fn rows(&self) -> BTreeMap<String, String> {
-        let mut rows = BTreeMap::new();
-        let mut last = String::new();
-        while let Some(key) = self.next_key(&last).unwrap() {
-            rows.insert(key.clone(), self.get(&key).unwrap().unwrap());
-            last = key;
-        }
-        rows
-    }
-}
 
 impl KeyValueStore for Shared {
     fn get(&self, key: &str) -> Result<Option<String>, StorageError> {
@@ -72,10 +60,24 @@ fn write() -> impl Strategy<Value = Write> {
     ]
 }
 
+fn rows(store: &dyn KeyValueStore) -> BTreeMap<String, String> {
+    let mut rows = BTreeMap::new();
+    let mut last = String::new();
+    while let Some(key) = store.next_key(&last).unwrap() {
+        rows.insert(key.clone(), store.get(&key).unwrap().unwrap());
+        last = key;
+    }
+    rows
+}
+
 proptest! {
     #[test]
-    fn savepoints_behave_as_copies_would(writes in prop::collection::vec(write(), 0..60)) {
-        let mut store = Shared::default();
+    fn savepoints_behave_as_copies_would(writes in prop::collection::vec(write(), 0..60), durable in any::<bool>()) {
+        let mut store: Box<dyn KeyValueStore> = if durable {
+            Box::new(DurableStore::open(redb::backends::InMemoryBackend::new()).unwrap())
+        } else {
+            Box::new(MemoryStore::new())
+        };
         let mut model = BTreeMap::new();
         let mut copies: Vec<(String, BTreeMap<String, String>)> = Vec::new();
         for write in writes {
@@ -106,7 +108,7 @@ proptest! {
                     copies.truncate(position.unwrap_or(copies.len()));
                 }
             }
-            prop_assert_eq!(&store.rows(), &model);
+            prop_assert_eq!(&rows(&*store), &model);
         }
     }
 }
@@ -406,7 +408,7 @@ impl Kernel<'_> {
             while self.0.run_queue_length()? > 0 {
                 self.handle(&Event::Deliver)?;
             }
-            let rows = kv.rows();
+            let rows = rows(kv);
             let Some((key, _)) = rows.iter().find(|(_, value)| *value == "unresolved") else { return Ok(()) };
             self.reject(key.strip_suffix(".state").unwrap().parse().unwrap())?;
         }
@@ -434,7 +436,7 @@ proptest! {
         let kv = Shared::default();
         let mut store = KernelStore::open(Box::new(kv.clone())).unwrap();
         for (event, undo, collect) in events {
-            let before = kv.rows();
+            let before = rows(&kv);
             let outcome = store.transaction("event", |store| {
                 Kernel(store).handle(&event).map_err(Undone::Refused)?;
                 if collect {
@@ -446,7 +448,7 @@ proptest! {
                 prop_assert!(false, "{event:?}: {error}");
             }
             if outcome.is_err() {
-                prop_assert_eq!(kv.rows(), before, "{:?} left a trace", event);
+                prop_assert_eq!(rows(&kv), before, "{:?} left a trace", event);
             }
             if let Err(faults) = store.audit() {
                 prop_assert!(false, "after {event:?}: {faults:#?}");
@@ -460,7 +462,7 @@ proptest! {
         store.collect_garbage().unwrap();
         prop_assert_eq!(store.audit(), Ok(()));
         let left: Vec<String> =
-            kv.rows().into_keys().filter(|key| key.starts_with('k') || key.contains(".c.")).collect();
+            rows(&kv).into_keys().filter(|key| key.starts_with('k') || key.contains(".c.")).collect();
         prop_assert_eq!(left, Vec::<String>::new(), "something leaked");
     }
 }

@@ -35,6 +35,9 @@ pub type EventHandler = Box<dyn Fn(KernelEvent)>;
 /// How long a timer that could not be handled waits for its next chance.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+/// A backup.
+type Export = Result<Vec<u8>, StoreError>;
+
 struct WriteResult {
     remote: EndpointId,
     token: WriteToken,
@@ -54,7 +57,7 @@ pub struct KernelDriver {
     /// Who waits for the next commit.
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
     /// Who wants a backup of it.
-    exports: RefCell<Vec<oneshot::Sender<Result<Vec<u8>, StoreError>>>>,
+    exports: RefCell<Vec<oneshot::Sender<Export>>>,
     /// An event is being told; a nested call leaves the next to whoever tells this one.
     telling: Cell<bool>,
     waker: RefCell<Option<Waker>>,

@@ -250,3 +250,86 @@ impl From<io::Error> for StorageError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+
+    /// A file in memory that outlives the store on it.
+    #[derive(Clone, Debug)]
+    struct File(Arc<InMemoryBackend>);
+
+    impl File {
+        fn new() -> Self {
+            File(Arc::new(InMemoryBackend::new()))
+        }
+    }
+
+    impl StorageBackend for File {
+        fn len(&self) -> Result<u64, io::Error> {
+            self.0.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+            self.0.read(offset, out)
+        }
+        fn set_len(&self, len: u64) -> Result<(), io::Error> {
+            self.0.set_len(len)
+        }
+        fn sync_data(&self) -> Result<(), io::Error> {
+            self.0.sync_data()
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
+            // The third mebibyte is one too many.
+            if offset > 3 << 20 { Err(io::ErrorKind::QuotaExceeded.into()) } else { self.0.write(offset, data) }
+        }
+    }
+
+    #[test]
+    fn a_store_of_an_older_format_is_migrated_once_and_a_newer_one_refused() {
+        let file = File::new();
+        DurableStore::open_with(file.clone(), &[]).unwrap().set("counter", "7").unwrap();
+        let double: Migration = |transaction| {
+            let mut rows = transaction.open_table(ROWS)?;
+            let value = rows.get(&b"counter"[..])?.map(|row| row.value().repeat(2)).unwrap();
+            rows.insert(&b"counter"[..], &value[..])?;
+            Ok(())
+        };
+        for _ in 0..2 {
+            let store = DurableStore::open_with(file.clone(), &[double]).unwrap();
+            assert_eq!(store.get("counter").unwrap().as_deref(), Some("77"));
+        }
+        let refused = DurableStore::open_with(file.clone(), &[]).unwrap_err();
+        assert_eq!(refused, StorageError::Format { found: 2, newest: 1 });
+        assert!(DurableStore::open_with(file, &[double]).is_ok(), "it is as it was");
+    }
+
+    #[test]
+    fn a_failed_migration_leaves_the_store_as_it_was() {
+        let file = File::new();
+        DurableStore::open_with(file.clone(), &[]).unwrap().set("key", "value").unwrap();
+        let failing: Migration = |transaction| {
+            transaction.open_table(ROWS)?.remove(&b"key"[..])?;
+            Err(StorageError::Damaged("a row makes no sense".into()))
+        };
+        assert!(DurableStore::open_with(file.clone(), &[failing]).is_err());
+        assert_eq!(DurableStore::open_with(file, &[]).unwrap().get("key").unwrap().as_deref(), Some("value"));
+    }
+
+    #[test]
+    fn a_commit_for_which_there_is_no_space_is_the_last_and_harms_nothing() {
+        let file = File::new();
+        let mut store = DurableStore::open(file.clone()).unwrap();
+        store.set("key", "value").unwrap();
+        store.create_savepoint("large").unwrap();
+        store.set("key", "changed").unwrap();
+        store.set("large", &"x".repeat(5 << 20)).unwrap();
+        assert_eq!(store.release_savepoint("large"), Err(StorageError::Full));
+        assert_eq!(store.get("key"), Err(StorageError::Full), "until it is opened anew");
+        assert_eq!(store.set("key", "again"), Err(StorageError::Full));
+        drop(store);
+        let store = DurableStore::open(file).unwrap();
+        assert_eq!(store.get("key").unwrap().as_deref(), Some("value"));
+    }
+}

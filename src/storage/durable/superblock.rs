@@ -24,25 +24,30 @@ const LONGEST_UNFINISHED: u64 = 256 << 10;
 /// [`StorageError::Damaged`] for a file that is something else.
 pub(super) fn prepare(backend: &impl StorageBackend) -> Result<bool, StorageError> {
     let length = backend.len()?;
-    let mut mark = [0; MARK.len()];
-    let mut magic = [0; REDB_MAGIC.len()];
-    if length >= BLOCK {
-        backend.read(0, &mut mark)?;
-    }
-    if length >= BLOCK.saturating_add(magic.len() as u64) {
-        backend.read(BLOCK, &mut magic)?;
-    }
+    let mark = read::<{ MARK.len() }>(backend, 0, length)?;
     if mark == *MARK {
-        return Ok(true);
+        // redb would take no bytes for a store yet to be made.
+        return if length > BLOCK { Ok(true) } else { Err(StorageError::Damaged("it is cut off".into())) };
     }
     if mark.iter().any(|byte| *byte != 0) || length > LONGEST_UNFINISHED {
         return Err(StorageError::Damaged("its first block is not that of a store".into()));
     }
-    if magic != *REDB_MAGIC {
+    if read(backend, BLOCK, length)? != *REDB_MAGIC {
         backend.set_len(0)?;
         backend.set_len(BLOCK)?;
     }
     Ok(false)
+}
+
+/// The bytes at a position of a file of that length; beyond its end there are zeros.
+fn read<const N: usize>(backend: &impl StorageBackend, at: u64, length: u64) -> Result<[u8; N], StorageError> {
+    let mut bytes = [0; N];
+    let there = usize::try_from(length.saturating_sub(at)).unwrap_or(N).min(N);
+    match bytes.get_mut(..there) {
+        Some(bytes) if there > 0 => backend.read(at, bytes)?,
+        _ => {}
+    }
+    Ok(bytes)
 }
 
 /// Writes the mark. What was written before has to be flushed already.

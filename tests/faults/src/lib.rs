@@ -24,7 +24,9 @@ impl Method {
     pub fn find(self) -> Option<String> {
         let found = match self {
             Method::Schedules => simulator::explore(1, SCHEDULES, 2).err().map(|violation| violation.what),
-            Method::CrashPoints => simulator::crash_points(1, STRIDE, 2).err().map(|violation| violation.what),
+            Method::CrashPoints => {
+                simulator::crash_points(simulator::Medium::Rows, 1, STRIDE, 2).err().map(|violation| violation.what)
+            }
             Method::Model => SMALL.iter().find_map(|name| check(&configurations::named(name).unwrap()).violation),
         };
         found.map(|text| text.lines().last().unwrap_or_default().to_owned())

@@ -56,18 +56,33 @@ fn story() -> Vec<Op> {
     ]
 }
 
+/// What the kernels keep their rows on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// Rows that are there or not.
+    Rows,
+    /// The durable store, on a file that loses what was not flushed.
+    File,
+}
+
 /// Lets each kernel in turn crash before and after each operation of its store, `stride` apart, and go on from its disk.
 ///
 /// # Errors
 /// The first crash after which a rule was broken.
-pub fn crash_points(seed: u64, stride: u64, threads: usize) -> Result<CrashPoints, Box<Violation>> {
+pub fn crash_points(medium: Medium, seed: u64, stride: u64, threads: usize) -> Result<CrashPoints, Box<Violation>> {
+    let mut beginning = Vec::new();
+    if medium == Medium::File {
+        beginning.extend((0..HOSTS).map(|host| Op::MoveToFile { host, down_ms: 10 }));
+        beginning.push(Op::Wait { ms: 1_000 });
+    }
     let mut world = World::new(seed);
+    let begun = world.perform_all(&beginning);
     let operations =
         |world: &World| -> Vec<u64> { (0..HOSTS).map(|host| world.host(host).disk.operations()).collect() };
     let started = operations(&world);
     let ops = story();
-    world
-        .perform_all(&ops)
+    begun
+        .and_then(|()| world.perform_all(&ops))
         .and_then(|()| world.finish())
         .map_err(|what| Box::new(Violation { what, schedule: Schedule { seed, ops: ops.clone() } }))?;
     let mut points = Vec::new();
@@ -83,7 +98,8 @@ pub fn crash_points(seed: u64, stride: u64, threads: usize) -> Result<CrashPoint
             let Some((host, operations, moment)) = points.get(usize::try_from(index).unwrap()).copied() else {
                 return Ok(());
             };
-            let mut ops = vec![Op::CrashAt { host, operations, moment, down_ms: 300 }];
+            let mut ops = beginning.clone();
+            ops.push(Op::CrashAt { host, operations, moment, down_ms: 300 });
             ops.extend(story());
             if let Err(violation) = run(&Schedule { seed, ops }) {
                 next.store(u64::MAX / 2, Ordering::Relaxed);

@@ -1,4 +1,6 @@
 //! A disk: what is on it survives its kernel. It can fail at any operation, and then the kernel that used it is to die.
+//!
+//! By itself it keeps rows. Moved to a file it keeps them in the durable store, and loses what that did not flush.
 
 use std::{
     cell::{Cell, RefCell},
@@ -6,7 +8,9 @@ use std::{
     rc::Rc,
 };
 
-use ocap_remotes::storage::{KeyValueStore, MemoryStore, StorageError};
+use fastrand::Rng;
+use ocap_remotes::storage::{DurableStore, KeyValueStore, MemoryStore, StorageError};
+use storage_evidence::{Power, Volatile, memory_file};
 
 /// On which side of an operation a crash comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,10 +21,19 @@ pub enum Moment {
     After,
 }
 
+/// A file with the durable store.
+struct File {
+    power: Power,
+    rng: Rng,
+}
+
 /// The disk of one kernel.
 #[derive(Default)]
 pub(crate) struct Disk {
+    /// What was committed.
     rows: RefCell<BTreeMap<String, String>>,
+    /// Where it is kept, if it is not only kept here.
+    file: RefCell<Option<File>>,
     /// Operations so far: reads, writes, savepoints.
     operations: Cell<u64>,
     commits: Cell<u64>,
@@ -58,6 +71,49 @@ impl Disk {
     /// Loses everything.
     pub(crate) fn wipe(&self) {
         self.rows.borrow_mut().clear();
+        if let Some(file) = &mut *self.file.borrow_mut() {
+            file.power = Power::new(Vec::new(), u64::MAX, true);
+        }
+    }
+
+    /// Ends every write. Whatever still has a store on this disk is dead.
+    pub(crate) fn cut_power(&self) {
+        if let Some(file) = &*self.file.borrow() {
+            file.power.cut();
+        }
+    }
+
+    /// From the next start on the rows are kept in a file. The kernel must be dead.
+    pub(crate) fn move_to_file(&self, rng: Rng) {
+        let power = Power::new(Vec::new(), u64::MAX, true);
+        let mut store = DurableStore::open(Volatile::new(memory_file(&[]), power.clone())).unwrap();
+        store.create_savepoint("move").unwrap();
+        for (key, value) in self.rows.borrow().iter() {
+            store.set(key, value).unwrap();
+        }
+        store.release_savepoint("move").unwrap();
+        power.cut();
+        *self.file.borrow_mut() = Some(File { power, rng });
+    }
+
+    fn open_rows(&self) -> Box<dyn KeyValueStore> {
+        let rows = self.rows.borrow();
+        let Some(file) = &mut *self.file.borrow_mut() else {
+            let mut store = MemoryStore::new();
+            rows.iter().for_each(|(key, value)| store.set(key, value).unwrap());
+            return Box::new(store);
+        };
+        file.power.cut();
+        let disk = file.power.remains(&mut file.rng);
+        file.power = Power::new(disk.clone(), u64::MAX, true);
+        let store = DurableStore::open(Volatile::new(memory_file(&disk), file.power.clone())).unwrap();
+        let mut last = String::new();
+        for (key, value) in &*rows {
+            last = store.next_key(&last).unwrap().unwrap_or_default();
+            assert_eq!((key, Some(value)), (&last, store.get(&last).unwrap().as_ref()), "the durable store lost a row");
+        }
+        assert_eq!(store.next_key(&last), Ok(None), "the durable store has a row that was never committed");
+        Box::new(store)
     }
 
     /// What is called when a commit has become durable.
@@ -67,14 +123,10 @@ impl Disk {
 
     /// The store of a new life of the kernel.
     pub(crate) fn open(self: &Rc<Self>) -> SimStore {
-        let mut rows = MemoryStore::new();
-        for (key, value) in self.rows.borrow().iter() {
-            rows.set(key, value).unwrap();
-        }
         self.crashed.set(false);
         SimStore {
             disk: Rc::clone(self),
-            rows,
+            rows: self.open_rows(),
             written: BTreeSet::new(),
             savepoints: Vec::new(),
             dead: Cell::new(false),
@@ -85,7 +137,7 @@ impl Disk {
 /// One life's view of the disk.
 pub(crate) struct SimStore {
     disk: Rc<Disk>,
-    rows: MemoryStore,
+    rows: Box<dyn KeyValueStore>,
     /// Keys written since the outermost savepoint.
     written: BTreeSet<String>,
     savepoints: Vec<String>,

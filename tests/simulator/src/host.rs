@@ -187,6 +187,7 @@ impl Host {
     pub(crate) fn crash_kernel(&mut self) {
         let Some(end) = self.kernel.take() else { return };
         end.death.set(true);
+        self.disk.cut_power();
         self.executor.kill(end.context);
         // What is left of it holds itself; nobody hears what it says on the way out.
         end.client.close();

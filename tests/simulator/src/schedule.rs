@@ -45,6 +45,8 @@ pub enum Op {
     CrashNetwork { host: usize, silent: bool, down_ms: u64 },
     /// Both die.
     CrashHost { host: usize, silent: bool, down_ms: u64 },
+    /// The kernel dies, and keeps its rows in a file with the durable store from then on.
+    MoveToFile { host: usize, down_ms: u64 },
     /// The kernel dies and loses its disk: another incarnation comes.
     Wipe { host: usize, down_ms: u64 },
     /// A program closes its connection to another host.
@@ -143,6 +145,10 @@ impl Schedule {
             ops.extend((0..HOSTS).filter(|of| *of != host).map(|of| Op::Redeem { host, of }));
         }
         ops.push(Op::Wait { ms: 100 + rng.u64(..2_000) });
+        // Not more often: a kernel in a file is several times as slow to simulate.
+        if seed % 20 == 7 {
+            ops.extend((0..HOSTS).map(|host| Op::MoveToFile { host, down_ms: 10 }));
+        }
         while ops.len() < length {
             match rng.u64(..20) {
                 0..=9 => ops.push(work(&mut rng)),

@@ -261,6 +261,10 @@ impl World {
                 self.crash_kernel(host, down_ms);
                 self.crash_network(host, silent, down_ms);
             }
+            Op::MoveToFile { host, down_ms } => {
+                self.crash_kernel(host, down_ms);
+                self.hosts[host].disk.move_to_file(fastrand::Rng::with_seed(self.executor.random(u64::MAX)));
+            }
             Op::Wipe { host, down_ms } => {
                 self.crash_kernel(host, down_ms);
                 self.hosts[host].wipe();

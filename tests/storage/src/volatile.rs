@@ -48,6 +48,11 @@ impl Power {
         self.state().operations
     }
 
+    /// The length of what is safe, in bytes.
+    pub fn length(&self) -> usize {
+        self.state().safe.len()
+    }
+
     /// Cuts the power now.
     pub fn cut(&self) {
         let mut state = self.state();

@@ -1,19 +1,11 @@
 //! 500 power cuts on a disk in memory.
 #![allow(clippy::unwrap_used)] // clippy knows tests by #[test] only
 
-use redb::{StorageBackend as _, backends::InMemoryBackend};
-use storage_evidence::{Cut, History};
+use storage_evidence::{Cut, History, memory_file};
 
 /// Histories, and cuts in each.
 const HISTORIES: u64 = 50;
 const CUTS: usize = 10;
-
-fn file(contents: &[u8]) -> InMemoryBackend {
-    let file = InMemoryBackend::new();
-    file.set_len(contents.len() as u64).unwrap();
-    file.write(0, contents).unwrap();
-    file
-}
 
 /// What came of each cut, or the first thing that was lost.
 fn histories(flushes: bool) -> Result<Vec<Cut>, String> {
@@ -21,7 +13,7 @@ fn histories(flushes: bool) -> Result<Vec<Cut>, String> {
     for seed in 0..HISTORIES {
         let mut history = History::new(seed, flushes);
         for cut in 0..=CUTS {
-            let backend = file(history.disk());
+            let backend = memory_file(history.disk());
             cuts.push(history.live(backend).map_err(|what| format!("seed {seed}, after {cut} cuts: {what}"))?);
         }
     }
