@@ -4,7 +4,6 @@
 //! `{"id":…,"ok":…}` or `{"id":…,"error":{"name":…,"message":…}}` to each, and `{"event":…}` whenever something happens, in
 //! order. It ends with its stdin. Killed and started again with its store, it is the same incarnation.
 
-mod file_store;
 mod party;
 mod report;
 mod request;

@@ -10,12 +10,13 @@ use ocap_remotes::{
     },
     network::{NetworkService, node::Libp2p},
     runtime::{NativeRuntime, Runtime},
+    storage::open_file,
     wire::{CapData, EndpointId, Kref, PeerId, RemoteError, Seq},
 };
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::{Start, file_store::FileStore, report, request::Call};
+use crate::{Start, report, request::Call};
 
 /// Redemptions that wait for their end.
 type Redemptions = RefCell<HashMap<RedemptionId, oneshot::Sender<Result<Kref, KernelError>>>>;
@@ -29,7 +30,7 @@ pub(crate) struct Party {
 impl Party {
     pub(crate) async fn start(start: Start) -> Result<Self> {
         let runtime: Rc<dyn Runtime> = Rc::new(NativeRuntime::new());
-        let store = KernelStore::open(Box::new(FileStore::open(start.store)?))?;
+        let store = KernelStore::open(Box::new(open_file(start.store)?))?;
         let seed = start.key_seed.map(|hex| SeedSource::Hex(hex.into()));
         let mut random = |bytes: &mut [u8]| runtime.fill_random(bytes);
         let kernel = Kernel::open(store, &start.options, seed, &mut random, runtime.now())?;
