@@ -10,7 +10,10 @@ import { ping } from '@libp2p/ping';
 import { webSockets } from '@libp2p/websockets';
 import { createLibp2p } from 'libp2p';
 
-const LOOPBACK = '/ip4/127.0.0.1/tcp/0/ws';
+export const LOOPBACK = '/ip4/127.0.0.1/tcp/0/ws';
+
+/** The usual five new connections a second from one host are too few where everybody is on one host. */
+const CONNECTION_MANAGER = { inboundConnectionThreshold: 1_000 };
 
 /** A node that listens at `listen` under the identity of a seed of 32 bytes. */
 export async function startNode(seed, listen) {
@@ -20,6 +23,7 @@ export async function startNode(seed, listen) {
     transports: [webSockets(), circuitRelayTransport()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
+    connectionManager: CONNECTION_MANAGER,
     connectionGater: { denyDialMultiaddr: async () => false },
     services: { identify: identify(), ping: ping() },
   });
@@ -32,6 +36,7 @@ export async function startRelay() {
     transports: [webSockets()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
+    connectionManager: CONNECTION_MANAGER,
     services: {
       identify: identify(),
       ping: ping(),
@@ -48,5 +53,3 @@ export function addressOf(node) {
   }
   return address;
 }
-
-export { LOOPBACK };
