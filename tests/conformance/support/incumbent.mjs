@@ -44,12 +44,17 @@ export class Incumbent {
 
   /** Goes away and comes back under the same identity with nothing else. */
   async reincarnate() {
-    await this.stop();
+    await this.node.stop();
     this.incarnation = randomUUID();
+    this.beginAnew();
+    await this.start();
+  }
+
+  /** Forgets every number, as is due when the other end is another incarnation. */
+  beginAnew() {
     this.#unacknowledged.clear();
     this.#lastSent = 0;
     this.#received = 0;
-    await this.start();
   }
 
   get peerId() {
@@ -129,6 +134,13 @@ export class Incumbent {
     for (const message of this.#unacknowledged.values()) {
       await this.transmit(message);
     }
+  }
+
+  /** Takes back the last message, which was never taken by the other end. */
+  forget(seq) {
+    assert.equal(seq, this.#lastSent);
+    this.#unacknowledged.delete(seq);
+    this.#lastSent -= 1;
   }
 
   /** Gives up what is unacknowledged, as an incumbent does: without a word, and its numbers are not used again. */

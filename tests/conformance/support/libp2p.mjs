@@ -6,6 +6,7 @@ import { yamux } from '@chainsafe/libp2p-yamux';
 import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2';
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
 import { identify } from '@libp2p/identify';
+import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import { ping } from '@libp2p/ping';
 import { webSockets } from '@libp2p/websockets';
 import { createLibp2p } from 'libp2p';
@@ -14,6 +15,11 @@ export const LOOPBACK = '/ip4/127.0.0.1/tcp/0/ws';
 
 /** The usual five new connections a second from one host are too few where everybody is on one host. */
 const CONNECTION_MANAGER = { inboundConnectionThreshold: 1_000 };
+
+/** The peer id that follows from a seed of 32 bytes. */
+export async function peerIdOf(seed) {
+  return peerIdFromPrivateKey(await generateKeyPairFromSeed('Ed25519', seed)).toString();
+}
 
 /** A node that listens at `listen` under the identity of a seed of 32 bytes. */
 export async function startNode(seed, listen) {

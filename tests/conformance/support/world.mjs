@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Incumbent } from './incumbent.mjs';
 import { Kernel } from './kernel.mjs';
-import { LOOPBACK, addressOf } from './libp2p.mjs';
+import { addressOf, peerIdOf } from './libp2p.mjs';
 import { sleep } from './wait.mjs';
 
 /** A port that nobody listens on. */
@@ -17,6 +17,12 @@ async function freePort() {
   const { port } = server.address();
   await new Promise((resolve) => server.close(resolve));
   return port;
+}
+
+/** Two seeds, the one with the smaller peer id first. */
+async function twoSeeds() {
+  const [one, other] = [randomBytes(32), randomBytes(32)];
+  return (await peerIdOf(one)) < (await peerIdOf(other)) ? [one, other] : [other, one];
 }
 
 /** Both ends listen on a WebSocket of their own. */
@@ -43,29 +49,24 @@ export const relayed = (relay) => async () => {
 
 export class World {
   #folder;
-  #kernels = [];
   #peers = [];
 
   static async make(place) {
     const world = new World();
     world.#folder = await mkdtemp(join(tmpdir(), 'ocap-conformance-'));
     world.place = await place();
-    world.kernel = await world.startKernel();
-    world.peer = await world.startPeer();
+    // Of two kernels that dial each other at once the one with the smaller id has its way; let that be the peer.
+    const [small, large] = await twoSeeds();
+    const store = join(world.#folder, 'store');
+    world.kernel = new Kernel({ store, keySeed: large.toString('hex'), options: world.place.kernelOptions });
+    await world.kernel.start();
+    world.peer = await world.startPeer(undefined, small);
     return world;
   }
 
-  async startKernel(options = {}) {
-    const store = join(this.#folder, `kernel-${this.#kernels.length}`);
-    const keySeed = randomBytes(32).toString('hex');
-    const kernel = new Kernel({ store, keySeed, options: { ...this.place.kernelOptions, ...options } });
-    this.#kernels.push(kernel);
-    return kernel.start();
-  }
-
   /** A peer that knows these names of the protocol. */
-  async startPeer(protocols) {
-    const peer = new Incumbent({ seed: randomBytes(32), listen: await this.place.listen(), protocols });
+  async startPeer(protocols, seed = randomBytes(32)) {
+    const peer = new Incumbent({ seed, listen: await this.place.listen(), protocols });
     this.#peers.push(peer);
     return peer.start();
   }
@@ -126,7 +127,7 @@ export class World {
   }
 
   async end() {
-    await Promise.all(this.#kernels.map((kernel) => kernel.kill()));
+    await this.kernel.kill();
     await Promise.all(this.#peers.map((peer) => peer.stop()));
     await rm(this.#folder, { recursive: true });
   }
