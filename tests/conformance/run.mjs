@@ -10,6 +10,7 @@ import { commands } from './stories/commands.mjs';
 import { handshakes } from './stories/handshakes.mjs';
 import { restarts } from './stories/restarts.mjs';
 import { sizes } from './stories/sizes.mjs';
+import { identities } from '../vectors/identities.mjs';
 
 const STORIES = { handshakes, commands, channels, sizes, restarts };
 /** Stories wait more than they work. */
@@ -24,6 +25,7 @@ const due = Object.entries({ direct, relayed: relayed(relay) }).flatMap(([way, p
     Object.entries(stories).map(([title, story]) => ({ name: `${way}: ${chapter}: ${title}`, place, story })),
   ),
 );
+due.push(...Object.entries(identities).map(([title, story]) => ({ name: `identities: ${title}`, story })));
 const chosen = due.filter(({ name }) => parts.length === 0 || parts.some((part) => name.includes(part)));
 let passed = 0;
 let failed = 0;
@@ -32,8 +34,8 @@ async function tell({ name, place, story }) {
   const startedAt = Date.now();
   const took = () => `${((Date.now() - startedAt) / 1_000).toFixed(1)} s`;
   try {
-    const world = await World.make(place);
-    await within(story(world), 'the end of the story', STORY_LIMIT).finally(() => world.end());
+    const world = place && (await World.make(place));
+    await within(story(world), 'the end of the story', STORY_LIMIT).finally(() => world?.end());
     passed += 1;
     console.log(`ok      ${name} (${took()})`);
   } catch (error) {
