@@ -67,7 +67,7 @@ impl Text {
     }
 }
 
-pub fn handshakes_and_messages() {
+pub(crate) fn handshakes_and_messages() {
     let Wire { handshakes, messages } = read(include_str!("wire.json"));
     let Handshakes { hello, ack, refused } = handshakes;
     assert_eq!(Handshake::Hello(parsed(&hello.incarnation_id)).encode(), hello.written);
@@ -116,7 +116,7 @@ struct Identity {
     peer_id: String,
 }
 
-pub fn identities() {
+pub(crate) fn identities() {
     let Identities { seeds, mnemonics } = read(include_str!("identities.json"));
     for Identity { mnemonic, key_seed, peer_id } in seeds.into_iter().chain(mnemonics) {
         let sources =
@@ -151,7 +151,7 @@ struct BadUrl {
     why: String,
 }
 
-pub fn ocap_urls() {
+pub(crate) fn ocap_urls() {
     let Urls { good, bad } = read(include_str!("ocap-urls.json"));
     for GoodUrl { url, oid, peer_id, relays } in good {
         let found: OcapUrl = parsed(&url);
@@ -194,7 +194,7 @@ enum Step {
     Send { target: String, body: String, slots: Vec<String>, gives: String },
 }
 
-pub fn the_store_after_a_story() {
+pub(crate) fn the_store_after_a_story() {
     let story: Story = read(include_str!("store.json"));
     let (now, bob) = (Timestamp::from_millis(story.now), parsed::<PeerId>(&story.bob.peer_id));
     let rows = Rows::default();
