@@ -53,15 +53,24 @@ export class World {
 
   static async make(place) {
     const world = new World();
-    world.#folder = await mkdtemp(join(tmpdir(), 'ocap-conformance-'));
-    world.place = await place();
+    try {
+      await world.#begin(place);
+    } catch (error) {
+      await world.end();
+      throw error;
+    }
+    return world;
+  }
+
+  async #begin(place) {
+    this.#folder = await mkdtemp(join(tmpdir(), 'ocap-conformance-'));
+    this.place = await place();
     // Of two kernels that dial each other at once the one with the smaller id has its way; let that be the peer.
     const [small, large] = await twoSeeds();
-    const store = join(world.#folder, 'store');
-    world.kernel = new Kernel({ store, keySeed: large.toString('hex'), options: world.place.kernelOptions });
-    await world.kernel.start();
-    world.peer = await world.startPeer(undefined, small);
-    return world;
+    const store = join(this.#folder, 'store');
+    this.kernel = new Kernel({ store, keySeed: large.toString('hex'), options: this.place.kernelOptions });
+    await this.kernel.start();
+    this.peer = await this.startPeer(undefined, small);
   }
 
   /** A peer that knows these names of the protocol. */
@@ -127,8 +136,8 @@ export class World {
   }
 
   async end() {
-    await this.kernel.kill();
-    await Promise.all(this.#peers.map((peer) => peer.stop()));
+    await this.kernel?.kill();
+    await Promise.all(this.#peers.map((peer) => peer.node?.stop()));
     await rm(this.#folder, { recursive: true });
   }
 }
