@@ -1,6 +1,6 @@
 //! The libp2p node: connections, streams and relay reservations. The only module that names libp2p.
 //!
-//! It opens and accepts byte streams on one protocol, tells when connections and relays come and go, and keeps a
+//! It opens and accepts byte streams between kernels, tells when connections and relays come and go, and keeps a
 //! reservation at each configured relay. It leaves to the transport above: framing, the kernel handshake, which of two
 //! streams to keep, retries of peers, rate limits.
 //!
@@ -12,6 +12,7 @@ mod dial_error;
 mod driver;
 mod heartbeat;
 mod links;
+mod protocol;
 mod relays;
 mod stream;
 mod streams;
@@ -25,6 +26,7 @@ use futures::{
     channel::{mpsc, oneshot},
 };
 pub use links::Libp2p;
+pub use protocol::{LEGACY_PROTOCOL, PROTOCOL};
 use stream::Cuttable;
 pub use stream::NodeStream;
 
@@ -33,9 +35,6 @@ use crate::{
     runtime::{Runtime, timeout},
     wire::PeerId,
 };
-
-/// The libp2p protocol that kernels talk on.
-pub const PROTOCOL: &str = "/ocap-kernel/remote/1.0.0";
 
 /// Events that may wait for their reader. What comes beyond is dropped: an inbound stream is reset, and its peer tries
 /// again; for the others see [`NodeEvent`].

@@ -11,8 +11,8 @@ use std::{
 };
 
 use libp2p::{
-    Multiaddr, PeerId, Stream, StreamProtocol,
-    core::{Endpoint, transport::PortUse, upgrade::ReadyUpgrade},
+    Multiaddr, PeerId, Stream,
+    core::{Endpoint, transport::PortUse},
     swarm::{
         ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm, NetworkBehaviour,
         NotifyHandler, StreamUpgradeError, SubstreamProtocol, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
@@ -21,7 +21,8 @@ use libp2p::{
 };
 
 use super::{
-    DialError, ErrorCode, PROTOCOL, StreamReply, address,
+    DialError, ErrorCode, StreamReply, address,
+    protocol::Offer,
     stream::{Cut, Cuttable},
 };
 
@@ -47,8 +48,8 @@ struct Connection {
 }
 
 /// Opens and accepts streams.
-#[derive(Default)]
 pub(super) struct Behaviour {
+    offer: Offer,
     /// In the order in which they were made.
     connections: HashMap<PeerId, Vec<Connection>>,
     /// Of connections whose making the swarm is about to tell.
@@ -57,6 +58,11 @@ pub(super) struct Behaviour {
 }
 
 impl Behaviour {
+    /// Streams on the protocols of `offer`.
+    pub(super) fn new(offer: Offer) -> Self {
+        Behaviour { offer, connections: HashMap::new(), cuts: HashMap::new(), events: VecDeque::new() }
+    }
+
     /// Opens a stream on the connection.
     pub(super) fn open_on(&mut self, peer: PeerId, connection: ConnectionId, reply: StreamReply) {
         self.events.push_back(ToSwarm::NotifyHandler {
@@ -86,7 +92,7 @@ impl Behaviour {
 
     fn handler(&mut self, connection: ConnectionId) -> Handler {
         let cut = Arc::clone(self.cuts.entry(connection).or_default());
-        Handler { cut, waiting: VecDeque::new(), negotiating: None, accepted: VecDeque::new() }
+        Handler { offer: self.offer, cut, waiting: VecDeque::new(), negotiating: None, accepted: VecDeque::new() }
     }
 
     /// Opens a stream on the best connection there is: direct rather than relayed, new rather than old.
@@ -164,6 +170,7 @@ impl std::fmt::Debug for Accepted {
 
 /// The part of the behaviour at one connection. It negotiates one outbound stream at a time.
 pub(super) struct Handler {
+    offer: Offer,
     cut: Arc<Cut>,
     waiting: VecDeque<StreamReply>,
     negotiating: Option<StreamReply>,
@@ -173,13 +180,13 @@ pub(super) struct Handler {
 impl ConnectionHandler for Handler {
     type FromBehaviour = StreamReply;
     type ToBehaviour = Accepted;
-    type InboundProtocol = ReadyUpgrade<StreamProtocol>;
-    type OutboundProtocol = ReadyUpgrade<StreamProtocol>;
+    type InboundProtocol = Offer;
+    type OutboundProtocol = Offer;
     type InboundOpenInfo = ();
     type OutboundOpenInfo = ();
 
     fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
-        SubstreamProtocol::new(ReadyUpgrade::new(StreamProtocol::new(PROTOCOL)), ())
+        SubstreamProtocol::new(self.offer, ())
     }
 
     fn on_behaviour_event(&mut self, reply: Self::FromBehaviour) {
@@ -203,9 +210,8 @@ impl ConnectionHandler for Handler {
             && let Some(reply) = self.waiting.pop_front()
         {
             self.negotiating = Some(reply);
-            let protocol = ReadyUpgrade::new(StreamProtocol::new(PROTOCOL));
             return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
-                protocol: SubstreamProtocol::new(protocol, ()),
+                protocol: SubstreamProtocol::new(self.offer, ()),
             });
         }
         Poll::Pending
@@ -223,9 +229,10 @@ impl ConnectionHandler for Handler {
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { error, .. }) => self.negotiated(Err(match error {
                 StreamUpgradeError::Timeout => DialError::new(ErrorCode::TimedOut, "the peer does not answer"),
-                StreamUpgradeError::NegotiationFailed => {
-                    DialError::new(ErrorCode::ProtocolUnsupported, format!("the peer does not speak {PROTOCOL}"))
-                }
+                StreamUpgradeError::NegotiationFailed => DialError::new(
+                    ErrorCode::ProtocolUnsupported,
+                    "the peer is no kernel: it speaks none of our protocols",
+                ),
                 StreamUpgradeError::Io(error) => DialError::new(ErrorCode::Reset, error.to_string()),
                 StreamUpgradeError::Apply(never) => match never {},
             })),

@@ -11,7 +11,7 @@ use libp2p::{
     yamux,
 };
 
-use super::{NodeConfig, NodeError, address, heartbeat::LONGEST_SILENCE, streams};
+use super::{NodeConfig, NodeError, address, heartbeat::LONGEST_SILENCE, protocol::Offer, streams};
 
 /// How long the set-up of one connection may take: dial, encryption, multiplexing.
 const SET_UP_LIMIT: Duration = Duration::from_secs(20);
@@ -56,7 +56,7 @@ pub(super) fn build(config: &NodeConfig) -> Result<Swarm<Behaviour>, NodeError> 
         relay,
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping),
-        streams: streams::Behaviour::default(),
+        streams: streams::Behaviour::new(Offer::default()),
     };
     Ok(Swarm::new(transport, behaviour, peer, swarm_config().with_idle_connection_timeout(IDLE_LIMIT)))
 }

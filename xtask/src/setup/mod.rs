@@ -35,7 +35,7 @@ pub(crate) enum Need {
     CargoDeny,
     /// Chromium and ChromeDriver.
     Browser,
-    /// The npm packages of the tree: wasm-opt, vite, playwright-core.
+    /// The npm packages of the tree: wasm-opt, vite, playwright-core, js-libp2p.
     Npm,
     /// A C++ compiler, for libFuzzer.
     CxxCompiler,

@@ -15,6 +15,10 @@ use crate::{
     setup::{Need, Tools},
 };
 
+/// Our kernel against a js-libp2p peer, run in Node.
+const CONFORMANCE: &str = "tests/conformance/run.mjs";
+/// The crate of our end there.
+const CONFORMANCE_KERNEL: &str = "conformance-kernel";
 /// Whole-system tests, run in Node; the story of the demo is one of them.
 const END_TO_END: &str = "tests/e2e/run.mjs";
 /// The crates that simulate, model and fuzz.
@@ -43,6 +47,8 @@ pub(crate) enum Step {
     Doc,
     /// Unit and integration tests on this machine
     Native,
+    /// The wire, against a peer made of js-libp2p
+    Conformance,
     /// Simulated kernels, crash points, model checking, fuzzing corpus, and deliberate bugs that these must find
     Evidence,
     /// The npm package: every build, its imports and exports
@@ -63,6 +69,7 @@ impl Step {
             Step::Deny => &[Need::CargoDeny],
             Step::ClippyWasm => &[Need::Components, Need::WasmStd],
             Step::Doc | Step::Native | Step::Evidence => &[],
+            Step::Conformance => &[Need::Npm],
             Step::Package => Need::PACKAGE,
             Step::BrowserWindow | Step::BrowserWorker => {
                 &[Need::WasmStd, Need::WasmBindgen, Need::WasmPack, Need::Browser]
@@ -95,9 +102,10 @@ impl Step {
                 native.args(EVIDENCE.iter().chain(&[FAULTS]).flat_map(|package| ["--exclude", package]));
                 Count::of_runner(&mut native)
             }
+            Step::Conformance => conformance(project, tools, &mut cargo(&["build", "--package", CONFORMANCE_KERNEL])),
             Step::Evidence => evidence(&cargo),
             Step::Package => package::build(project, config, tools).map(|()| Count::PASSED),
-            Step::BrowserWindow => in_browser(project, tools, &["window", "bridge"]),
+            Step::BrowserWindow => in_browser(project, tools, &["window", "bridge", "vectors"]),
             Step::BrowserWorker => in_browser(project, tools, &["worker"]),
             Step::EndToEnd => end_to_end(project, config, tools),
         }
@@ -137,6 +145,14 @@ fn clippy_wasm(project: &Project, config: &Config, tools: &Tools) -> Result<Coun
     }
     count += clippy(&mut ["--package", "browser-tests", "--all-targets"].into_iter().map(str::to_owned))?;
     Ok(count)
+}
+
+fn conformance(project: &Project, tools: &Tools, build: &mut Command) -> Result<Count> {
+    process::run(build)?;
+    let mut suite = tools.command("node");
+    suite.arg(project.root().join(CONFORMANCE)).current_dir(project.root());
+    suite.env("OCAP_CONFORMANCE_KERNEL", project.target().join("debug").join(CONFORMANCE_KERNEL));
+    Count::of_runner(&mut suite)
 }
 
 /// Runs what takes long in a profile with optimizations and every check.

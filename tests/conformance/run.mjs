@@ -1,0 +1,56 @@
+// Conformance: our kernel, a process, against a peer that is js-libp2p and JSON, direct and through a js-libp2p relay. The last
+// line counts the stories: `N passed, N failed`. Arguments, if any, choose stories by a part of their names.
+
+import './support/polyfill.mjs';
+import { startRelay } from './support/libp2p.mjs';
+import { within } from './support/wait.mjs';
+import { World, direct, relayed } from './support/world.mjs';
+import { channels } from './stories/channels.mjs';
+import { commands } from './stories/commands.mjs';
+import { handshakes } from './stories/handshakes.mjs';
+import { restarts } from './stories/restarts.mjs';
+import { sizes } from './stories/sizes.mjs';
+import { identities } from '../vectors/identities.mjs';
+
+const STORIES = { handshakes, commands, channels, sizes, restarts };
+/** Stories wait more than they work. */
+const AT_ONCE = 4;
+/** How long a story may take, in milliseconds. */
+const STORY_LIMIT = 60_000;
+
+const relay = await startRelay();
+const parts = process.argv.slice(2);
+const due = Object.entries({ direct, relayed: relayed(relay) }).flatMap(([way, place]) =>
+  Object.entries(STORIES).flatMap(([chapter, stories]) =>
+    Object.entries(stories).map(([title, story]) => ({ name: `${way}: ${chapter}: ${title}`, place, story })),
+  ),
+);
+due.push(...Object.entries(identities).map(([title, story]) => ({ name: `identities: ${title}`, story })));
+const chosen = due.filter(({ name }) => parts.length === 0 || parts.some((part) => name.includes(part)));
+let passed = 0;
+let failed = 0;
+
+async function tell({ name, place, story }) {
+  const startedAt = Date.now();
+  const took = () => `${((Date.now() - startedAt) / 1_000).toFixed(1)} s`;
+  try {
+    const world = place && (await World.make(place));
+    await within(story(world), 'the end of the story', STORY_LIMIT).finally(() => world?.end());
+    passed += 1;
+    console.log(`ok      ${name} (${took()})`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAILED  ${name} (${took()}): ${error instanceof Error ? error.stack : error}`);
+  }
+}
+
+async function tellOneAfterTheOther() {
+  for (let next = chosen.shift(); next !== undefined; next = chosen.shift()) {
+    await tell(next);
+  }
+}
+
+await Promise.all(Array.from({ length: AT_ONCE }, tellOneAfterTheOther));
+await relay.stop();
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed > 0 || passed === 0 ? 1 : 0);
