@@ -3,6 +3,8 @@
 
 import { Interrupted } from '../../www/story/stage.mjs';
 import { aPageKilledInMidStream } from './killed-page.mjs';
+import { aStoreKilledInMidWrite } from './killed-store.mjs';
+import { aSecondTabWithTheSameStore } from './second-tab.mjs';
 import { theStoryOfTheDemo } from './story.mjs';
 
 /** @type {[name: string, test: () => Promise<void>][]} */
@@ -10,6 +12,8 @@ const TESTS = [
   ['the story of the demo', theStoryOfTheDemo],
   ['a page whose network is in a Worker is killed in mid-stream', aPageKilledInMidStream('window', 'worker')],
   ['a page whose network is in the window is killed in mid-stream', aPageKilledInMidStream('worker', 'window')],
+  ['a second tab with the same store', aSecondTabWithTheSameStore],
+  ['a browser and a renderer with a durable store are killed in mid-write', aStoreKilledInMidWrite],
 ];
 
 const parts = process.argv.slice(2);

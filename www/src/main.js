@@ -16,7 +16,7 @@ function demoApi(peer) {
     url: () => peer.call('url'),
     /** The object of a URL that another kernel issued: a reference such as 'ko7'. */
     redeem: (/** @type {string} */ url) => peer.call('redeem', url),
-    /** Sends ["method",[value]] and gives the promise of its result. Methods: echo, count, hold. */
+    /** Sends ["method",[value]] and gives the promise of its result. Methods: echo, count, hold, relay. */
     send: (/** @type {string} */ target, /** @type {string} */ method, /** @type {unknown} */ value) =>
       peer.call('send', target, method, value),
     /** Sends `count` with each number, in order, pausing `everyMs` after each; ends when the last is sent. */

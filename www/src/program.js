@@ -81,7 +81,9 @@ export class Program {
    * @returns {string} the promise of the result
    */
   send(target, method, value) {
-    const promise = this.kernel.send(target, marshal([method, [value]]));
+    const promise = method === 'relay'
+      ? this.kernel.send(target, marshal([method, [value, '$0']]), [this.#greeter])
+      : this.kernel.send(target, marshal([method, [value]]));
     this.#unanswered.set(promise, { method, value });
     this.#tell({ type: 'sent', method, value });
     return promise;
@@ -126,6 +128,10 @@ export class Program {
     const received = { method, value, at: Date.now() };
     keep(this.received, received);
     this.#tell({ type: 'received', ...received });
+    if (method === 'relay' && slots.length > 0) {
+      // In the commit of the message itself: this program needs no memory to know whom it still owes what.
+      this.send(slots[0], 'count', value);
+    }
     this.#releaseGiven(slots);
     if (!result) {
       return;
@@ -133,6 +139,7 @@ export class Program {
     switch (method) {
       case 'echo':
       case 'count':
+      case 'relay':
         this.kernel.resolve(result, marshal(value));
         break;
       case 'hold':

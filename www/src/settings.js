@@ -1,4 +1,4 @@
-// What the page's address says: ?network=window|worker&relay=<multiaddr>&relay=…&seed=<64 hex digits>&store=<name>&name=A&log=debug
+// What the page's address says: ?network=window|worker&relay=<multiaddr>&relay=…&seed=<64 hex digits>&store=<name>&ifInUse=wait|fail&name=A&log=debug
 
 /**
  * @typedef {object} Settings
@@ -7,6 +7,7 @@
  * @property {string[]} relays multiaddrs
  * @property {string} keySeed 64 hex digits, from which the peer id follows
  * @property {string | undefined} store the durable store that the kernel goes on from; none for one in memory
+ * @property {'wait' | 'fail'} ifInUse what to do while another tab has that store open
  * @property {LogLevel} log what the modules write on the console
  *
  * @typedef {Parameters<typeof import('ocap-remotes/kernel').setLogLevel>[0]} LogLevel
@@ -25,12 +26,17 @@ export function readSettings(query) {
   if (seed !== null && !/^[0-9a-f]{64}$/i.test(seed)) {
     throw new Error('?seed= must have 64 hexadecimal digits');
   }
+  const ifInUse = query.get('ifInUse') ?? 'wait';
+  if (ifInUse !== 'wait' && ifInUse !== 'fail') {
+    throw new Error(`?ifInUse=${ifInUse} is neither "wait" nor "fail"`);
+  }
   return {
     name: query.get('name') ?? 'Kernel',
     network,
     relays: query.getAll('relay'),
     keySeed: seed ?? seedOfTab(),
     store: query.get('store') ?? undefined,
+    ifInUse,
     log: /** @type {LogLevel} */ (query.get('log') ?? 'warn'),
   };
 }

@@ -39,7 +39,7 @@ function required(variable, what) {
 }
 
 export class Stage {
-  /** @type {Tab[]} Every page that was opened, closed ones too. */
+  /** @type {Tab[]} Every page that was opened and not dismissed, closed ones too. */
   tabs = [];
   /** @type {(() => Promise<unknown>)[]} */
   #closers = [];
@@ -99,17 +99,44 @@ export class Stage {
    */
   async openTab(name, network, seed = randomBytes(32).toString('hex')) {
     const context = await this.browser.newContext({ viewport: { width: 1000, height: 900 } });
+    const tab = await this.openPage(context, name, network, { seed });
+    await this.untilRunning(tab);
+    return tab;
+  }
+
+  /**
+   * Opens a page without waiting for its kernel.
+   * @param {import('playwright-core').BrowserContext} context of any browser
+   * @param {string} name
+   * @param {'window' | 'worker'} network
+   * @param {Record<string, string>} settings what else its address says; see www/src/settings.js
+   */
+  async openPage(context, name, network, settings) {
     const tab = new Tab(name, await context.newPage());
     this.tabs.push(tab);
-    await tab.page.goto(`${this.address(name, network)}&seed=${seed}&log=${process.env.OCAP_LOG ?? 'warn'}`);
-    await this.waitFor(`${name}'s kernel to run`, 30, async () => {
+    const query = new URLSearchParams({ log: process.env.OCAP_LOG ?? 'warn', ...settings });
+    await tab.page.goto(`${this.address(name, network)}&${query}`);
+    return tab;
+  }
+
+  /** @param {Tab} tab */
+  untilRunning(tab) {
+    return this.waitFor(`${tab.name}'s kernel to run`, 30, async () => {
       const { status, error } = await tab.call('state');
       if (error) {
-        throw new Error(`${name}'s kernel does not start: ${error}`);
+        throw new Error(`${tab.name}'s kernel does not start: ${error}`);
       }
       return status === 'running';
     });
-    return tab;
+  }
+
+  /**
+   * Forgets a page that is about to be killed: its crash is no failure.
+   * @param {Tab} tab
+   */
+  dismiss(tab) {
+    this.checkHealth();
+    this.tabs = this.tabs.filter((other) => other !== tab);
   }
 
   /**

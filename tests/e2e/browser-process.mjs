@@ -1,0 +1,102 @@
+// A browser with a profile on disk, whose processes can be killed. Finds them in /proc, hence on Linux only.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, readlink } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { chromium } from 'playwright-core';
+import { CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
+
+const LAUNCH_LIMIT_MS = 20_000;
+
+export class BrowserProcess {
+  #process;
+  #profile;
+
+  /**
+   * @param {import('node:child_process').ChildProcess} process the leader of a group of its own
+   * @param {string} profile
+   * @param {import('playwright-core').Browser} browser
+   */
+  constructor(process, profile, browser) {
+    this.#process = process;
+    this.#profile = profile;
+    this.browser = browser;
+  }
+
+  /** @param {string} profile a folder, which outlives the browser */
+  static async launch(profile) {
+    const flags = ['--headless=new', '--remote-debugging-port=0', `--user-data-dir=${profile}`, '--no-default-browser-check'];
+    const child = spawn(process.env.CHROME_BIN ?? '/usr/bin/chromium', [...CHROMIUM_FLAGS, ...flags, 'about:blank'], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      detached: true,
+    });
+    try {
+      const browser = await chromium.connectOverCDP(await endpoint(child));
+      return new BrowserProcess(child, profile, browser);
+    } catch (error) {
+      await killGroup(child);
+      throw error;
+    }
+  }
+
+  /** The context of the profile. */
+  get context() {
+    return this.browser.contexts()[0];
+  }
+
+  /** Kills all of its processes at once; resolves when the browser is dead. */
+  kill() {
+    return killGroup(this.#process);
+  }
+
+  /** Kills the one renderer that has a file of the origin private file system open. */
+  async killOwnerOfStore() {
+    const session = await this.browser.newBrowserCDPSession();
+    const { processInfo } = await session.send('SystemInfo.getProcessInfo');
+    await session.detach();
+    const renderers = processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => id);
+    const owners = [];
+    for (const pid of renderers) {
+      if ((await openFiles(pid)).some((file) => file.startsWith(`${this.#profile}/`) && file.includes('/File System/'))) {
+        owners.push(pid);
+      }
+    }
+    if (owners.length !== 1) {
+      throw new Error(`${owners.length} of ${renderers.length} renderers have the store open`);
+    }
+    process.kill(owners[0], 'SIGKILL');
+  }
+}
+
+/** @param {import('node:child_process').ChildProcess} child */
+async function endpoint(child) {
+  if (!child.stderr) {
+    throw new Error('the browser has no stderr');
+  }
+  const signal = AbortSignal.timeout(LAUNCH_LIMIT_MS);
+  for await (const line of createInterface({ input: child.stderr, signal })) {
+    const found = /^DevTools listening on (ws:\S+)/.exec(line);
+    if (found) {
+      child.stderr.resume();
+      return found[1];
+    }
+  }
+  throw new Error('the browser does not listen for DevTools');
+}
+
+/** @param {import('node:child_process').ChildProcess} child */
+async function killGroup(child) {
+  if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+    const ended = once(child, 'exit');
+    process.kill(-child.pid, 'SIGKILL');
+    await ended;
+  }
+}
+
+/** @param {number} pid */
+async function openFiles(pid) {
+  const folder = `/proc/${pid}/fd`;
+  const descriptors = await readdir(folder).catch(() => []);
+  return Promise.all(descriptors.map((descriptor) => readlink(`${folder}/${descriptor}`).catch(() => '')));
+}
