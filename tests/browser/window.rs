@@ -2,6 +2,7 @@
 #![cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 #![allow(clippy::unwrap_used)] // clippy knows tests by #[test] only
 
+use ocap_remotes::js::open_kernel_store;
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
@@ -12,6 +13,17 @@ fn this_is_a_window_that_can_speak_webrtc() {
     let global = js_sys::global();
     assert!(js_sys::Reflect::has(&global, &"document".into()).unwrap());
     assert!(js_sys::Reflect::get(&global, &"RTCPeerConnection".into()).unwrap().is_instance_of::<js_sys::Function>());
+}
+
+#[wasm_bindgen_test]
+async fn a_window_has_no_durable_store_and_says_where_there_is_one() {
+    let refused = open_kernel_store(None).await.map(|_| ()).unwrap_err();
+    let refused: js_sys::Error = refused.unchecked_into();
+    let message = String::from(refused.message());
+    assert!(refused.name() == "StoreUnavailableError" && message.contains("dedicated Worker"), "{message}");
+    let in_memory = js_sys::Object::new();
+    js_sys::Reflect::set(&in_memory, &"durability".into(), &"memory".into()).unwrap();
+    assert!(open_kernel_store(Some(in_memory.unchecked_into())).await.is_ok());
 }
 
 #[wasm_bindgen_test]

@@ -10,7 +10,7 @@ mod lock;
 use std::{fmt, str::FromStr, time::Duration};
 
 use js_sys::Reflect;
-use redb::StorageBackend as _;
+use redb::StorageBackend;
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
@@ -75,9 +75,17 @@ impl IfInUse {
 /// [`StorageError::Unavailable`] anywhere but in a dedicated Worker; [`StorageError::InUse`], also when waiting was
 /// aborted; and as [`DurableStore::open`].
 pub async fn open(name: &StoreName, if_in_use: IfInUse) -> Result<DurableStore, StorageError> {
+    DurableStore::open(open_backend(name, if_in_use).await?)
+}
+
+/// The file of a store, which is made if there is none, for who wants to put something between it and the store.
+///
+/// # Errors
+/// As [`open`], but for what is in the file.
+pub async fn open_backend(name: &StoreName, if_in_use: IfInUse) -> Result<impl StorageBackend + use<>, StorageError> {
     let folder = folder().await?;
     let lock = StoreLock::acquire(name, if_in_use).await?;
-    DurableStore::open(open_file(&folder, name, lock, true).await?)
+    Ok(open_file(&folder, name, lock, true).await?)
 }
 
 /// The bytes of a store's file, whatever they are: what is left of one that is damaged. `None` if there is no such store.

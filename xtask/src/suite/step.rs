@@ -106,7 +106,7 @@ impl Step {
             Step::Evidence => evidence(&cargo),
             Step::Package => package::build(project, config, tools).map(|()| Count::PASSED),
             Step::BrowserWindow => in_browser(project, tools, &["window", "bridge", "vectors"]),
-            Step::BrowserWorker => in_browser(project, tools, &["worker"]),
+            Step::BrowserWorker => in_browser(project, tools, &["worker", "store"]),
             Step::EndToEnd => end_to_end(project, config, tools),
         }
     }
