@@ -1,10 +1,10 @@
 //! `cargo xtask bench`: figures natively and in the browser; the last line on stdout is all of them as JSON.
 
-use std::{path::Path, process::Command};
+use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
 
 use crate::{
@@ -20,6 +20,8 @@ use crate::{
 pub(crate) enum Area {
     /// What a message costs two kernels joined in memory
     Session,
+    /// What a store costs, beside SQLite in the same browser; a ratio above 1 means that ours is better
+    Store,
 }
 
 impl Area {
@@ -35,21 +37,46 @@ struct Row {
     unit: String,
 }
 
+/// A figure of ours beside that of somebody else.
+#[derive(Serialize, Deserialize)]
+struct Comparison {
+    name: String,
+    ours: f64,
+    theirs: f64,
+    /// Above 1 if ours is better.
+    ratio: f64,
+    unit: String,
+}
+
 /// The benchmark's crate.
 const CRATE: &str = "tests/bench";
 /// Runs it in the browser.
-const IN_BROWSER: &str = "tests/bench/browser.mjs";
+const SESSION: &str = "tests/bench/browser.mjs";
+/// Measures the store in the browser.
+const STORE: &str = "tests/bench/store.mjs";
+/// Rounds, of which the median counts.
+const STORE_ROUNDS: &str = "9";
 /// Rounds, of which the quickest counts, and messages in each.
 const SIZE: [&str; 2] = ["9", "10000"];
 
 /// Measures and prints.
 pub(crate) fn run(project: &Project, config: &Config, tools: &Tools, area: Area) -> Result<()> {
     let rows = match area {
-        Area::Session => session(project, config, tools)?,
+        Area::Session => {
+            let rows = session(project, config, tools)?;
+            for Row { name, value, unit } in &rows {
+                eprintln!("bench: {name:50} {value:>12.3} {unit}");
+            }
+            json!(rows)
+        }
+        Area::Store => {
+            let rows: Vec<Comparison> = rows_of(&mut in_browser(project, config, tools, STORE, &[STORE_ROUNDS])?)?;
+            for Comparison { name, ours, theirs, ratio, unit } in &rows {
+                eprintln!("bench: {name:50} {ratio:>6.2} × as good: {ours:>12} against {theirs:>12} {unit}");
+            }
+            json!(rows)
+        }
     };
-    for Row { name, value, unit } in &rows {
-        eprintln!("bench: {name:50} {value:>12.3} {unit}");
-    }
     let name = area.to_possible_value().context("every area has a name")?;
     println!("{}", json!({ "area": name.get_name(), "rows": rows }));
     Ok(())
@@ -60,21 +87,24 @@ fn session(project: &Project, config: &Config, tools: &Tools) -> Result<Vec<Row>
     native.args(["run", "--quiet", "--profile", "bench", "--package", "session-bench", "--"]).args(SIZE);
     let mut rows = rows_of(native.current_dir(project.root()))?;
 
-    // As the product is built: for size, and with wasm-opt.
+    rows.extend(rows_of::<Row>(&mut in_browser(project, config, tools, SESSION, &SIZE)?)?);
+    Ok(rows)
+}
+
+/// A script that runs the benchmark's wasm in the browser. The wasm is built as the product is: for size, and with wasm-opt.
+fn in_browser(project: &Project, config: &Config, tools: &Tools, script: &str, arguments: &[&str]) -> Result<Command> {
     let folder = project.target().join("bench");
     let mut build = tools.wasm_command("wasm-pack");
     build.args(["build", CRATE, "--mode", "no-install", "--no-opt", "--target", "web", "--out-dir"]).arg(&folder);
     process::run(build.current_dir(project.root()))?;
     wasm::optimize(tools, &folder.join("session_bench_bg.wasm"), &config.wasm_pack.wasm_opt)?;
-    let script = project.root().join(IN_BROWSER);
-    ensure!(Path::new(&script).is_file(), "{IN_BROWSER} is missing");
     let mut browser = tools.command("node");
-    browser.arg(script).arg(&folder).args(SIZE).env("CHROME_BIN", &tools.browser()?.chrome);
-    rows.extend(rows_of(browser.current_dir(project.root()))?);
-    Ok(rows)
+    browser.arg(script).arg(&folder).args(arguments).env("CHROME_BIN", &tools.browser()?.chrome);
+    browser.current_dir(project.root());
+    Ok(browser)
 }
 
-fn rows_of(command: &mut Command) -> Result<Vec<Row>> {
+fn rows_of<T: DeserializeOwned>(command: &mut Command) -> Result<Vec<T>> {
     let printed = process::output_of(command)?;
     let last = printed.lines().last().unwrap_or_default();
     serde_json::from_str(last).with_context(|| format!("rows of `{}`: {last}", process::line(command)))

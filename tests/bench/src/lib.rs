@@ -8,6 +8,8 @@ mod counting;
 mod pair;
 mod scenario;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+pub mod store;
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub mod wasm;
 
 use serde::Serialize;
