@@ -44,6 +44,9 @@ impl<N: Network> NetworkService<N> {
         if matches!(&*self.stage.borrow(), Stage::Running(_)) {
             return Err(plain_error(ALREADY_INITIALIZED));
         }
+        options
+            .validate()
+            .map_err(|error| RemoteError::Other { name: "OptionError".to_owned(), message: error.to_string() })?;
         let seed = seed_from_hex(key_seed).ok_or_else(|| plain_error("the key seed is not 32 bytes in hex"))?;
         let own_id = PeerId::from_ed25519_seed(seed).map_err(|error| plain_error(&error.to_string()))?;
         let started = self.network.start(seed, options)?;

@@ -1,6 +1,6 @@
 //! The node as the transport's network.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, future, future::LocalBoxFuture};
 
@@ -31,6 +31,8 @@ impl Network for Libp2p {
             relays: options.relays.clone(),
             listen: options.direct_listen_addresses.clone(),
             allowed_ws_hosts: options.allowed_ws_hosts.clone(),
+            heartbeat_interval: Duration::from_millis(options.heartbeat_interval_ms),
+            silence_limit: Duration::from_millis(options.heartbeat_timeout_ms),
             ..NodeConfig::new(seed)
         };
         let (node, events) = Node::start(config, Rc::clone(&self.runtime)).map_err(|error| refusal(&error))?;
