@@ -191,8 +191,11 @@ impl Driver {
             SwarmEvent::Behaviour(BehaviourEvent::Streams(Inbound { peer, stream })) => {
                 self.emit(NodeEvent::Inbound(NodeStream::new(peer.into(), stream)));
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { connection, result, .. })) => match result {
-                Ok(_) => self.heartbeat.answered(connection, self.now()),
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { connection, result, peer })) => match result {
+                Ok(round_trip) => {
+                    self.heartbeat.answered(connection, self.now());
+                    self.swarm.behaviour().streams.note_round_trip(&peer, connection, round_trip);
+                }
                 Err(ping::Failure::Unsupported) => self.heartbeat.forget(connection),
                 Err(error) => tracing::debug!(%connection, %error, "ping failed"),
             },

@@ -6,7 +6,10 @@ use futures::{FutureExt as _, StreamExt as _, future, future::LocalBoxFuture};
 
 use super::{Node, NodeConfig, NodeError, NodeEvent, NodeStream};
 use crate::{
-    network::link::{DialError, LinkEvent, Links, Network, Started},
+    network::{
+        link::{DialError, LinkEvent, Links, Network, Started},
+        status::{Path, RelayState, RelayStatus},
+    },
     runtime::Runtime,
     wire::{PeerId, RemoteCommsOptions, RemoteError},
 };
@@ -56,10 +59,17 @@ fn link_event(event: NodeEvent) -> Option<LinkEvent<NodeStream>> {
         NodeEvent::ConnectionClosed { peer, reason } => tracing::debug!(%peer, reason, "connection closed"),
         NodeEvent::RelayUp { address } => {
             tracing::info!(address, "reachable through a relay");
-            return Some(LinkEvent::Reachable);
+            let relay = address.split("/p2p-circuit").next().unwrap_or_default().to_owned();
+            return Some(LinkEvent::Relay(RelayStatus { relay, state: RelayState::Up, reason: None }));
         }
-        NodeEvent::RelayDown { relay, reason } => tracing::warn!(relay, reason, "relay lost"),
-        NodeEvent::RelayGaveUp { relay, reason } => tracing::warn!(relay, reason, "relay given up"),
+        NodeEvent::RelayDown { relay, reason } => {
+            tracing::warn!(relay, reason, "relay lost");
+            return Some(LinkEvent::Relay(RelayStatus { relay, state: RelayState::Down, reason: Some(reason) }));
+        }
+        NodeEvent::RelayGaveUp { relay, reason } => {
+            tracing::warn!(relay, reason, "relay given up");
+            return Some(LinkEvent::Relay(RelayStatus { relay, state: RelayState::GivenUp, reason: Some(reason) }));
+        }
     }
     None
 }
@@ -70,6 +80,10 @@ impl Links for Node {
     fn open(&self, peer: PeerId, addresses: Vec<String>) -> LocalBoxFuture<'static, Result<NodeStream, DialError>> {
         let node = self.clone();
         async move { Node::open(&node, &peer, &addresses).await }.boxed_local()
+    }
+
+    fn path(stream: &NodeStream) -> Path {
+        stream.path()
     }
 
     fn stop(&self) -> LocalBoxFuture<'static, ()> {

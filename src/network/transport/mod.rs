@@ -18,6 +18,7 @@ mod io;
 mod peer;
 mod policy;
 mod rate;
+mod status;
 #[cfg(test)]
 mod tests;
 mod traffic;
@@ -170,6 +171,7 @@ impl Transport {
             if peer.wanted {
                 peer.give_up(cx);
             }
+            cx.changed.insert(peer.id.clone());
             let hints = std::mem::take(&mut peer.hints);
             *peer = Peer::new(peer.id.clone(), &cx.policy, cx.now);
             peer.hints = hints;
@@ -181,6 +183,7 @@ impl Transport {
         let cx = &mut self.cx;
         for peer in self.peers.values_mut() {
             peer.disconnect(cx, &RemoteError::NetworkStopped);
+            cx.changed.insert(peer.id.clone());
         }
         self.peers.clear();
         self.stopped = true;
@@ -224,14 +227,17 @@ impl Transport {
     }
 }
 
-/// Lets something happen to a peer, settles it, and keeps the count of engaged peers.
+/// Lets something happen to a peer, settles it, and keeps the count of engaged peers and the list of changed ones.
 fn advance(peer: &mut Peer, cx: &mut Context, act: impl FnOnce(&mut Peer, &mut Context)) {
-    let before = peer.is_engaged();
+    let (before, outline) = (peer.is_engaged(), peer.outline());
     act(peer, cx);
     peer.settle(cx);
     match (before, peer.is_engaged()) {
         (false, true) => cx.engaged = cx.engaged.saturating_add(1),
         (true, false) => cx.engaged = cx.engaged.saturating_sub(1),
         _ => {}
+    }
+    if peer.outline() != outline {
+        cx.changed.insert(peer.id.clone());
     }
 }
