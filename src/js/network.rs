@@ -12,6 +12,7 @@ use web_sys::MessagePort;
 use super::{
     BridgePort, crash,
     error::{remote, to_js, type_error},
+    network_changes::NetworkChanges,
     options,
 };
 use crate::{
@@ -106,6 +107,7 @@ extern "C" {
 pub struct Network {
     server: Rc<PlatformServicesServer<BrowserPort>>,
     service: Rc<NetworkService<Libp2p>>,
+    changes: RefCell<Option<NetworkChanges>>,
 }
 
 #[wasm_bindgen]
@@ -133,7 +135,14 @@ impl Network {
         let service = Rc::new(service);
         let vats = Vats::from_options(&options);
         server.start(Rc::clone(&service) as _, vats.map(|vats| Rc::new(vats) as _));
-        Ok(Network { server, service })
+        let weak = Rc::downgrade(&service);
+        let changes = NetworkChanges::listen(move || {
+            if let Some(service) = weak.upgrade() {
+                tracing::debug!("the browser's network changed");
+                service.network_changed();
+            }
+        });
+        Ok(Network { server, service, changes: RefCell::new(Some(changes)) })
     }
 
     /// What is known of peers and relays now; empty while remote communications do not run.
@@ -148,6 +157,7 @@ impl Network {
     /// Closes every connection and the bridge. The promise resolves when nothing is left.
     #[wasm_bindgen(unchecked_return_type = "Promise<void>")]
     pub fn stop(&self) -> Promise {
+        self.changes.take();
         let (server, service) = (Rc::clone(&self.server), Rc::clone(&self.service));
         wasm_bindgen_futures::future_to_promise(async move {
             crash::check()?;

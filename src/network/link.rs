@@ -96,6 +96,10 @@ pub trait Links: 'static {
         Path::default()
     }
 
+    /// The way to the network may have changed: connections that do not answer soon are to be closed, and relays that wait
+    /// or were given up are to be tried now.
+    fn probe(&self) {}
+
     /// Ends all connections; completes when nothing is left.
     fn stop(&self) -> LocalBoxFuture<'static, ()>;
 }

@@ -45,6 +45,14 @@ impl<N: Network> NetworkService<N> {
         self
     }
 
+    /// The way to the network changed (the browser is online again, another interface is used): backoffs are forgotten,
+    /// connections are probed, relays are tried.
+    pub fn network_changed(&self) {
+        if let Ok(driver) = self.driver() {
+            driver.feed(Input::NetworkChanged);
+        }
+    }
+
     /// What is known of peers and relays now; nothing before the start and after the stop. It costs one walk over the
     /// peers.
     pub fn status(&self) -> NetworkStatus {
@@ -131,7 +139,7 @@ impl<N: Network> PlatformServices for NetworkService<N> {
     }
 
     fn reset_all_backoffs(&self) -> Reply<()> {
-        self.tell(Input::ResetBackoffs)
+        self.tell(Input::NetworkChanged)
     }
 }
 

@@ -208,6 +208,7 @@ impl<L: Links> Driver<L> {
                     done.send(result).ok();
                 }
             }
+            Effect::Probe => self.links.probe(),
             Effect::GiveUp { peer } => {
                 let told = self.kernel.remote_give_up(peer.clone());
                 self.spawn(|_| async move {
@@ -249,6 +250,7 @@ impl<L: Links> Driver<L> {
                     self.feed(Input::Inbound { channel, peer });
                 }
                 LinkEvent::Relay(status) => {
+                    // A relay that just came is a way to peers that could not be reached before.
                     let up = status.state == RelayState::Up;
                     self.relays.borrow_mut().insert(status.relay.clone(), status.clone());
                     self.tell(NetworkEvent::Relay(status));

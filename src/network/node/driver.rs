@@ -139,6 +139,10 @@ impl Driver {
                 // An error means that there is no connection.
                 let _ = self.swarm.disconnect_peer_id(peer);
             }
+            Command::Probe => {
+                self.heartbeat.probe(self.now());
+                self.relays.retry(self.now(), true);
+            }
             Command::RetryRelays => self.relays.retry(self.now(), true),
             Command::Stop { .. } => {} // handled where the loop ends
         }

@@ -86,6 +86,10 @@ impl Links for Node {
         stream.path()
     }
 
+    fn probe(&self) {
+        Node::probe(self);
+    }
+
     fn stop(&self) -> LocalBoxFuture<'static, ()> {
         let node = self.clone();
         async move { Node::stop(&node).await }.boxed_local()

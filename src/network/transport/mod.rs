@@ -22,6 +22,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod wake;
 
 use std::collections::BTreeMap;
 
@@ -30,7 +31,8 @@ use context::Context;
 pub use context::RandomSource;
 pub use io::{ChannelId, DeliveryOutcome, DialId, Effect, Input, SendId};
 use peer::Peer;
-use policy::{Policy, WAKE_JUMP, WAKE_TICK};
+use policy::Policy;
+use wake::WakeDetector;
 
 use crate::{
     runtime::Timestamp,
@@ -43,7 +45,7 @@ pub struct Transport {
     peers: BTreeMap<PeerId, Peer>,
     cx: Context,
     stopped: bool,
-    next_tick: Timestamp,
+    wake: WakeDetector,
     next_cleanup: Timestamp,
 }
 
@@ -59,7 +61,7 @@ impl Transport {
         let policy = Policy::new(options);
         Transport {
             peers: BTreeMap::new(),
-            next_tick: now.after(WAKE_TICK),
+            wake: WakeDetector::new(now),
             next_cleanup: now.after(policy.cleanup_interval),
             cx: Context::new(now, own_id, incarnation, policy, random),
             stopped: false,
@@ -92,6 +94,7 @@ impl Transport {
                 peer.reconnect_now(cx);
             }),
             Input::ResetBackoffs => self.with_all(|peer, _| peer.reset_backoff()),
+            Input::NetworkChanged => self.network_changed(),
             Input::Stop => self.stop(),
             Input::DialSucceeded { dial, channel } => match self.cx.end_dial(dial) {
                 Some(peer) => self.with_peer(peer, |peer, cx| peer.dial_succeeded(cx, channel)),
@@ -130,7 +133,7 @@ impl Transport {
             return None;
         }
         let peers = self.peers.values().filter_map(|peer| peer.deadline(&self.cx.policy));
-        peers.chain([self.next_tick, self.next_cleanup]).min()
+        peers.chain([self.wake.next_tick(), self.next_cleanup]).min()
     }
 
     fn inbound(&mut self, channel: ChannelId, peer: PeerId) {
@@ -143,12 +146,9 @@ impl Transport {
 
     fn on_timeout(&mut self) {
         let now = self.cx.now;
-        if now >= self.next_tick {
-            if now.since(self.next_tick) > WAKE_JUMP {
-                tracing::info!("woke from a sleep: all backoffs are reset");
-                self.with_all(|peer, _| peer.reset_backoff());
-            }
-            self.next_tick = now.after(WAKE_TICK);
+        if self.wake.woke(now) {
+            tracing::info!("woke from a sleep: all backoffs are reset, all connections are probed");
+            self.network_changed();
         }
         self.with_all(|peer, cx| {
             if peer.deadline(&cx.policy).is_some_and(|deadline| deadline <= cx.now) {
@@ -159,6 +159,12 @@ impl Transport {
             self.next_cleanup = now.after(self.cx.policy.cleanup_interval);
             self.forget_stale();
         }
+    }
+
+    /// Old failures mean nothing any more, and connections may be dead without knowing.
+    fn network_changed(&mut self) {
+        self.cx.effect(Effect::Probe);
+        self.with_all(|peer, _| peer.reset_backoff());
     }
 
     /// Forgets peers that were not heard of for long. Their hints stay: those are the kernel's, not an observation.

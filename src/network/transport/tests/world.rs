@@ -277,7 +277,7 @@ impl World {
                 self.schedule(delay, Event::Knock(peer.clone(), life, dial, to));
             }
             // The network may be quicker than the cancellation.
-            Effect::CancelDial { .. } | Effect::Fault { .. } => {}
+            Effect::CancelDial { .. } | Effect::Fault { .. } | Effect::Probe => {}
             Effect::Read { channel } => {
                 self.nodes.get_mut(peer).unwrap().asked_for.insert(channel, true);
                 self.hand_over(peer, channel);
