@@ -7,7 +7,11 @@ use std::{cell::RefCell, net::TcpListener, rc::Rc, time::Duration};
 use futures::FutureExt as _;
 use ocap_remotes::{
     bridge::{KernelServices, PlatformServices, Reply},
-    network::{NetworkService, node::Libp2p},
+    network::{
+        NetworkService,
+        node::Libp2p,
+        status::{ChannelKind, PeerState},
+    },
     runtime::NativeRuntime,
     wire::{IncarnationId, PeerId, RemoteCommsOptions},
 };
@@ -83,6 +87,14 @@ fn two_services_exchange_messages_over_libp2p_and_stop() {
         }
         assert_eq!(*bob.kernel.delivered.borrow(), texts);
         assert_eq!(*alice.kernel.delivered.borrow(), texts);
+        for (here, there) in [(&alice, &bob), (&bob, &alice)] {
+            let status = here.service.status();
+            let [peer] = &status.peers[..] else { panic!("{status:?}") };
+            assert_eq!((&peer.peer_id, peer.state), (&there.id, PeerState::Connected));
+            let channel = peer.channel.as_ref().unwrap();
+            assert_eq!((channel.kind, &channel.relay), (ChannelKind::Ws, &None));
+            assert!(channel.round_trip_ms.is_some_and(|time| time > 0.0 && time < 1_000.0), "{channel:?}");
+        }
         alice.service.stop_remote_comms().await.unwrap();
         bob.service.stop_remote_comms().await.unwrap();
     });

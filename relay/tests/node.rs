@@ -18,6 +18,7 @@ use ocap_remotes::{
     network::{
         link::ErrorCode,
         node::{Node, NodeConfig, NodeEvent, NodeStream, circuit_address},
+        status::ChannelKind,
     },
     runtime::NativeRuntime,
     wire::PeerId,
@@ -128,6 +129,10 @@ async fn joined(alice: &Kernel, bob: &mut Kernel, relay: &Relay) -> (NodeStream,
     let mut hello = [0; 5];
     at_bob.read_exact(&mut hello).await.unwrap();
     assert_eq!((&hello, at_bob.peer()), (b"hello", alice.node.peer()));
+    for path in [at_alice.path(), at_bob.path()] {
+        let through = path.relay.map(|peer| peer.to_string());
+        assert_eq!((path.kind, through.as_deref()), (ChannelKind::Relayed, relay.ws_address.rsplit('/').next()));
+    }
     (at_alice, at_bob)
 }
 

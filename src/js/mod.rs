@@ -10,6 +10,8 @@ mod kernel;
 mod log;
 #[cfg(feature = "network")]
 mod network;
+#[cfg(feature = "network")]
+mod network_changes;
 mod options;
 #[cfg(feature = "kernel")]
 mod store;

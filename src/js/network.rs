@@ -12,6 +12,7 @@ use web_sys::MessagePort;
 use super::{
     BridgePort, crash,
     error::{remote, to_js, type_error},
+    network_changes::NetworkChanges,
     options,
 };
 use crate::{
@@ -29,7 +30,66 @@ export interface NetworkOptions {
   launch?: (vatId: string, vatConfig: unknown) => MessagePort | Promise<MessagePort>;
   /** Stops a vat that was launched. */
   terminate?: (vatId: string) => void | Promise<void>;
+  /** Called with each change, in order; it should be quick. What it throws is logged. */
+  onEvent?: (event: NetworkEvent) => void;
 }
+
+/**
+ * How far a peer's channel is. `idle`: none, and no reason to get one. `waiting`: for `nextAttemptAt`. `closed`: by the kernel,
+ * until it reconnects. `failed`: so often for one reason that only a send, a reconnect or a wake makes another attempt.
+ */
+export type PeerState = 'idle' | 'waiting' | 'dialling' | 'handshaking' | 'connected' | 'closed' | 'failed';
+
+/** What is known of the network end of one peer; the kernel's `remotes()` tells sequence numbers. Times are milliseconds. */
+export interface PeerStatus {
+  peerId: string;
+  state: PeerState;
+  /** The channel in use, when connected. */
+  channel: {
+    kind: 'ws' | 'webrtc-direct' | 'relayed' | 'other';
+    /** The relay's peer id, for a circuit. */
+    relay: string | null;
+    /** What the peer called itself in the handshake. */
+    incarnation: string;
+    /** Whether this end opened it. */
+    dialledByUs: boolean;
+    /** Since the Unix epoch. */
+    since: number;
+    /** When something was last read or written on it, since the Unix epoch. */
+    lastTraffic: number;
+    /** The last round trip measured by a ping. */
+    roundTripMs: number | null;
+  } | null;
+  /** Messages accepted and not yet written. */
+  unwritten: number;
+  /** Failed attempts of the reconnection loop in a row. */
+  failedAttempts: number;
+  /** Since the Unix epoch. */
+  nextAttemptAt: number | null;
+  lastError: { at: number; reason: string } | null;
+}
+
+/** A relay that has been heard of since the start. */
+export interface RelayStatus {
+  /** Its address, as configured. */
+  relay: string;
+  /** `up`: peers reach this kernel through it. `down`: it is tried again. `givenUp`: only a dial or a wake tries again. */
+  state: 'up' | 'down' | 'givenUp';
+  /** What happened last, unless it is up. */
+  reason: string | null;
+}
+
+export interface NetworkStatus {
+  peers: PeerStatus[];
+  relays: RelayStatus[];
+}
+
+/** Something changed. A peer's traffic is no change; a peer that is forgotten is `idle`. */
+export type NetworkEvent =
+  | ({ type: 'peer' } & PeerStatus)
+  | ({ type: 'relay' } & RelayStatus)
+  /** A peer broke the protocol or a limit. */
+  | { type: 'fault'; peerId: string; name: string; message: string };
 "#;
 
 #[wasm_bindgen]
@@ -37,6 +97,9 @@ extern "C" {
     /// See the TypeScript type.
     #[wasm_bindgen(typescript_type = "NetworkOptions")]
     pub type NetworkOptions;
+    /// See the TypeScript type.
+    #[wasm_bindgen(typescript_type = "NetworkStatus")]
+    pub type NetworkStatus;
 }
 
 /// The network of one kernel: libp2p, over WebRTC where the context has it, over WebSocket everywhere.
@@ -44,6 +107,7 @@ extern "C" {
 pub struct Network {
     server: Rc<PlatformServicesServer<BrowserPort>>,
     service: Rc<NetworkService<Libp2p>>,
+    changes: RefCell<Option<NetworkChanges>>,
 }
 
 #[wasm_bindgen]
@@ -55,20 +119,45 @@ impl Network {
     pub fn serve(port: BridgePort, options: Option<NetworkOptions>) -> Result<Network, JsValue> {
         crash::check()?;
         let options: JsValue = options.into();
-        options::read::<serde::de::IgnoredAny>(&options, &["launch", "terminate"])?;
+        options::read::<serde::de::IgnoredAny>(&options, &["launch", "terminate", "onEvent"])?;
         let port = BrowserPort::new(port).map_err(|error| type_error(&error.to_string()))?;
         let runtime: Rc<dyn Runtime> = Rc::new(BrowserRuntime);
         let server = Rc::new(PlatformServicesServer::new(port, Rc::clone(&runtime)));
         let kernel: Rc<dyn KernelServices> = Rc::clone(&server) as _;
-        let service = Rc::new(NetworkService::new(Rc::clone(&runtime), kernel, Libp2p::new(runtime)));
+        let mut service = NetworkService::new(Rc::clone(&runtime), kernel, Libp2p::new(runtime));
+        if let Some(on_event) = function(&options, "onEvent") {
+            service = service.observed_by(move |event| {
+                if let Err(thrown) = on_event.call1(&JsValue::UNDEFINED, &to_js(&event)) {
+                    tracing::error!(error = %failure(&thrown), "onEvent threw");
+                }
+            });
+        }
+        let service = Rc::new(service);
         let vats = Vats::from_options(&options);
         server.start(Rc::clone(&service) as _, vats.map(|vats| Rc::new(vats) as _));
-        Ok(Network { server, service })
+        let weak = Rc::downgrade(&service);
+        let changes = NetworkChanges::listen(move || {
+            if let Some(service) = weak.upgrade() {
+                tracing::debug!("the browser's network changed");
+                service.network_changed();
+            }
+        });
+        Ok(Network { server, service, changes: RefCell::new(Some(changes)) })
+    }
+
+    /// What is known of peers and relays now; empty while remote communications do not run.
+    ///
+    /// # Errors
+    /// A `CrashError` after a crash.
+    pub fn status(&self) -> Result<NetworkStatus, JsValue> {
+        crash::check()?;
+        Ok(to_js(&self.service.status()).unchecked_into())
     }
 
     /// Closes every connection and the bridge. The promise resolves when nothing is left.
     #[wasm_bindgen(unchecked_return_type = "Promise<void>")]
     pub fn stop(&self) -> Promise {
+        self.changes.take();
         let (server, service) = (Rc::clone(&self.server), Rc::clone(&self.service));
         wasm_bindgen_futures::future_to_promise(async move {
             crash::check()?;
@@ -77,6 +166,10 @@ impl Network {
             stopped.map(|()| JsValue::UNDEFINED).map_err(|error| remote(&error))
         })
     }
+}
+
+fn function(options: &JsValue, name: &str) -> Option<Function> {
+    Reflect::get(options, &name.into()).ok()?.dyn_into().ok()
 }
 
 /// Vats that JavaScript hosts.
@@ -88,8 +181,7 @@ struct Vats {
 
 impl Vats {
     fn from_options(options: &JsValue) -> Option<Self> {
-        let function = |name: &str| Reflect::get(options, &name.into()).ok()?.dyn_into::<Function>().ok();
-        let (launch, terminate) = (function("launch"), function("terminate"));
+        let (launch, terminate) = (function(options, "launch"), function(options, "terminate"));
         (launch.is_some() || terminate.is_some()).then(|| Vats { launch, terminate, launched: Rc::default() })
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 
 use futures::{AsyncRead, AsyncWrite, future::LocalBoxFuture, stream::LocalBoxStream};
 
+use super::status::{Path, RelayStatus};
 use crate::wire::{PeerId, RemoteCommsOptions, RemoteError};
 
 /// What kept a peer from being reached.
@@ -90,6 +91,15 @@ pub trait Links: 'static {
     /// future gives the attempt up.
     fn open(&self, peer: PeerId, addresses: Vec<String>) -> LocalBoxFuture<'static, Result<Self::Stream, DialError>>;
 
+    /// The connection below a stream, as far as it is known.
+    fn path(_stream: &Self::Stream) -> Path {
+        Path::default()
+    }
+
+    /// The way to the network may have changed: connections that do not answer soon are to be closed, and relays that wait
+    /// or were given up are to be tried now.
+    fn probe(&self) {}
+
     /// Ends all connections; completes when nothing is left.
     fn stop(&self) -> LocalBoxFuture<'static, ()>;
 }
@@ -104,8 +114,9 @@ pub enum LinkEvent<S> {
         /// The stream.
         stream: S,
     },
-    /// A way to the network is there (again): what failed before may succeed now.
-    Reachable,
+    /// A relay serves us, or no longer does. When one does, there is a way to the network (again): what failed before may
+    /// succeed now.
+    Relay(RelayStatus),
 }
 
 /// A network that runs, and what it tells until it stops.

@@ -5,6 +5,7 @@ pub mod link;
 #[cfg(feature = "network")]
 pub mod node;
 mod service;
+pub mod status;
 #[cfg(test)]
 #[cfg(not(target_arch = "wasm32"))]
 mod tests;

@@ -5,8 +5,9 @@ use std::{cell::RefCell, rc::Rc};
 use futures::{FutureExt as _, future};
 
 use super::{
-    driver::Driver,
+    driver::{Driver, Observer},
     link::{Links, Network},
+    status::{NetworkEvent, NetworkStatus},
     transport::Input,
 };
 use crate::{
@@ -21,6 +22,7 @@ pub struct NetworkService<N: Network> {
     kernel: Rc<dyn KernelServices>,
     network: N,
     stage: RefCell<Stage<N::Links>>,
+    observer: Option<Observer>,
 }
 
 enum Stage<L: Links> {
@@ -32,7 +34,29 @@ enum Stage<L: Links> {
 impl<N: Network> NetworkService<N> {
     /// A service that answers to `kernel`, and starts `network` when the kernel says so.
     pub fn new(runtime: Rc<dyn Runtime>, kernel: Rc<dyn KernelServices>, network: N) -> Self {
-        NetworkService { runtime, kernel, network, stage: RefCell::new(Stage::New) }
+        NetworkService { runtime, kernel, network, stage: RefCell::new(Stage::New), observer: None }
+    }
+
+    /// Tells `observer` of each change from the next start on. It is called within the network's own turn, so it should be
+    /// quick; it may call the service.
+    #[must_use]
+    pub fn observed_by(mut self, observer: impl Fn(NetworkEvent) + 'static) -> Self {
+        self.observer = Some(Rc::new(observer));
+        self
+    }
+
+    /// The way to the network changed (the browser is online again, another interface is used): backoffs are forgotten,
+    /// connections are probed, relays are tried.
+    pub fn network_changed(&self) {
+        if let Ok(driver) = self.driver() {
+            driver.feed(Input::NetworkChanged);
+        }
+    }
+
+    /// What is known of peers and relays now; nothing before the start and after the stop. It costs one walk over the
+    /// peers.
+    pub fn status(&self) -> NetworkStatus {
+        self.driver().map(|driver| driver.status()).unwrap_or_default()
     }
 
     fn start(
@@ -44,11 +68,15 @@ impl<N: Network> NetworkService<N> {
         if matches!(&*self.stage.borrow(), Stage::Running(_)) {
             return Err(plain_error(ALREADY_INITIALIZED));
         }
+        options
+            .validate()
+            .map_err(|error| RemoteError::Other { name: "OptionError".to_owned(), message: error.to_string() })?;
         let seed = seed_from_hex(key_seed).ok_or_else(|| plain_error("the key seed is not 32 bytes in hex"))?;
         let own_id = PeerId::from_ed25519_seed(seed).map_err(|error| plain_error(&error.to_string()))?;
         let started = self.network.start(seed, options)?;
         let (runtime, kernel) = (Rc::clone(&self.runtime), Rc::clone(&self.kernel));
-        let driver = Driver::start(runtime, kernel, started, own_id, incarnation, options);
+        let observer = self.observer.clone();
+        let driver = Driver::start(runtime, kernel, started, own_id, incarnation, options, observer);
         self.stage.replace(Stage::Running(driver));
         Ok(())
     }
@@ -111,7 +139,7 @@ impl<N: Network> PlatformServices for NetworkService<N> {
     }
 
     fn reset_all_backoffs(&self) -> Reply<()> {
-        self.tell(Input::ResetBackoffs)
+        self.tell(Input::NetworkChanged)
     }
 }
 

@@ -22,6 +22,6 @@ pub use frame::{DEFAULT_MAX_MESSAGE_BYTES, FrameDecoder, encode_frame};
 pub use handshake::Handshake;
 pub use incarnation::IncarnationId;
 pub use message::{MAX_SEQ, Message, Seq, StoredCommand, is_standalone_ack};
-pub use options::RemoteCommsOptions;
+pub use options::{OptionError, RemoteCommsOptions};
 pub use peer::PeerId;
 pub use reference::{Direction, EndpointId, Eref, Kref, RefKind};

@@ -43,7 +43,7 @@ fn every_call_of_the_kernel_reaches_the_network() {
     run(async {
         let joined = joined();
         let Joined { client, network, .. } = &joined;
-        let options = RemoteCommsOptions { relays: vec!["/relay".into()], ..RemoteCommsOptions::default() };
+        let options = RemoteCommsOptions { relays: vec!["/p2p/relay".into()], ..RemoteCommsOptions::default() };
         let calls = [
             client.initialize_remote_comms("5eed".into(), options, incarnation("i-1")),
             client.register_location_hints(peer(1), vec!["/hint".into()]),
@@ -55,7 +55,7 @@ fn every_call_of_the_kernel_reaches_the_network() {
         ];
         assert!(futures::future::join_all(calls).await.into_iter().all(|result| result.is_ok()));
         let asked = [
-            r#"initialize 5eed ["/relay"] i-1"#,
+            r#"initialize 5eed ["/p2p/relay"] i-1"#,
             r#"hints ["/hint"]"#,
             "send hello",
             "close",

@@ -6,7 +6,7 @@ mod streams;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     rc::Rc,
     time::Duration,
 };
@@ -21,6 +21,7 @@ use streams::StreamHandle;
 
 use super::{
     link::{LinkEvent, Links, Started},
+    status::{NetworkEvent, NetworkStatus, Path, RelayState, RelayStatus},
     transport::{ChannelId, DeliveryOutcome, DialId, Effect, Input, RandomSource, SendId, Transport},
 };
 use crate::{
@@ -28,6 +29,9 @@ use crate::{
     runtime::{Runtime, Timestamp},
     wire::{IncarnationId, PeerId, RemoteCommsOptions, RemoteError},
 };
+
+/// Who is told of changes.
+pub(super) type Observer = Rc<dyn Fn(NetworkEvent)>;
 
 pub(super) struct Driver<L: Links> {
     runtime: Rc<dyn Runtime>,
@@ -45,6 +49,8 @@ pub(super) struct Driver<L: Links> {
     last_id: Cell<u64>,
     alarm: RefCell<Option<(Timestamp, AbortHandle)>>,
     listening: RefCell<Option<AbortHandle>>,
+    relays: RefCell<BTreeMap<String, RelayStatus>>,
+    observer: Option<Observer>,
     /// Streams on their way to being closed, and who waits until there are none.
     closing: Cell<usize>,
     all_closed: RefCell<Vec<oneshot::Sender<()>>>,
@@ -58,6 +64,7 @@ impl<L: Links> Driver<L> {
         own_id: PeerId,
         incarnation: IncarnationId,
         options: &RemoteCommsOptions,
+        observer: Option<Observer>,
     ) -> Rc<Self> {
         let random = random_source(Rc::clone(&runtime));
         let transport = Transport::new(runtime.now(), own_id, incarnation, options, random);
@@ -75,6 +82,8 @@ impl<L: Links> Driver<L> {
             last_id: Cell::new(0),
             alarm: RefCell::default(),
             listening: RefCell::default(),
+            relays: RefCell::default(),
+            observer,
             closing: Cell::new(0),
             all_closed: RefCell::default(),
         });
@@ -101,11 +110,45 @@ impl<L: Links> Driver<L> {
         }
         loop {
             let effect = self.transport.borrow_mut().poll_effect();
-            let Some(effect) = effect else { break };
-            self.perform(effect);
+            match effect {
+                Some(effect) => self.perform(effect),
+                // Whoever is told may have caused more.
+                None if self.tell_changes() => {}
+                None => break,
+            }
         }
         self.performing.set(false);
         self.arm();
+    }
+
+    /// What is known now.
+    pub(super) fn status(&self) -> NetworkStatus {
+        let peers = self.transport.borrow().status(|channel| self.path(channel));
+        NetworkStatus { peers, relays: self.relays.borrow().values().cloned().collect() }
+    }
+
+    fn path(&self, channel: ChannelId) -> Path {
+        self.streams.borrow().get(&channel).map(|stream| stream.path.clone()).unwrap_or_default()
+    }
+
+    /// Whether there was anything to tell.
+    fn tell_changes(&self) -> bool {
+        let Some(observer) = &self.observer else {
+            self.transport.borrow_mut().forget_changes();
+            return false;
+        };
+        let changes = self.transport.borrow_mut().take_changes(|channel| self.path(channel));
+        let told = !changes.is_empty();
+        for change in changes {
+            observer(NetworkEvent::Peer(change));
+        }
+        told
+    }
+
+    fn tell(&self, event: NetworkEvent) {
+        if let Some(observer) = &self.observer {
+            observer(event);
+        }
     }
 
     /// Ends everything. Sends and streams are ended when this returns; the future completes when nothing is left.
@@ -165,6 +208,7 @@ impl<L: Links> Driver<L> {
                     done.send(result).ok();
                 }
             }
+            Effect::Probe => self.links.probe(),
             Effect::GiveUp { peer } => {
                 let told = self.kernel.remote_give_up(peer.clone());
                 self.spawn(|_| async move {
@@ -173,7 +217,11 @@ impl<L: Links> Driver<L> {
                     }
                 });
             }
-            Effect::Fault { peer, error } => tracing::warn!(%peer, %error, name = error.name(), "fault of a peer"),
+            Effect::Fault { peer, error } => {
+                tracing::warn!(%peer, %error, name = error.name(), "fault of a peer");
+                let (name, message) = (error.name().to_owned(), error.to_string());
+                self.tell(NetworkEvent::Fault { peer_id: peer, name, message });
+            }
         }
     }
 
@@ -201,7 +249,15 @@ impl<L: Links> Driver<L> {
                     let channel = self.adopt(stream);
                     self.feed(Input::Inbound { channel, peer });
                 }
-                LinkEvent::Reachable => self.feed(Input::ResetBackoffs),
+                LinkEvent::Relay(status) => {
+                    // A relay that just came is a way to peers that could not be reached before.
+                    let up = status.state == RelayState::Up;
+                    self.relays.borrow_mut().insert(status.relay.clone(), status.clone());
+                    self.tell(NetworkEvent::Relay(status));
+                    if up {
+                        self.feed(Input::ResetBackoffs);
+                    }
+                }
             }
         }
     }

@@ -12,6 +12,7 @@ use super::Driver;
 use crate::{
     network::{
         link::Links,
+        status::Path,
         transport::{ChannelId, Input},
     },
     runtime::{Runtime, timeout},
@@ -30,6 +31,8 @@ pub(super) struct StreamHandle {
     reader: AbortHandle,
     writer: AbortHandle,
     written: oneshot::Receiver<()>,
+    /// The connection below.
+    pub(super) path: Path,
 }
 
 impl StreamHandle {
@@ -62,6 +65,7 @@ impl StreamHandle {
 }
 
 pub(super) fn start<L: Links>(driver: &Rc<Driver<L>>, channel: ChannelId, stream: L::Stream) -> StreamHandle {
+    let path = L::path(&stream);
     let (read_half, write_half) = stream.split();
     let (credit, credits) = mpsc::channel(1);
     let (frames, to_write) = mpsc::channel(WRITE_QUEUE);
@@ -72,7 +76,7 @@ pub(super) fn start<L: Links>(driver: &Rc<Driver<L>>, channel: ChannelId, stream
         writing.await;
         done.send(()).ok();
     });
-    StreamHandle { credit, frames, reader, writer, written }
+    StreamHandle { credit, frames, reader, writer, written, path }
 }
 
 /// Hands over a frame for each credit, until the stream ends.

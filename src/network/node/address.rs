@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use libp2p::{Multiaddr, multiaddr::Protocol};
+use libp2p::{Multiaddr, core::ConnectedPoint, multiaddr::Protocol};
 
 use super::{DialError, ErrorCode, swarm};
-use crate::wire::PeerId;
+use crate::{
+    network::status::{ChannelKind, Path},
+    wire::PeerId,
+};
 
 /// The address of `peer` through `relay` (a multiaddr that ends in `/p2p/<relay id>`).
 pub fn circuit_address(relay: &str, peer: &PeerId) -> String {
@@ -58,6 +61,25 @@ pub(super) fn is_ws(address: &Multiaddr) -> bool {
 /// Whether the first hop names its host by DNS.
 pub(super) fn is_dns(address: &Multiaddr) -> bool {
     matches!(first_hop(address).next(), Some(Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_)))
+}
+
+/// Which way a connection takes.
+pub(super) fn path(endpoint: &ConnectedPoint) -> Path {
+    let circuit = match endpoint {
+        ConnectedPoint::Dialer { address, .. } => address,
+        ConnectedPoint::Listener { local_addr, .. } => local_addr,
+    };
+    if is_circuit(circuit) || endpoint.is_relayed() {
+        let relay =
+            first_hop(circuit).filter_map(|part| if let Protocol::P2p(peer) = part { Some(peer) } else { None });
+        return Path::new(ChannelKind::Relayed, relay.last().map(PeerId::from));
+    }
+    let kind = match circuit {
+        address if is_webrtc(address) => ChannelKind::WebrtcDirect,
+        address if is_ws(address) => ChannelKind::Ws,
+        _ => ChannelKind::Other,
+    };
+    Path::new(kind, None)
 }
 
 fn is_plain_ws(address: &Multiaddr) -> bool {

@@ -139,6 +139,10 @@ impl Driver {
                 // An error means that there is no connection.
                 let _ = self.swarm.disconnect_peer_id(peer);
             }
+            Command::Probe => {
+                self.heartbeat.probe(self.now());
+                self.relays.retry(self.now(), true);
+            }
             Command::RetryRelays => self.relays.retry(self.now(), true),
             Command::Stop { .. } => {} // handled where the loop ends
         }
@@ -191,8 +195,11 @@ impl Driver {
             SwarmEvent::Behaviour(BehaviourEvent::Streams(Inbound { peer, stream })) => {
                 self.emit(NodeEvent::Inbound(NodeStream::new(peer.into(), stream)));
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { connection, result, .. })) => match result {
-                Ok(_) => self.heartbeat.answered(connection, self.now()),
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { connection, result, peer })) => match result {
+                Ok(round_trip) => {
+                    self.heartbeat.answered(connection, self.now());
+                    self.swarm.behaviour().streams.note_round_trip(&peer, connection, round_trip);
+                }
                 Err(ping::Failure::Unsupported) => self.heartbeat.forget(connection),
                 Err(error) => tracing::debug!(%connection, %error, "ping failed"),
             },

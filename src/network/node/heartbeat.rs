@@ -23,6 +23,8 @@ struct Watched<Peer> {
     peer: Peer,
     since: Timestamp,
     last_answer: Timestamp,
+    /// Since when an answer is demanded without patience.
+    probed: Option<Timestamp>,
 }
 
 /// Watches connections, each known by an id, to peers.
@@ -41,13 +43,14 @@ impl<Id: Copy + Eq + Hash, Peer: Copy + Eq + Hash> Heartbeat<Id, Peer> {
 
     /// The connection was opened.
     pub(super) fn watch(&mut self, connection: Id, peer: Peer, now: Timestamp) {
-        self.connections.insert(connection, Watched { peer, since: now, last_answer: now });
+        self.connections.insert(connection, Watched { peer, since: now, last_answer: now, probed: None });
     }
 
     /// The connection answered a ping.
     pub(super) fn answered(&mut self, connection: Id, now: Timestamp) {
         let Some(watched) = self.connections.get_mut(&connection) else { return };
         watched.last_answer = now;
+        watched.probed = None;
         if now.since(watched.since) >= PROBATION {
             self.patience.remove(&watched.peer);
         }
@@ -58,8 +61,19 @@ impl<Id: Copy + Eq + Hash, Peer: Copy + Eq + Hash> Heartbeat<Id, Peer> {
         self.connections.remove(&connection);
     }
 
+    /// The way to the network may have changed: what answers nothing within the plain limit from now is dead, however
+    /// patient we were with its peer before. Who is awaited already is not given more time.
+    pub(super) fn probe(&mut self, now: Timestamp) {
+        for watched in self.connections.values_mut() {
+            watched.probed.get_or_insert(now);
+        }
+    }
+
     fn due(&self, watched: &Watched<Peer>) -> Timestamp {
-        watched.last_answer.after(self.patience.get(&watched.peer).copied().unwrap_or(self.limit))
+        match watched.probed {
+            Some(probed) => probed.after(self.limit),
+            None => watched.last_answer.after(self.patience.get(&watched.peer).copied().unwrap_or(self.limit)),
+        }
     }
 
     /// When to call [`silent`](Self::silent) next.
@@ -70,7 +84,10 @@ impl<Id: Copy + Eq + Hash, Peer: Copy + Eq + Hash> Heartbeat<Id, Peer> {
     /// The connections that answered nothing for longer than their limit; they are forgotten.
     pub(super) fn silent(&mut self, now: Timestamp) -> Vec<Id> {
         if self.next_check().is_some_and(|due| now.since(due) > LATE) {
-            self.connections.values_mut().for_each(|watched| watched.last_answer = now);
+            for watched in self.connections.values_mut() {
+                watched.last_answer = now;
+                watched.probed = watched.probed.map(|_| now);
+            }
         }
         let is_due = |(id, watched): (&Id, &Watched<Peer>)| (self.due(watched) <= now).then_some(*id);
         let silent: Vec<Id> = self.connections.iter().filter_map(is_due).collect();
@@ -107,6 +124,21 @@ mod tests {
         assert_eq!(heartbeat.next_check(), Some(at(11)));
         heartbeat.forget(2);
         assert_eq!(heartbeat.next_check(), None);
+    }
+
+    #[test]
+    fn after_a_change_of_network_an_answer_is_due_within_the_plain_limit() {
+        let mut heartbeat = watch();
+        heartbeat.watch(1, 7, at(0));
+        assert_eq!(heartbeat.silent(at(8)), [1]);
+        heartbeat.watch(2, 7, at(10));
+        heartbeat.watch(3, 8, at(10));
+        heartbeat.probe(at(11));
+        heartbeat.probe(at(15));
+        heartbeat.answered(3, at(12));
+        assert_eq!(heartbeat.next_check(), Some(at(19)), "the patience of 16 s does not count");
+        assert_eq!(heartbeat.silent(at(19)), [2]);
+        assert_eq!(heartbeat.next_check(), Some(at(20)), "an answer ends the probe");
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! The node as the transport's network.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, future, future::LocalBoxFuture};
 
 use super::{Node, NodeConfig, NodeError, NodeEvent, NodeStream};
 use crate::{
-    network::link::{DialError, LinkEvent, Links, Network, Started},
+    network::{
+        link::{DialError, LinkEvent, Links, Network, Started},
+        status::{Path, RelayState, RelayStatus},
+    },
     runtime::Runtime,
     wire::{PeerId, RemoteCommsOptions, RemoteError},
 };
@@ -31,6 +34,8 @@ impl Network for Libp2p {
             relays: options.relays.clone(),
             listen: options.direct_listen_addresses.clone(),
             allowed_ws_hosts: options.allowed_ws_hosts.clone(),
+            heartbeat_interval: Duration::from_millis(options.heartbeat_interval_ms),
+            silence_limit: Duration::from_millis(options.heartbeat_timeout_ms),
             ..NodeConfig::new(seed)
         };
         let (node, events) = Node::start(config, Rc::clone(&self.runtime)).map_err(|error| refusal(&error))?;
@@ -54,10 +59,17 @@ fn link_event(event: NodeEvent) -> Option<LinkEvent<NodeStream>> {
         NodeEvent::ConnectionClosed { peer, reason } => tracing::debug!(%peer, reason, "connection closed"),
         NodeEvent::RelayUp { address } => {
             tracing::info!(address, "reachable through a relay");
-            return Some(LinkEvent::Reachable);
+            let relay = address.split("/p2p-circuit").next().unwrap_or_default().to_owned();
+            return Some(LinkEvent::Relay(RelayStatus { relay, state: RelayState::Up, reason: None }));
         }
-        NodeEvent::RelayDown { relay, reason } => tracing::warn!(relay, reason, "relay lost"),
-        NodeEvent::RelayGaveUp { relay, reason } => tracing::warn!(relay, reason, "relay given up"),
+        NodeEvent::RelayDown { relay, reason } => {
+            tracing::warn!(relay, reason, "relay lost");
+            return Some(LinkEvent::Relay(RelayStatus { relay, state: RelayState::Down, reason: Some(reason) }));
+        }
+        NodeEvent::RelayGaveUp { relay, reason } => {
+            tracing::warn!(relay, reason, "relay given up");
+            return Some(LinkEvent::Relay(RelayStatus { relay, state: RelayState::GivenUp, reason: Some(reason) }));
+        }
     }
     None
 }
@@ -68,6 +80,14 @@ impl Links for Node {
     fn open(&self, peer: PeerId, addresses: Vec<String>) -> LocalBoxFuture<'static, Result<NodeStream, DialError>> {
         let node = self.clone();
         async move { Node::open(&node, &peer, &addresses).await }.boxed_local()
+    }
+
+    fn path(stream: &NodeStream) -> Path {
+        stream.path()
+    }
+
+    fn probe(&self) {
+        Node::probe(self);
     }
 
     fn stop(&self) -> LocalBoxFuture<'static, ()> {

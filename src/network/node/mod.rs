@@ -144,6 +144,8 @@ enum Command {
     Disconnect { peer: libp2p::PeerId },
     /// Try relays that wait or were given up, now.
     RetryRelays,
+    /// The same, and find out which connections are dead.
+    Probe,
     /// Close everything and end.
     Stop { done: oneshot::Sender<()> },
 }
@@ -234,6 +236,13 @@ impl Node {
     /// Tries relays that wait for their next attempt, or were given up, at once; for a wake from sleep.
     pub async fn retry_relays(&self) {
         self.tell(Command::RetryRelays).await;
+    }
+
+    /// For a wake from sleep or a change of network: tries relays that wait or were given up, and closes connections that
+    /// answer no ping within [`NodeConfig::silence_limit`] from now, whatever patience their peers had earned.
+    pub fn probe(&self) {
+        // A queue that is full of commands is not worth a second copy of this one: the heartbeat goes on anyway.
+        self.commands.clone().try_send(Command::Probe).ok();
     }
 
     /// Closes all connections and ends the node; later calls fail. Returns when it is done.

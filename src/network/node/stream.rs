@@ -4,7 +4,7 @@ use std::{
     fmt, io,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -12,13 +12,14 @@ use std::{
 
 use futures::{AsyncRead, AsyncWrite, task::AtomicWaker};
 
-use crate::wire::PeerId;
+use crate::{network::status::Path, wire::PeerId};
 
-/// Ends all streams of a connection that is given up as dead. Closing such a connection in order may never come to an end,
+/// What all streams of a connection share: the way that they take, and their end when it is given up as dead. Closing such a connection in order may never come to an end,
 /// and its streams would wait as long.
 #[derive(Debug, Default)]
 pub(super) struct Cut {
     done: AtomicBool,
+    path: OnceLock<Path>,
     streams: Mutex<Vec<Weak<Wakers>>>,
 }
 
@@ -37,6 +38,16 @@ impl Cut {
             wakers.reader.wake();
             wakers.writer.wake();
         }
+    }
+
+    /// Tells which way the connection takes; the first word counts.
+    pub(super) fn set_path(&self, path: Path) {
+        self.path.get_or_init(|| path);
+    }
+
+    /// The way that the connection takes.
+    pub(super) fn path(&self) -> Path {
+        self.path.get().cloned().unwrap_or_default()
     }
 
     /// A list stays usable whatever happened while it was locked.
@@ -96,6 +107,11 @@ pub struct NodeStream {
 impl NodeStream {
     pub(super) fn new(peer: PeerId, stream: Cuttable) -> Self {
         NodeStream { peer, stream }
+    }
+
+    /// The connection below.
+    pub fn path(&self) -> Path {
+        self.stream.cut.path()
     }
 
     /// The peer at the other end, proven by its key.

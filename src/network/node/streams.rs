@@ -8,6 +8,7 @@ use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use libp2p::{
@@ -77,6 +78,14 @@ impl Behaviour {
         self.forget(connection, |cut| cut.cut());
     }
 
+    /// Notes how long a connection's answer to a ping took.
+    pub(super) fn note_round_trip(&self, peer: &PeerId, connection: ConnectionId, round_trip: Duration) {
+        let connections = self.connections.get(peer).into_iter().flatten();
+        if let Some(connection) = connections.into_iter().find(|known| known.id == connection) {
+            connection.cut.path().note_round_trip(round_trip);
+        }
+    }
+
     fn forget(&mut self, id: ConnectionId, then: impl Fn(&Cut)) {
         self.connections.retain(|_, connections| {
             connections.retain(|connection| {
@@ -138,6 +147,7 @@ impl NetworkBehaviour for Behaviour {
                     address::is_circuit(established.endpoint.get_remote_address()) || established.endpoint.is_relayed();
                 let id = established.connection_id;
                 let connection = Connection { id, relayed, cut: self.cuts.remove(&id).unwrap_or_default() };
+                connection.cut.set_path(address::path(established.endpoint));
                 self.connections.entry(established.peer_id).or_default().push(connection);
             }
             // Another behaviour may have denied the connection after its handler was made here.

@@ -1,4 +1,5 @@
 //! Whole network services over streams of bytes, on tokio's paused clock.
 
 mod memory;
+mod party;
 mod stories;

@@ -1,180 +1,19 @@
-use std::{
-    cell::{Cell, RefCell},
-    collections::HashMap,
-    future::Future,
-    rc::{Rc, Weak},
-    time::Duration,
+//! Network services over a network within the process, as stories.
+
+use std::{rc::Rc, time::Duration};
+
+use futures::{AsyncWriteExt as _, StreamExt as _};
+use tokio::time::sleep;
+
+use super::{
+    memory::Hub,
+    party::{Party, hello, name, read, story, write},
 };
-
-use futures::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _, StreamExt as _};
-use tokio::{task::LocalSet, time::sleep};
-
-use super::memory::{Hub, Stream};
 use crate::{
-    bridge::{KernelServices, PlatformServices, Reply},
-    network::NetworkService,
-    runtime::{NativeRuntime, Runtime, Timestamp},
-    wire::{FrameDecoder, Handshake, IncarnationId, PeerId, RemoteCommsOptions, RemoteError, encode_frame},
+    bridge::PlatformServices as _,
+    network::status::{NetworkEvent, PeerState},
+    wire::{Handshake, PeerId, RemoteError, encode_frame},
 };
-
-/// A runtime that counts what it has running.
-struct CountingRuntime {
-    inner: NativeRuntime,
-    running: Rc<Cell<usize>>,
-}
-
-struct Running(Rc<Cell<usize>>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
-impl Runtime for CountingRuntime {
-    fn now(&self) -> Timestamp {
-        self.inner.now()
-    }
-
-    fn sleep(&self, delay: Duration) -> futures::future::LocalBoxFuture<'static, ()> {
-        self.inner.sleep(delay)
-    }
-
-    fn fill_random(&self, bytes: &mut [u8]) {
-        self.inner.fill_random(bytes);
-    }
-
-    fn yield_turn(&self) -> futures::future::LocalBoxFuture<'static, ()> {
-        self.inner.yield_turn()
-    }
-
-    fn spawn(&self, task: futures::future::LocalBoxFuture<'static, ()>) {
-        self.running.set(self.running.get() + 1);
-        let running = Running(Rc::clone(&self.running));
-        self.inner.spawn(
-            async move {
-                task.await;
-                drop(running);
-            }
-            .boxed_local(),
-        );
-    }
-}
-
-type Service = NetworkService<Hub>;
-
-/// A kernel that remembers incarnations, keeps what it is given, and can be told to be broken or to answer in the call.
-#[derive(Default)]
-struct Kernel {
-    known: RefCell<HashMap<PeerId, IncarnationId>>,
-    delivered: RefCell<Vec<String>>,
-    refuses: Cell<Option<&'static str>>,
-    echoes_to: RefCell<Weak<Service>>,
-    in_call: Cell<bool>,
-}
-
-impl KernelServices for Kernel {
-    fn remote_deliver(&self, from: PeerId, message: String) -> Reply<Option<String>> {
-        assert!(!self.in_call.replace(true), "a kernel is not called while it is in a call");
-        if let Some(name) = self.refuses.get() {
-            self.in_call.set(false);
-            let error = RemoteError::Other { name: name.into(), message: "no".into() };
-            return futures::future::ready(Err(error)).boxed_local();
-        }
-        if let Some(service) = self.echoes_to.borrow().upgrade() {
-            drop(service.send_remote_message(from, format!("echo {message}")));
-        }
-        self.delivered.borrow_mut().push(message);
-        self.in_call.set(false);
-        futures::future::ready(Ok(None)).boxed_local()
-    }
-
-    fn remote_give_up(&self, _: PeerId) -> Reply<()> {
-        futures::future::ready(Ok(())).boxed_local()
-    }
-
-    fn remote_incarnation_change(&self, peer: PeerId, observed: IncarnationId) -> Reply<bool> {
-        let former = self.known.borrow_mut().insert(peer, observed.clone());
-        let restarted = former.is_some_and(|former| former != observed);
-        async move {
-            // As over a bridge, the answer takes a moment.
-            sleep(Duration::from_millis(3)).await;
-            Ok(restarted)
-        }
-        .boxed_local()
-    }
-}
-
-struct Party {
-    id: PeerId,
-    seed: String,
-    kernel: Rc<Kernel>,
-    service: Rc<Service>,
-    running: Rc<Cell<usize>>,
-}
-
-impl Party {
-    fn new(hub: &Hub, seed: u8) -> Self {
-        let kernel = Rc::new(Kernel::default());
-        let running = Rc::new(Cell::new(0));
-        let runtime = CountingRuntime { inner: NativeRuntime::new(), running: Rc::clone(&running) };
-        let service = Rc::new(NetworkService::new(Rc::new(runtime), kernel.clone(), hub.clone()));
-        let id = PeerId::from_ed25519_seed([seed; 32]).unwrap();
-        Party { id, seed: format!("{seed:02x}").repeat(32), kernel, service, running }
-    }
-
-    async fn started(hub: &Hub, seed: u8) -> Self {
-        let party = Self::new(hub, seed);
-        party.initialize("life-1").await.unwrap();
-        party
-    }
-
-    fn initialize(&self, incarnation: &str) -> Reply<()> {
-        let options = RemoteCommsOptions { max_messages_per_second: 10_000, ..RemoteCommsOptions::default() };
-        self.service.initialize_remote_comms(self.seed.clone(), options, incarnation.parse().unwrap())
-    }
-
-    fn send(&self, to: &Party, text: &str) -> Reply<()> {
-        self.service.send_remote_message(to.id.clone(), text.into())
-    }
-
-    fn delivered(&self) -> Vec<String> {
-        self.kernel.delivered.borrow().clone()
-    }
-}
-
-/// Runs a story on one thread, with a clock that jumps to the next timer.
-fn story(work: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    LocalSet::new().block_on(&runtime, work);
-}
-
-fn name(result: Result<(), RemoteError>) -> String {
-    result.unwrap_err().name().to_owned()
-}
-
-async fn write(stream: &mut Stream, text: &str) {
-    stream.write_all(&encode_frame(text)).await.unwrap();
-}
-
-/// The next frame, or `None` at the end of the stream.
-async fn read(stream: &mut Stream) -> Option<String> {
-    let mut decoder = FrameDecoder::new(1 << 20);
-    let mut byte = [0];
-    loop {
-        if let Some(text) = decoder.next_message().unwrap() {
-            return Some(text);
-        }
-        match stream.read(&mut byte).await {
-            Ok(1) => decoder.push(&byte),
-            _ => return None,
-        }
-    }
-}
-
-fn hello() -> String {
-    Handshake::Hello("m1".parse().unwrap()).encode()
-}
 
 #[test]
 fn two_services_exchange_a_thousand_messages_each_way_in_order() {
@@ -393,5 +232,38 @@ fn a_slow_reader_holds_its_sender_back() {
         let second = alice.service.send_remote_message(mallory.clone(), long);
         assert_eq!(first.await, Ok(()));
         assert_eq!(name(second.await), "ConnectionLostError");
+    });
+}
+
+#[test]
+fn an_observer_hears_of_each_change_and_of_faults_but_not_of_messages() {
+    story(async {
+        let hub = Hub::default();
+        let told = Rc::default();
+        let (alice, bob) = (Party::watched(&hub, 1, &told).await, Party::started(&hub, 2).await);
+        alice.send(&bob, "1").await.unwrap();
+        let states = || {
+            let state =
+                |event: &NetworkEvent| if let NetworkEvent::Peer(peer) = event { Some(peer.state) } else { None };
+            told.borrow().iter().filter_map(state).collect::<Vec<_>>()
+        };
+        let connected = [PeerState::Dialling, PeerState::Handshaking, PeerState::Connected];
+        assert_eq!(states(), connected);
+        for number in 0..50 {
+            alice.send(&bob, &number.to_string()).await.unwrap();
+        }
+        assert_eq!(states(), connected, "messages are no news");
+        assert_eq!(alice.service.status().peers[0].state, PeerState::Connected);
+
+        let mallory = PeerId::from_ed25519_seed([7; 32]).unwrap();
+        let _door = hub.join(&mallory);
+        let mut stream = hub.open(&mallory, &alice.id).await.unwrap();
+        write(&mut stream, "{garbage").await;
+        assert_eq!(read(&mut stream).await, None);
+        let fault = |event: &NetworkEvent| matches!(event, NetworkEvent::Fault { peer_id, name, .. } if *peer_id == mallory && name == "HandshakeError");
+        assert!(told.borrow().iter().any(fault));
+        alice.service.stop_remote_comms().await.unwrap();
+        assert_eq!(states().last(), Some(&PeerState::Idle));
+        assert_eq!(alice.service.status().peers, []);
     });
 }

@@ -24,6 +24,11 @@ impl Backoff {
         self.failures = self.failures.saturating_add(1);
     }
 
+    /// Failed attempts in a row.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// Whether `max_attempts` have failed; 0 is without limit.
     pub(super) fn is_exhausted(&self, max_attempts: u32) -> bool {
         max_attempts > 0 && self.failures >= max_attempts

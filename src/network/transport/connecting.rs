@@ -105,6 +105,7 @@ impl Peer {
         retryable: bool,
     ) {
         self.outbound = Outbound::Idle;
+        self.note_error(cx, reason);
         let permanent = self.failures.record(code);
         if attempt.cause == Cause::Reconnection {
             self.backoff.record_failure();
@@ -138,6 +139,7 @@ impl Peer {
     pub(super) fn lose_channel(&mut self, cx: &mut Context, reason: &str, end: End) {
         let Some(registered) = self.registered.take() else { return };
         tracing::debug!(peer = %self.id, reason, "lost the channel");
+        self.note_error(cx, reason);
         let channel = registered.writer.channel;
         end.of(cx, channel);
         let error = self.connection_lost(reason);

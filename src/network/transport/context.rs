@@ -1,7 +1,7 @@
 //! What all peers share: time, randomness, policy, and the effects that they have.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     fmt,
 };
 
@@ -24,6 +24,8 @@ pub(super) struct Context {
     pub(super) now: Timestamp,
     /// Peers with a channel or on the way to one.
     pub(super) engaged: usize,
+    /// Peers whose status is news; no more than there are peers, for the driver takes them after each input.
+    pub(super) changed: BTreeSet<PeerId>,
     random: RandomSource,
     effects: VecDeque<Effect>,
     channels: HashMap<ChannelId, PeerId>,
@@ -45,6 +47,7 @@ impl Context {
             policy,
             now,
             engaged: 0,
+            changed: BTreeSet::new(),
             random,
             effects: VecDeque::new(),
             channels: HashMap::new(),

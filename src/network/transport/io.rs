@@ -61,6 +61,8 @@ pub enum Input {
     },
     /// All backoffs and permanent failures are to be forgotten.
     ResetBackoffs,
+    /// The way to the network may have changed: the same, and connections may be dead without knowing.
+    NetworkChanged,
     /// Everything ends; the transport takes nothing in afterwards.
     Stop,
     /// A stream is open.
@@ -192,6 +194,8 @@ pub enum Effect {
         /// The outcome.
         result: Result<(), RemoteError>,
     },
+    /// Find out at once which connections are dead, and try relays that wait or were given up.
+    Probe,
     /// The peer is not tried any more.
     GiveUp {
         /// The peer.

@@ -18,9 +18,11 @@ mod io;
 mod peer;
 mod policy;
 mod rate;
+mod status;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod wake;
 
 use std::collections::BTreeMap;
 
@@ -29,7 +31,8 @@ use context::Context;
 pub use context::RandomSource;
 pub use io::{ChannelId, DeliveryOutcome, DialId, Effect, Input, SendId};
 use peer::Peer;
-use policy::{Policy, WAKE_JUMP, WAKE_TICK};
+use policy::Policy;
+use wake::WakeDetector;
 
 use crate::{
     runtime::Timestamp,
@@ -42,7 +45,7 @@ pub struct Transport {
     peers: BTreeMap<PeerId, Peer>,
     cx: Context,
     stopped: bool,
-    next_tick: Timestamp,
+    wake: WakeDetector,
     next_cleanup: Timestamp,
 }
 
@@ -58,7 +61,7 @@ impl Transport {
         let policy = Policy::new(options);
         Transport {
             peers: BTreeMap::new(),
-            next_tick: now.after(WAKE_TICK),
+            wake: WakeDetector::new(now),
             next_cleanup: now.after(policy.cleanup_interval),
             cx: Context::new(now, own_id, incarnation, policy, random),
             stopped: false,
@@ -91,6 +94,7 @@ impl Transport {
                 peer.reconnect_now(cx);
             }),
             Input::ResetBackoffs => self.with_all(|peer, _| peer.reset_backoff()),
+            Input::NetworkChanged => self.network_changed(),
             Input::Stop => self.stop(),
             Input::DialSucceeded { dial, channel } => match self.cx.end_dial(dial) {
                 Some(peer) => self.with_peer(peer, |peer, cx| peer.dial_succeeded(cx, channel)),
@@ -129,7 +133,7 @@ impl Transport {
             return None;
         }
         let peers = self.peers.values().filter_map(|peer| peer.deadline(&self.cx.policy));
-        peers.chain([self.next_tick, self.next_cleanup]).min()
+        peers.chain([self.wake.next_tick(), self.next_cleanup]).min()
     }
 
     fn inbound(&mut self, channel: ChannelId, peer: PeerId) {
@@ -142,12 +146,9 @@ impl Transport {
 
     fn on_timeout(&mut self) {
         let now = self.cx.now;
-        if now >= self.next_tick {
-            if now.since(self.next_tick) > WAKE_JUMP {
-                tracing::info!("woke from a sleep: all backoffs are reset");
-                self.with_all(|peer, _| peer.reset_backoff());
-            }
-            self.next_tick = now.after(WAKE_TICK);
+        if self.wake.woke(now) {
+            tracing::info!("woke from a sleep: all backoffs are reset, all connections are probed");
+            self.network_changed();
         }
         self.with_all(|peer, cx| {
             if peer.deadline(&cx.policy).is_some_and(|deadline| deadline <= cx.now) {
@@ -160,6 +161,12 @@ impl Transport {
         }
     }
 
+    /// Old failures mean nothing any more, and connections may be dead without knowing.
+    fn network_changed(&mut self) {
+        self.cx.effect(Effect::Probe);
+        self.with_all(|peer, _| peer.reset_backoff());
+    }
+
     /// Forgets peers that were not heard of for long. Their hints stay: those are the kernel's, not an observation.
     fn forget_stale(&mut self) {
         let cx = &mut self.cx;
@@ -170,6 +177,7 @@ impl Transport {
             if peer.wanted {
                 peer.give_up(cx);
             }
+            cx.changed.insert(peer.id.clone());
             let hints = std::mem::take(&mut peer.hints);
             *peer = Peer::new(peer.id.clone(), &cx.policy, cx.now);
             peer.hints = hints;
@@ -181,6 +189,7 @@ impl Transport {
         let cx = &mut self.cx;
         for peer in self.peers.values_mut() {
             peer.disconnect(cx, &RemoteError::NetworkStopped);
+            cx.changed.insert(peer.id.clone());
         }
         self.peers.clear();
         self.stopped = true;
@@ -224,14 +233,17 @@ impl Transport {
     }
 }
 
-/// Lets something happen to a peer, settles it, and keeps the count of engaged peers.
+/// Lets something happen to a peer, settles it, and keeps the count of engaged peers and the list of changed ones.
 fn advance(peer: &mut Peer, cx: &mut Context, act: impl FnOnce(&mut Peer, &mut Context)) {
-    let before = peer.is_engaged();
+    let (before, outline) = (peer.is_engaged(), peer.outline());
     act(peer, cx);
     peer.settle(cx);
     match (before, peer.is_engaged()) {
         (false, true) => cx.engaged = cx.engaged.saturating_add(1),
         (true, false) => cx.engaged = cx.engaged.saturating_sub(1),
         _ => {}
+    }
+    if peer.outline() != outline {
+        cx.changed.insert(peer.id.clone());
     }
 }

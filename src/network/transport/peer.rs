@@ -15,6 +15,7 @@ use super::{
     rate::SlidingWindow,
 };
 use crate::{
+    network::status::LastError,
     runtime::Timestamp,
     wire::{IncarnationId, PeerId, RemoteError},
 };
@@ -130,6 +131,7 @@ pub(super) struct Peer {
     /// Questions about this peer that the kernel has not answered.
     pub(super) verdicts_owed: u32,
     pub(super) last_active: Timestamp,
+    pub(super) last_error: Option<LastError>,
 }
 
 impl Peer {
@@ -152,6 +154,7 @@ impl Peer {
             hints: LocationHints::default(),
             verdicts_owed: 0,
             last_active: now,
+            last_error: None,
         }
     }
 

@@ -14,10 +14,6 @@ pub(super) const INBOX_FRAMES: usize = 32;
 pub(super) const VERDICTS_OWED: u32 = 4;
 /// How long after a crossed dial the losing channel's hello may still arrive.
 pub(super) const CROSSING_GRACE: Duration = Duration::from_secs(1);
-/// How often the clock is looked at for a sleep.
-pub(super) const WAKE_TICK: Duration = Duration::from_secs(15);
-/// A tick that is this late means that the machine slept.
-pub(super) const WAKE_JUMP: Duration = Duration::from_secs(30);
 
 /// What the options of [`RemoteCommsOptions`] mean here.
 #[derive(Debug)]

@@ -17,6 +17,10 @@ impl Peer {
     pub(super) fn send(&mut self, cx: &mut Context, message: Outgoing) {
         if let Err(error) = self.admit(cx, &message) {
             self.gap |= message.id.is_some() && !message.is_ack && !error.is_terminal();
+            if message.id.is_none() && !error.is_terminal() {
+                // Nobody waits for an answer of the kernel, so its loss is told here.
+                cx.effect(Effect::Fault { peer: self.id.clone(), error: error.clone() });
+            }
             return cx.finish(message.id, Err(error));
         }
         self.last_active = cx.now;
@@ -48,8 +52,8 @@ impl Peer {
         if queued >= cx.policy.max_waiting {
             return exceeded(LimitType::PendingMessages, queued.saturating_add(1), cx.policy.max_waiting);
         }
-        // Acknowledgements are paid for by the messages that they acknowledge.
-        if !message.is_ack && !self.message_rate.try_take(cx.now) {
+        // Acknowledgements and answers are paid for by the messages that they are for; a refused answer would be lost.
+        if !message.is_ack && message.id.is_some() && !self.message_rate.try_take(cx.now) {
             let limit = self.message_rate.limit() as usize;
             return exceeded(LimitType::MessageRate, limit.saturating_add(1), limit);
         }

@@ -127,7 +127,7 @@ impl World {
             4 => self.feed(Input::CloseConnection { peer: self.peer(choices) }),
             5 => self.feed(Input::RegisterHints { peer: self.peer(choices), hints: vec![choices.text()] }),
             6 => self.feed(Input::Reconnect { peer: self.peer(choices), hints: Vec::new() }),
-            7 => self.feed(Input::ResetBackoffs),
+            7 => self.feed(Input::NetworkChanged),
             8 if choices.once_in(16) => self.feed(Input::Stop),
             8 => self.pass(u64::from(choices.byte()) * 997),
             9..=10 => {
@@ -288,7 +288,7 @@ impl World {
                 assert!(self.unanswered.remove(&id), "a send is answered twice");
                 self.sends[id.0 as usize].outcome = Some(result);
             }
-            Effect::Deliver { .. } | Effect::GiveUp { .. } | Effect::Fault { .. } => {}
+            Effect::Deliver { .. } | Effect::GiveUp { .. } | Effect::Fault { .. } | Effect::Probe => {}
         }
         assert!(self.open_dials.len() <= self.max_connections, "more dials than connections are allowed");
     }

@@ -1,8 +1,11 @@
 use super::{
-    bench::{Bench, dial, dials, ends, failure, outcome, texts, timed_out},
+    bench::{Bench, dial, dials, ends, failure, faults, outcome, texts, timed_out},
     people,
 };
-use crate::wire::{LimitType, PeerId, RemoteCommsOptions, RemoteError};
+use crate::{
+    network::transport::DeliveryOutcome,
+    wire::{LimitType, PeerId, RemoteCommsOptions, RemoteError},
+};
 
 fn limit(limit_type: LimitType, current: u64, limit: u64) -> Option<Result<(), RemoteError>> {
     Some(Err(RemoteError::ResourceLimit { limit_type, current, limit }))
@@ -117,4 +120,23 @@ fn refusals_have_the_name_that_programs_match_on() {
     let mut alice = Bench::with(RemoteCommsOptions { max_message_size_bytes: 0, ..RemoteCommsOptions::default() });
     let (send, effects) = alice.send(&bob, "1");
     assert_eq!(failure(&effects, send), "ResourceLimitError");
+}
+
+#[test]
+fn the_kernels_answers_use_up_no_message_budget_and_one_that_cannot_be_sent_is_told() {
+    let [_, bob, _] = people();
+    let options =
+        RemoteCommsOptions { max_messages_per_second: 1, max_message_size_bytes: 100, ..RemoteCommsOptions::default() };
+    let mut alice = Bench::with(options);
+    let channel = alice.accept(&bob, "b1");
+    alice.send(&bob, "1");
+    for number in 0..3 {
+        alice.frame(channel, "question");
+        let answer = format!("answer {number}");
+        assert_eq!(texts(&alice.delivered(&bob, DeliveryOutcome::Accepted(Some(answer.clone())))), [answer]);
+    }
+    alice.frame(channel, "question");
+    let effects = alice.delivered(&bob, DeliveryOutcome::Accepted(Some("x".repeat(101))));
+    assert!(texts(&effects).is_empty());
+    assert!(faults(&effects)[0].starts_with("ResourceLimitError"), "{effects:?}");
 }

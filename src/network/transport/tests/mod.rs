@@ -10,6 +10,7 @@ mod receiving;
 mod reconnection;
 mod sending;
 mod standing;
+mod status;
 mod world;
 
 use crate::wire::{IncarnationId, PeerId};

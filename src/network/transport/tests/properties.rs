@@ -5,7 +5,13 @@ use std::collections::{BTreeMap, HashSet};
 use proptest::prelude::*;
 
 use super::{people, world::World};
-use crate::{network::transport::Input, wire::PeerId};
+use crate::{
+    network::{
+        status::{PeerState, PeerStatus},
+        transport::Input,
+    },
+    wire::PeerId,
+};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -110,6 +116,15 @@ proptest! {
             for (from, to, number) in world.delivered(peer).iter().filter_map(|text| number(text)) {
                 prop_assert_eq!(to, who);
                 prop_assert!(last.insert(from, number).is_none_or(|before| before < number));
+            }
+        }
+        // Whoever listens to the events knows what the snapshot says.
+        for teller in &people {
+            let outline = |status: &PeerStatus| (status.state, status.next_attempt_at, status.channel.as_ref().map(|channel| channel.since));
+            let snapshot: BTreeMap<_, _> = world.status(teller).iter().map(|status| (status.peer_id.clone(), outline(status))).collect();
+            for peer in &people {
+                let told = world.told.get(&(teller.clone(), peer.clone())).map_or((PeerState::Idle, None, None), outline);
+                prop_assert_eq!(told, snapshot.get(peer).copied().unwrap_or((PeerState::Idle, None, None)));
             }
         }
         // At rest, two peers have at most one stream between them, and agree whether they have.

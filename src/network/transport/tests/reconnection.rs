@@ -6,13 +6,13 @@ use super::{
 use crate::{
     network::{
         link::{DialError, ErrorCode},
-        transport::Input,
+        transport::{Effect, Input},
     },
     wire::RemoteCommsOptions,
 };
 
 /// How long it takes until the next dial, to the millisecond; the test's jitter is always the longest.
-fn time_to_dial(alice: &mut Bench) -> (u64, Vec<crate::network::transport::Effect>) {
+fn time_to_dial(alice: &mut Bench) -> (u64, Vec<Effect>) {
     for millis in 0..100_000 {
         let effects = alice.pass(1);
         if !dials(&effects).is_empty() {
@@ -100,7 +100,7 @@ fn a_failure_that_no_retry_can_cure_ends_the_attempts() {
 #[test]
 fn five_equal_failures_are_permanent_until_somebody_asks_again() {
     let [_, bob, _] = people();
-    type Cure = fn(&mut Bench) -> Vec<crate::network::transport::Effect>;
+    type Cure = fn(&mut Bench) -> Vec<Effect>;
     let cures: [(&str, Cure); 4] = [
         ("a send", |alice| alice.send(&people()[1], "2").1),
         ("reconnectPeer", |alice| alice.feed(Input::Reconnect { peer: people()[1].clone(), hints: vec![] })),
@@ -142,7 +142,7 @@ fn a_wake_from_sleep_forgets_the_backoff_and_a_late_timer_does_not() {
         }
         // The next attempt is 8 s away; it falls due in the sleep, fails, and shows by the next delay what was forgotten.
         let mut fresh = alice.pass(0);
-        let base = alice.transport.next_tick.as_millis() - 15_000;
+        let base = alice.transport.wake.next_tick().as_millis() - 15_000;
         let elapsed = alice.now.as_millis() - base;
         fresh.extend(alice.sleep(millis - elapsed));
         let effects = if dials(&fresh).is_empty() { time_to_dial(&mut alice).1 } else { fresh };
@@ -193,4 +193,28 @@ fn defect_17_a_restarted_peer_is_back_within_a_second_without_a_send_failing_at_
     world.run(1_000);
     assert_eq!(world.delivered(&bob), ["to the second life"]);
     assert_eq!((world.open_pipes(), world.gave_up(&alice)), (1, 0));
+}
+
+#[test]
+fn a_wake_and_a_change_of_network_probe_the_connections_and_a_relay_that_comes_does_not() {
+    let mut alice = Bench::alice();
+    assert_eq!(alice.feed(Input::NetworkChanged), [Effect::Probe]);
+    assert_eq!(alice.feed(Input::ResetBackoffs), []);
+    assert_eq!(alice.sleep(45_001), [Effect::Probe]);
+    assert_eq!(alice.pass(100_000), [], "a wake is told once");
+}
+
+#[test]
+fn after_a_change_of_network_the_next_attempt_comes_within_one_base_step() {
+    let [_, bob, _] = people();
+    let mut alice =
+        Bench::with(RemoteCommsOptions { max_connection_attempts_per_minute: 100, ..RemoteCommsOptions::default() });
+    let channel = alice.accept(&bob, "b1");
+    alice.closed(channel);
+    for _ in 0..6 {
+        let (_, effects) = time_to_dial(&mut alice);
+        alice.dial_fails(dial(&effects), timed_out());
+    }
+    alice.feed(Input::NetworkChanged);
+    assert_eq!(dials(&alice.pass(500)).len(), 1);
 }

@@ -9,6 +9,7 @@ use super::people;
 use crate::{
     network::{
         link::{DialError, ErrorCode},
+        status::{Path, PeerStatus},
         transport::{ChannelId, DeliveryOutcome, DialId, Effect, Input, SendId, Transport},
     },
     runtime::Timestamp,
@@ -60,6 +61,8 @@ pub(super) struct World {
     /// What was written on each channel, in order, handshakes included.
     pub(super) written: BTreeMap<ChannelId, Vec<String>>,
     pub(super) done: Vec<SendId>,
+    /// The last that each node told of each peer.
+    pub(super) told: BTreeMap<(PeerId, PeerId), PeerStatus>,
     /// Dials that reached their peer's door so far.
     pub(super) dials: u32,
     last_id: u64,
@@ -89,6 +92,7 @@ impl World {
             outcomes: HashMap::new(),
             written: BTreeMap::new(),
             done: Vec::new(),
+            told: BTreeMap::new(),
             dials: 0,
             last_id: 0,
             options,
@@ -100,6 +104,7 @@ impl World {
     }
 
     fn begin_life(&mut self, peer: &PeerId, life: u32, kernel: Kernel) {
+        self.told.retain(|(teller, _), _| teller != peer);
         let incarnation = format!("{peer}-{life}").parse().unwrap();
         let mut state = u64::from(life).wrapping_add(peer.as_str().bytes().map(u64::from).sum());
         // Knuth's linear congruential generator: reproducible jitter.
@@ -172,6 +177,10 @@ impl World {
 
     pub(super) fn delivered(&self, to: &PeerId) -> Vec<String> {
         self.nodes[to].kernel.delivered.clone()
+    }
+
+    pub(super) fn status(&self, at: &PeerId) -> Vec<PeerStatus> {
+        self.nodes[at].transport.status(|_| Path::default())
     }
 
     pub(super) fn gave_up(&self, at: &PeerId) -> usize {
@@ -256,6 +265,9 @@ impl World {
         while let Some(effect) = self.nodes.get_mut(peer).unwrap().transport.poll_effect() {
             self.perform(peer, life, effect);
         }
+        for change in self.nodes.get_mut(peer).unwrap().transport.take_changes(|_| Path::default()) {
+            self.told.insert((peer.clone(), change.peer_id.clone()), change);
+        }
     }
 
     fn perform(&mut self, peer: &PeerId, life: u32, effect: Effect) {
@@ -265,7 +277,7 @@ impl World {
                 self.schedule(delay, Event::Knock(peer.clone(), life, dial, to));
             }
             // The network may be quicker than the cancellation.
-            Effect::CancelDial { .. } | Effect::Fault { .. } => {}
+            Effect::CancelDial { .. } | Effect::Fault { .. } | Effect::Probe => {}
             Effect::Read { channel } => {
                 self.nodes.get_mut(peer).unwrap().asked_for.insert(channel, true);
                 self.hand_over(peer, channel);
