@@ -5,6 +5,7 @@
 //! to free pages only and then switches its root, so that whatever is cut off leaves the state of the last commit; a
 //! checksum over each page tells whether the switch was cut off.
 
+mod read_ahead;
 mod superblock;
 
 use std::{io, sync::Arc};
@@ -15,7 +16,7 @@ use redb::{
     ReadableTableMetadata as _, TableDefinition, TableError, WriteTransaction,
 };
 
-use self::superblock::AfterBlock;
+use self::{read_ahead::ReadAhead, superblock::AfterBlock};
 use super::{KeyValueStore, StorageError, savepoints::Rows};
 
 /// Bytes rather than text, for redb takes what should be text and is not for impossible.
@@ -55,7 +56,7 @@ impl DurableStore {
     }
 
     fn open_with(backend: impl StorageBackend, migrations: &[Migration]) -> Result<Self, StorageError> {
-        let backend = Arc::new(backend);
+        let backend = Arc::new(ReadAhead::new(backend));
         let is_complete = superblock::prepare(&*backend)?;
         let bytes = backend.len()?;
         let mut builder = Builder::new();
@@ -69,6 +70,7 @@ impl DurableStore {
             compact(&mut database, bytes)?;
         }
         let committed = Ok(read(&database)?);
+        backend.stop();
         Ok(DurableStore { database, committed, uncommitted: Rows::default() })
     }
 
