@@ -214,6 +214,8 @@ export const aStoreKilledInMidWrite = () =>
     const profile = await mkdtemp(join(tmpdir(), 'ocap-profile-'));
     const survivor = await stage.openTab('survivor', 'window');
     const trial = new Trial(stage, survivor, profile, random(seed));
+    stage.atEnd(() => rm(profile, { recursive: true, force: true, maxRetries: 10 }));
+    stage.atEnd(() => trial.end());
     try {
       let victim = await trial.open(await trial.launch());
       await trial.check(victim);
@@ -226,8 +228,5 @@ export const aStoreKilledInMidWrite = () =>
       stage.checkHealth();
     } catch (error) {
       throw new Error(`with OCAP_SEED=${seed}: ${error instanceof Error ? error.message : error}`, { cause: error });
-    } finally {
-      await trial.end();
-      await rm(profile, { recursive: true, force: true, maxRetries: 10 });
     }
   });
