@@ -85,6 +85,7 @@ class Trial {
   #identity;
   /** @type {BrowserProcess | undefined} */
   #process;
+  #isOver = false;
 
   /**
    * @param {Stage} stage
@@ -101,11 +102,18 @@ class Trial {
   }
 
   async launch() {
-    this.#process = await BrowserProcess.launch(this.profile);
-    return this.#process;
+    const browser = await BrowserProcess.launch(this.profile);
+    this.#process = browser;
+    if (this.#isOver) {
+      await browser.kill();
+      throw new Error('the trial is over');
+    }
+    return browser;
   }
 
+  /** Leaves no browser behind, not even one that is just being launched. */
   async end() {
+    this.#isOver = true;
     await this.#process?.kill();
   }
 
@@ -149,7 +157,7 @@ class Trial {
     for (let kill = 1; kill <= KILLS; kill += 1) {
       await this.randomMoment(kill);
       this.stage.dismiss(victim);
-      await this.end();
+      await this.#process?.kill();
       victim = await this.open(await this.launch());
       await this.check(victim);
     }
