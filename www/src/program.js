@@ -130,9 +130,11 @@ export class Program {
     this.#tell({ type: 'received', ...received });
     if (method === 'relay' && slots.length > 0) {
       // In the commit of the message itself: this program needs no memory to know whom it still owes what.
+      // The object is kept: to let it go with each message would cost two more.
       this.send(slots[0], 'count', value);
+    } else {
+      this.#releaseGiven(slots);
     }
-    this.#releaseGiven(slots);
     if (!result) {
       return;
     }

@@ -184,6 +184,11 @@ export class Stage {
     return [...reports, '--- relay', ...(this.relay?.log ?? [])].join('\n');
   }
 
+  /** @param {() => Promise<unknown>} close what else is to be cleared up, also after a signal */
+  atEnd(close) {
+    this.#closers.push(close);
+  }
+
   async close() {
     for (const close of this.#closers.splice(0).reverse()) {
       await close().catch((error) => console.error(`cannot clean up: ${error.message}`));
