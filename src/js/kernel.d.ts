@@ -58,7 +58,7 @@ export interface KernelOptions extends RemoteCommsOptions {
   /** The identity, as a BIP39 mnemonic. */
   mnemonic?: string;
   /**
-   * Called with each event, in order, never within a call into the kernel. What it calls before it returns is made durable
+   * Called with each event, in order, never within a call into the kernel, nor before what waits for `Kernel.start` has run. What it calls before it returns is made durable
    * together with the event, or not at all: after a crash the event comes again.
    */
   onEvent: (event: KernelEvent) => void;

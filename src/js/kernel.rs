@@ -140,6 +140,8 @@ impl Kernel {
         let events = Rc::clone(&inbox);
         let driver =
             KernelDriver::start(kernel, Rc::clone(&client) as _, runtime, Box::new(move |event| events.tell(event)));
+        // Until this has returned the program does not have the kernel that an event is about.
+        driver.hold_events();
         let (weak, again) = (Rc::downgrade(&driver), comms.clone());
         client.start(Rc::clone(&driver) as _, move || {
             // The network's end was loaded anew and knows nothing: start it as before.
@@ -152,7 +154,14 @@ impl Kernel {
             });
         });
         let error = match timeout(&BrowserRuntime, START_LIMIT, driver.start_network(comms)).await {
-            Some(Ok(())) => return Ok(Kernel { driver, client, inbox }),
+            Some(Ok(())) => {
+                let (turn, told) = (BrowserRuntime.yield_turn(), Rc::clone(&driver));
+                spawn_local(async move {
+                    turn.await;
+                    told.release_events();
+                });
+                return Ok(Kernel { driver, client, inbox });
+            }
             Some(Err(error)) => kernel_error(&error),
             None => {
                 let message = "nobody serves the network at the other end of the port";

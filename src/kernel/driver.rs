@@ -60,6 +60,8 @@ pub struct KernelDriver {
     exports: RefCell<Vec<oneshot::Sender<Export>>>,
     /// An event is being told; a nested call leaves the next to whoever tells this one.
     telling: Cell<bool>,
+    /// The program is not ready for events.
+    holding: Cell<bool>,
     waker: RefCell<Option<Waker>>,
     /// The network has been started; before that, what the kernel wants done waits.
     started: Cell<bool>,
@@ -85,6 +87,7 @@ impl KernelDriver {
             waiting: RefCell::default(),
             exports: RefCell::default(),
             telling: Cell::new(false),
+            holding: Cell::new(false),
             waker: RefCell::default(),
             started: Cell::new(false),
             stopped: Cell::new(false),
@@ -141,9 +144,20 @@ impl KernelDriver {
         result
     }
 
+    /// Tells the program nothing, and so commits nothing, until [`release_events`](Self::release_events).
+    pub fn hold_events(&self) {
+        self.holding.set(true);
+    }
+
+    /// Ends [`hold_events`](Self::hold_events).
+    pub fn release_events(&self) {
+        self.holding.set(false);
+        self.wake();
+    }
+
     /// Gives the program every event.
     fn tell_events(&self) {
-        if self.telling.replace(true) {
+        if self.holding.get() || self.telling.replace(true) {
             return;
         }
         loop {
@@ -371,7 +385,7 @@ impl KernelDriver {
 
     /// Commits once everything that was ready has run. True if it did.
     fn commit_when_due(&self, context: &mut Context<'_>) -> bool {
-        if !self.kernel.borrow().awaits_commit() {
+        if self.holding.get() || !self.kernel.borrow().awaits_commit() {
             return false;
         }
         let over = {

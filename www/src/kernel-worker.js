@@ -4,7 +4,7 @@ import init, { Kernel, openKernelStore, setLogLevel } from 'ocap-remotes/kernel'
 import { Program } from './program.js';
 
 /**
- * @typedef {Pick<import('./settings.js').Settings, 'keySeed' | 'relays' | 'store' | 'ifInUse' | 'log'>} KernelSettings
+ * @typedef {Pick<import('./settings.js').Settings, 'keySeed' | 'relays' | 'store' | 'ifInUse' | 'options' | 'log'>} KernelSettings
  * @typedef {{ peerId: string, incarnationId: string }} Identity
  *
  * What the page posts after the start, and what it is posted.
@@ -40,12 +40,12 @@ function plain(error) {
 }
 
 /** @param {MessageEvent<{ start: KernelSettings, port: MessagePort }>} event */
-async function start({ data: { start: { log, store: name, ifInUse, ...settings }, port } }) {
+async function start({ data: { start: { log, store: name, ifInUse, options, ...settings }, port } }) {
   try {
     await init();
     setLogLevel(log);
     const store = await openKernelStore(name === undefined ? { durability: 'memory' } : { name, ifInUse });
-    const kernel = await Kernel.start(port, { ...settings, onEvent: (event) => program.handle(event) }, store);
+    const kernel = await Kernel.start(port, { ...options, ...settings, onEvent: (event) => program.handle(event) }, store);
     program.serve(kernel);
     post({ started: { peerId: kernel.peerId, incarnationId: kernel.incarnationId } });
   } catch (error) {

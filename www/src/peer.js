@@ -108,8 +108,8 @@ export class Peer {
           this.#settleCall(data);
         }
       });
-      const { keySeed, relays, store, ifInUse, log } = this.#settings;
-      worker.postMessage({ start: { keySeed, relays, store, ifInUse, log }, port }, [port]);
+      const { keySeed, relays, store, ifInUse, options, log } = this.#settings;
+      worker.postMessage({ start: { keySeed, relays, store, ifInUse, options, log }, port }, [port]);
     });
   }
 

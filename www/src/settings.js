@@ -1,4 +1,5 @@
 // What the page's address says: ?network=window|worker&relay=<multiaddr>&relay=…&seed=<64 hex digits>&store=<name>&ifInUse=wait|fail&name=A&log=debug
+// and options=<JSON of a kernel's RemoteCommsOptions>
 
 /**
  * @typedef {object} Settings
@@ -8,6 +9,7 @@
  * @property {string} keySeed 64 hex digits, from which the peer id follows
  * @property {string | undefined} store the durable store that the kernel goes on from; none for one in memory
  * @property {'wait' | 'fail'} ifInUse what to do while another tab has that store open
+ * @property {Partial<import('ocap-remotes/kernel').RemoteCommsOptions>} options
  * @property {LogLevel} log what the modules write on the console
  *
  * @typedef {Parameters<typeof import('ocap-remotes/kernel').setLogLevel>[0]} LogLevel
@@ -37,6 +39,7 @@ export function readSettings(query) {
     keySeed: seed ?? seedOfTab(),
     store: query.get('store') ?? undefined,
     ifInUse,
+    options: JSON.parse(query.get('options') ?? '{}'),
     log: /** @type {LogLevel} */ (query.get('log') ?? 'warn'),
   };
 }

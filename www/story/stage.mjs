@@ -96,10 +96,11 @@ export class Stage {
    * @param {string} name
    * @param {'window' | 'worker'} network
    * @param {string} [seed] 64 hex digits
+   * @param {Record<string, string>} [settings] what else its address says
    */
-  async openTab(name, network, seed = randomBytes(32).toString('hex')) {
+  async openTab(name, network, seed = randomBytes(32).toString('hex'), settings = {}) {
     const context = await this.browser.newContext({ viewport: { width: 1000, height: 900 } });
-    const tab = await this.openPage(context, name, network, { seed });
+    const tab = await this.openPage(context, name, network, { seed, ...settings });
     await this.untilRunning(tab);
     return tab;
   }
