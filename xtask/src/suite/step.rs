@@ -21,8 +21,8 @@ const CONFORMANCE: &str = "tests/conformance/run.mjs";
 const CONFORMANCE_KERNEL: &str = "conformance-kernel";
 /// Whole-system tests, run in Node; the story of the demo is one of them.
 const END_TO_END: &str = "tests/e2e/run.mjs";
-/// The crates that simulate, model and fuzz.
-const EVIDENCE: &[&str] = &["simulator", "model", "fuzz-targets"];
+/// The crates that simulate, model, fuzz, and cut the power.
+const EVIDENCE: &[&str] = &["storage-evidence", "simulator", "model", "fuzz-targets"];
 /// The crate that puts deliberate bugs in.
 const FAULTS: &str = "seeded-faults";
 /// The crate whose tests run in a browser.
