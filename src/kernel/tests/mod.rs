@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod delivery;
+#[cfg(feature = "durable")]
+mod driver;
 mod durability;
 mod restart;
 mod restoration;

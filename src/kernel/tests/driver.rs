@@ -1,0 +1,123 @@
+//! A driver on a network that takes everything and says nothing.
+
+use std::{cell::RefCell, rc::Rc};
+
+use futures::{FutureExt as _, future::ready};
+
+use super::*;
+use crate::{
+    bridge::{PlatformServices, Reply},
+    runtime::{NativeRuntime, Runtime},
+    storage::{KeyValueStore, StorageError, open_file},
+};
+
+struct Silence;
+
+fn done() -> Reply<()> {
+    ready(Ok(())).boxed_local()
+}
+
+impl PlatformServices for Silence {
+    fn initialize_remote_comms(&self, _: String, _: RemoteCommsOptions, _: IncarnationId) -> Reply<()> {
+        done()
+    }
+    fn stop_remote_comms(&self) -> Reply<()> {
+        done()
+    }
+    fn send_remote_message(&self, _: PeerId, _: String) -> Reply<()> {
+        done()
+    }
+    fn close_connection(&self, _: PeerId) -> Reply<()> {
+        done()
+    }
+    fn register_location_hints(&self, _: PeerId, _: Vec<String>) -> Reply<()> {
+        done()
+    }
+    fn reconnect_peer(&self, _: PeerId, _: Vec<String>) -> Reply<()> {
+        done()
+    }
+    fn reset_all_backoffs(&self) -> Reply<()> {
+        done()
+    }
+}
+
+/// A driver of a kernel on that storage, and what its program is told.
+fn start(storage: impl KeyValueStore + 'static) -> (Rc<KernelDriver>, Rc<RefCell<Vec<KernelEvent>>>) {
+    let runtime: Rc<dyn Runtime> = Rc::new(NativeRuntime::new());
+    let store = KernelStore::open(Box::new(storage)).unwrap();
+    let mut random = |bytes: &mut [u8]| runtime.fill_random(bytes);
+    let options = RemoteCommsOptions::default();
+    let kernel = Kernel::open(store, &options, Some(seed_of(1)), &mut random, runtime.now()).unwrap();
+    let events = Rc::new(RefCell::new(Vec::new()));
+    let seen = Rc::clone(&events);
+    let on_event = Box::new(move |event| seen.borrow_mut().push(event));
+    (KernelDriver::start(kernel, Rc::new(Silence), runtime, on_event), events)
+}
+
+/// Sends the program a message of its own.
+fn send(driver: &KernelDriver, body: &str) {
+    let sent = driver.call(|kernel, _| {
+        let object = kernel.export_object()?;
+        kernel.send(object, data(body))
+    });
+    sent.unwrap();
+}
+
+async fn run(story: impl Future<Output = ()>) {
+    tokio::time::pause();
+    tokio::task::LocalSet::new().run_until(story).await;
+}
+
+async fn a_moment() {
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+#[tokio::test]
+async fn while_events_are_held_nothing_is_told_and_nothing_of_it_committed() {
+    run(async {
+        let (driver, events) = start(MemoryStore::new());
+        driver.hold_events();
+        driver.start_network(RemoteCommsOptions::default()).await.unwrap();
+        send(&driver, "#1");
+        let durable = driver.durable();
+        futures::pin_mut!(durable);
+        a_moment().await;
+        assert!(events.borrow().is_empty());
+        assert!(durable.as_mut().now_or_never().is_none(), "it would be lost in a crash");
+        driver.release_events();
+        durable.await.unwrap();
+        assert!(matches!(&events.borrow()[..], [KernelEvent::Message { .. }]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_running_kernel_is_exported_as_of_a_commit() {
+    run(async {
+        let (driver, events) = start(MemoryStore::new());
+        send(&driver, "#1");
+        let backup = driver.export().await.unwrap();
+        assert_eq!(events.borrow().len(), 1, "what it was to be told is told before the commit");
+        let mut copy = KernelStore::open(Box::new(MemoryStore::new())).unwrap();
+        copy.import(&backup, [1; 8]).unwrap();
+        copy.audit().unwrap();
+        driver.stop().await.unwrap();
+        assert!(matches!(driver.export().await, Err(KernelError::Remote(RemoteError::NetworkStopped))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stopped_kernel_lets_go_of_its_store() {
+    let path = std::env::temp_dir().join(format!("ocap-remotes-{}-driver", std::process::id()));
+    let at = path.clone();
+    run(async move {
+        let (driver, _) = start(open_file(&at).unwrap());
+        send(&driver, "#1");
+        assert_eq!(open_file(&at).unwrap_err(), StorageError::InUse);
+        driver.stop().await.unwrap();
+        KernelStore::open(Box::new(open_file(&at).unwrap())).unwrap().audit().unwrap();
+    })
+    .await;
+    std::fs::remove_file(path).unwrap();
+}
