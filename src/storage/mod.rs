@@ -1,7 +1,7 @@
 //! What a kernel store is built on: an ordered map of text with nested savepoints.
 //!
-//! [`MemoryStore`] lives as long as its process. [`DurableStore`] survives crashes and power cuts, on a [`file`](open_file) or,
-//! in browsers, on the [origin private file system](opfs). A JavaScript kernel's own database can serve as well.
+//! [`MemoryStore`] lives as long as its process. [`DurableStore`] survives crashes and power cuts, on a file or,
+//! in browsers, on the origin private file system (`opfs`). A JavaScript kernel's own database can serve as well.
 
 #[cfg(feature = "durable")]
 mod durable;
