@@ -1,4 +1,4 @@
-//! The libp2p behaviour that opens and accepts streams on [`PROTOCOL`].
+//! The libp2p behaviour that opens and accepts streams on [either protocol](super::protocol).
 //!
 //! It differs from `libp2p-stream` in what our driver needs: a stream can be asked of the very connection that a dial has
 //! made (an older one may be dead without knowing), inbound streams wait in the swarm's bounded queues instead of
