@@ -115,7 +115,7 @@ impl Network {
     /// Serves the kernel at the other end of `port`, which decides when remote communications start and with what options.
     ///
     /// # Errors
-    /// A `TypeError` if `port` cannot carry messages, or for an option that is unknown.
+    /// A `TypeError` if `port` cannot carry messages, or for an option that is unknown or no function.
     pub fn serve(port: BridgePort, options: Option<NetworkOptions>) -> Result<Network, JsValue> {
         crash::check()?;
         let options: JsValue = options.into();
@@ -125,7 +125,7 @@ impl Network {
         let server = Rc::new(PlatformServicesServer::new(port, Rc::clone(&runtime)));
         let kernel: Rc<dyn KernelServices> = Rc::clone(&server) as _;
         let mut service = NetworkService::new(Rc::clone(&runtime), kernel, Libp2p::new(runtime));
-        if let Some(on_event) = function(&options, "onEvent") {
+        if let Some(on_event) = function(&options, "onEvent")? {
             service = service.observed_by(move |event| {
                 if let Err(thrown) = on_event.call1(&JsValue::UNDEFINED, &to_js(&event)) {
                     tracing::error!(error = %failure(&thrown), "onEvent threw");
@@ -133,7 +133,7 @@ impl Network {
             });
         }
         let service = Rc::new(service);
-        let vats = Vats::from_options(&options);
+        let vats = Vats::from_options(&options)?;
         server.start(Rc::clone(&service) as _, vats.map(|vats| Rc::new(vats) as _));
         let weak = Rc::downgrade(&service);
         let changes = NetworkChanges::listen(move || {
@@ -168,8 +168,12 @@ impl Network {
     }
 }
 
-fn function(options: &JsValue, name: &str) -> Option<Function> {
-    Reflect::get(options, &name.into()).ok()?.dyn_into().ok()
+fn function(options: &JsValue, name: &str) -> Result<Option<Function>, JsValue> {
+    let given = Reflect::get(options, &name.into()).unwrap_or_default();
+    if given.is_undefined() {
+        return Ok(None);
+    }
+    given.dyn_into().map(Some).map_err(|_| type_error(&format!("{name} must be a function")))
 }
 
 /// Vats that JavaScript hosts.
@@ -180,9 +184,10 @@ struct Vats {
 }
 
 impl Vats {
-    fn from_options(options: &JsValue) -> Option<Self> {
-        let (launch, terminate) = (function(options, "launch"), function(options, "terminate"));
-        (launch.is_some() || terminate.is_some()).then(|| Vats { launch, terminate, launched: Rc::default() })
+    fn from_options(options: &JsValue) -> Result<Option<Self>, JsValue> {
+        let (launch, terminate) = (function(options, "launch")?, function(options, "terminate")?);
+        let hosts = launch.is_some() || terminate.is_some();
+        Ok(hosts.then(|| Vats { launch, terminate, launched: Rc::default() }))
     }
 }
 
