@@ -3,7 +3,8 @@
 // usage: node store.mjs <folder of the wasm-pack build> <rounds>
 
 import { createServer } from 'node:http';
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
@@ -29,7 +30,9 @@ const server = createServer(async (request, response) => {
   }
 });
 await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-const browser = await chromium.launch({
+// Files of a context without a profile are in memory.
+const profile = await mkdtemp(join(tmpdir(), 'ocap-bench-'));
+const browser = await chromium.launchPersistentContext(profile, {
   executablePath: process.env.CHROME_BIN ?? '/usr/bin/chromium',
   args: CHROMIUM_FLAGS,
 });
@@ -151,4 +154,5 @@ try {
 } finally {
   await browser.close();
   server.close();
+  await rm(profile, { recursive: true, force: true, maxRetries: 10 });
 }

@@ -2,6 +2,7 @@
 // Arguments, if any, choose tests by a part of their names.
 
 import { Interrupted } from '../../www/story/stage.mjs';
+import { aFullDisk } from './full-disk.mjs';
 import { aPageKilledInMidStream } from './killed-page.mjs';
 import { aStoreKilledInMidWrite } from './killed-store.mjs';
 import { aSecondTabWithTheSameStore } from './second-tab.mjs';
@@ -12,6 +13,7 @@ const TESTS = [
   ['the story of the demo', theStoryOfTheDemo],
   ['a page whose network is in a Worker is killed in mid-stream', aPageKilledInMidStream('window', 'worker')],
   ['a page whose network is in the window is killed in mid-stream', aPageKilledInMidStream('worker', 'window')],
+  ['an origin without space', aFullDisk],
   ['a second tab with the same store', aSecondTabWithTheSameStore],
   ['a browser and a renderer with a durable store are killed in mid-write', aStoreKilledInMidWrite],
 ];

@@ -56,7 +56,9 @@ impl StorageBackend for OpfsFile {
     }
 
     fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        self.handle.truncate_with_f64(to_number(len)?).map_err(|error| from_js(&error))
+        self.handle.truncate_with_f64(to_number(len)?).map_err(|error| from_js(&error))?;
+        // Chromium does not always throw when there is no space to grow into.
+        if self.len()? == len { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {

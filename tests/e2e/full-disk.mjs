@@ -1,0 +1,35 @@
+// An origin whose quota is used up: the kernel says so by name instead of starting on half a store, and starts when there is space.
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+import { CHROMIUM_FLAGS, onStage } from '../../www/story/stage.mjs';
+
+/** Less than an empty store takes. */
+const QUOTA_BYTES = 20_000;
+
+export const aFullDisk = () =>
+  onStage(async (stage) => {
+    // Files of a context without a profile are in memory, and have rules of their own.
+    const profile = await mkdtemp(join(tmpdir(), 'ocap-profile-'));
+    stage.atEnd(() => rm(profile, { recursive: true, force: true, maxRetries: 10 }));
+    const executablePath = process.env.CHROME_BIN ?? '/usr/bin/chromium';
+    const context = await chromium.launchPersistentContext(profile, { executablePath, args: CHROMIUM_FLAGS });
+    stage.atEnd(() => context.close());
+    const cdp = await context.newCDPSession(await context.newPage());
+    const { origin } = new URL(stage.address('full', 'worker'));
+    await cdp.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: QUOTA_BYTES });
+    const refused = await stage.openPage(context, 'full', 'worker', { store: 'full' });
+    await stage.waitFor('the kernel to refuse to start', 30, async () => (await refused.call('state')).status === 'error');
+    const { error } = await refused.call('state');
+    if (!error.startsWith('StoreFullError')) {
+      throw new Error(`the page says ${error}`);
+    }
+    stage.dismiss(refused);
+    await refused.page.close();
+
+    await cdp.send('Storage.overrideQuotaForOrigin', { origin });
+    await stage.untilRunning(await stage.openPage(context, 'full', 'worker', { store: 'full' }));
+    stage.checkHealth();
+  });
