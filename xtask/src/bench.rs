@@ -55,7 +55,7 @@ const SESSION: &str = "tests/bench/browser.mjs";
 /// Measures the store in the browser.
 const STORE: &str = "tests/bench/store.mjs";
 /// Rounds, of which the median counts.
-const STORE_ROUNDS: &str = "9";
+const STORE_ROUNDS: &str = "7";
 /// Rounds, of which the quickest counts, and messages in each.
 const SIZE: [&str; 2] = ["9", "10000"];
 
