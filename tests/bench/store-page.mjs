@@ -1,6 +1,6 @@
 // Lets the engines take turns, each in Workers of its own, and gives the median of each figure by engine.
 
-/** By name: whose, with which journal, and what the files of durable ones are called. */
+/** By name: whose, and with which journal. The incumbent sets none, which is `delete`. */
 const DURABLE = { ours: ['ours'], wal: ['theirs', 'wal'], delete: ['theirs', 'delete'] };
 const MEMORY = { ourMemory: ['ours'], theirMemory: ['theirs'] };
 
