@@ -65,7 +65,6 @@ function rowsOf({ ours, wal, delete: rollback, ourMemory, theirMemory }) {
   const byJournal = [['WAL', wal], ['rollback journal', rollback]];
   const [better, other] = byJournal.sort(([, one], [, two]) => two.transactions - one.transactions);
   const beside = (name, ours, theirs) => Object.keys(ours).map((key) => row(key, name, ours[key], theirs[key]));
-  console.error(`SQLite's better journal is its ${better[0]}`);
   return [...beside('', ours, better[1]), ...beside('', ourMemory, theirMemory), ...beside(other[0], ours, other[1])];
 }
 
