@@ -52,10 +52,10 @@ struct Comparison {
 const CRATE: &str = "tests/bench";
 /// Runs it in the browser.
 const SESSION: &str = "tests/bench/browser.mjs";
-/// Measures the store in the browser.
+/// Measures the store and SQLite in the browser.
 const STORE: &str = "tests/bench/store.mjs";
 /// Rounds, of which the median counts.
-const STORE_ROUNDS: &str = "9";
+const STORE_ROUNDS: &str = "7";
 /// Rounds, of which the quickest counts, and messages in each.
 const SIZE: [&str; 2] = ["9", "10000"];
 
@@ -72,7 +72,7 @@ pub(crate) fn run(project: &Project, config: &Config, tools: &Tools, area: Area)
         Area::Store => {
             let rows: Vec<Comparison> = rows_of(&mut in_browser(project, config, tools, STORE, &[STORE_ROUNDS])?)?;
             for Comparison { name, ours, theirs, ratio, unit } in &rows {
-                eprintln!("bench: {name:50} {ratio:>6.2} × as good: {ours:>12} against {theirs:>12} {unit}");
+                eprintln!("bench: {name:76} {ratio:>6.2} × as good: {ours:>12} against {theirs:>12} {unit}");
             }
             json!(rows)
         }

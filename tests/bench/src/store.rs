@@ -59,6 +59,21 @@ impl StoreBench {
         }
     }
 
+    /// Messages through the queue, a batch in each transaction.
+    pub fn messages(&mut self, count: u32, batch: u32) {
+        for _ in 0..count / batch {
+            self.store.create_savepoint("batch").unwrap();
+            for _ in 0..batch {
+                let seq = self.seq;
+                self.seq += 1;
+                self.store.set(&format!("remotePending.r1.{seq}"), &self.message).unwrap();
+                self.store.set("remoteSeq.r1.nextSendSeq", &seq.to_string()).unwrap();
+                self.store.delete(&format!("remotePending.r1.{}", seq.wrapping_sub(QUEUE))).unwrap();
+            }
+            self.store.release_savepoint("batch").unwrap();
+        }
+    }
+
     /// Reads rows, far from each other one after the other; gives the sum of their lengths.
     pub fn gets(&self, count: u32, rows: u32) -> usize {
         let get = |nth: u32| self.store.get(&format!("row.{}", nth.wrapping_mul(7919) % rows)).unwrap();
