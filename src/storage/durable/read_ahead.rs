@@ -1,7 +1,7 @@
 //! Reads a file in large pieces while its store is opened.
 //!
-//! Opening checks every page, several times over. In a browser each read costs a tenth of a millisecond or more, however
-//! little it reads: page by page, 100,000 rows took four seconds.
+//! Opening checks every page, several times over. In a private window each read is a call to another process, however little
+//! it reads: page by page, 100,000 rows took four seconds there.
 
 use std::{
     collections::BTreeMap,
