@@ -1,0 +1,272 @@
+//! All remotes of a kernel. Decides what a handshake's incarnation means, and what becomes of a remote that restarted or
+//! was lost; leaves sequence numbers to each [`RemoteHandle`] and the network to whoever carries out its [`Effect`]s.
+
+mod network;
+mod urls;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use super::{
+    super::{
+        KernelError, KernelQueue, UrlIssuer,
+        store::{KernelStore, RemoteInfo},
+    },
+    Effect, RemoteHandle, RemoteWrite,
+    redemption::{Redemptions, redemption_timeout},
+};
+use crate::{
+    runtime::Timestamp,
+    session::{SessionConfig, TimerOutcome},
+    wire::{EndpointId, PeerId, RemoteCommsOptions},
+};
+
+/// How a remote manager is set up.
+#[derive(Clone, Debug)]
+pub struct RemoteManagerConfig {
+    /// Numbers of every session.
+    pub session: SessionConfig,
+    /// Longest message, in bytes.
+    pub max_message_bytes: usize,
+}
+
+impl From<&RemoteCommsOptions> for RemoteManagerConfig {
+    fn from(options: &RemoteCommsOptions) -> Self {
+        RemoteManagerConfig { session: options.into(), max_message_bytes: options.max_message_size_bytes }
+    }
+}
+
+/// All remotes of a kernel. See the module's documentation.
+pub struct RemoteManager {
+    config: RemoteManagerConfig,
+    issuer: UrlIssuer,
+    remotes: BTreeMap<EndpointId, RemoteHandle>,
+    by_peer: HashMap<PeerId, EndpointId>,
+    redemptions: Redemptions,
+    effects: VecDeque<Effect>,
+}
+
+impl RemoteManager {
+    /// Takes up every remote in the store.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn new(
+        store: &mut KernelStore,
+        config: RemoteManagerConfig,
+        issuer: UrlIssuer,
+        now: Timestamp,
+    ) -> Result<Self, KernelError> {
+        let mut manager = RemoteManager {
+            config,
+            issuer,
+            remotes: BTreeMap::new(),
+            by_peer: HashMap::new(),
+            redemptions: Redemptions::default(),
+            effects: VecDeque::new(),
+        };
+        for (id, info) in store.all_remotes()? {
+            manager.take_up(store, id, info, now)?;
+        }
+        Ok(manager)
+    }
+
+    fn take_up(
+        &mut self,
+        store: &mut KernelStore,
+        id: EndpointId,
+        info: RemoteInfo,
+        now: Timestamp,
+    ) -> Result<(), KernelError> {
+        let peer = info.peer_id.clone();
+        let RemoteManagerConfig { session, max_message_bytes } = self.config.clone();
+        let handle = RemoteHandle::restore(store, id, info, session, max_message_bytes, now)?;
+        self.remotes.insert(id, handle);
+        self.by_peer.insert(peer, id);
+        Ok(())
+    }
+
+    /// This kernel was restored from a backup: it is a new incarnation, to which each peer will be as to any other, and has to
+    /// be to each peer as to one that restarted.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`], after which nothing has changed.
+    pub(in crate::kernel) fn handle_restoration(
+        &mut self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+    ) -> Result<(), KernelError> {
+        store.transaction("restore", |store| {
+            self.remotes.values().try_for_each(|remote| remote.persist_peer_restart(store, queue).map(|_| ()))
+        })?;
+        self.remotes.values_mut().for_each(RemoteHandle::handle_peer_restart);
+        Ok(())
+    }
+
+    // --- Remotes
+
+    /// The remote for a peer, established if there is none; `hints` tell where the peer may be found.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn remote_for(
+        &mut self,
+        store: &mut KernelStore,
+        peer: &PeerId,
+        hints: Vec<String>,
+        now: Timestamp,
+    ) -> Result<EndpointId, KernelError> {
+        let Some(id) = self.by_peer.get(peer).copied() else {
+            return self.establish_remote(store, peer, hints, now);
+        };
+        self.register_location_hints(store, peer, hints)?;
+        Ok(id)
+    }
+
+    /// Makes the record of a peer that is not known yet.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn establish_remote(
+        &mut self,
+        store: &mut KernelStore,
+        peer: &PeerId,
+        hints: Vec<String>,
+        now: Timestamp,
+    ) -> Result<EndpointId, KernelError> {
+        let info = RemoteInfo { peer_id: peer.clone(), hints: hints.clone() };
+        let id = store.transaction("establishRemote", |store| {
+            let id = store.next_remote_id()?;
+            store.set_remote_info(id, &info)?;
+            Ok::<_, KernelError>(id)
+        })?;
+        self.take_up(store, id, info, now)?;
+        if store.peer_incarnation(peer)?.is_some()
+            && let Some(remote) = self.remotes.get_mut(&id)
+        {
+            remote.channel_was_announced();
+        }
+        if !hints.is_empty() {
+            self.effects.push_back(Effect::RegisterLocationHints { peer: peer.clone(), hints });
+        }
+        Ok(id)
+    }
+
+    /// Adds places where a peer may be found, newest first, at most [`Self::MAX_HINTS`].
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn register_location_hints(
+        &mut self,
+        store: &mut KernelStore,
+        peer: &PeerId,
+        hints: Vec<String>,
+    ) -> Result<(), KernelError> {
+        if hints.is_empty() {
+            return Ok(());
+        }
+        if let Some(remote) = self.by_peer.get(peer).and_then(|id| self.remotes.get_mut(id)) {
+            remote.add_hints(store, &hints)?;
+        }
+        self.effects.push_back(Effect::RegisterLocationHints { peer: peer.clone(), hints });
+        Ok(())
+    }
+
+    /// Location hints kept for one peer.
+    pub const MAX_HINTS: usize = 10;
+
+    /// Every remote, by id.
+    pub fn remotes(&self) -> impl Iterator<Item = &RemoteHandle> {
+        self.remotes.values()
+    }
+
+    /// One remote.
+    ///
+    /// # Errors
+    /// [`KernelError::UnknownRemote`].
+    pub fn remote(&self, id: EndpointId) -> Result<&RemoteHandle, KernelError> {
+        self.remotes.get(&id).ok_or(KernelError::UnknownRemote(id))
+    }
+
+    pub(in crate::kernel) fn remote_mut(&mut self, id: EndpointId) -> Result<&mut RemoteHandle, KernelError> {
+        self.remotes.get_mut(&id).ok_or(KernelError::UnknownRemote(id))
+    }
+
+    pub(in crate::kernel) fn max_message_bytes(&self) -> usize {
+        self.config.max_message_bytes
+    }
+
+    pub(in crate::kernel) fn keep_staged(&mut self) {
+        self.remotes.values_mut().for_each(RemoteHandle::keep_staged);
+    }
+
+    pub(in crate::kernel) fn roll_back_staged(&mut self) {
+        self.remotes.values_mut().for_each(RemoteHandle::roll_back_staged);
+    }
+
+    /// Whether a message, an acknowledgement or a give-up waits for a commit before it may leave.
+    pub fn awaits_commit(&self) -> bool {
+        self.remotes.values().any(RemoteHandle::awaits_commit)
+    }
+
+    /// Everything stored so far is durable. To be called after every commit: nothing is written for what is not.
+    pub fn commit(&mut self, now: Timestamp) {
+        self.remotes.values_mut().for_each(|remote| remote.commit(now));
+    }
+
+    // --- Time and effects
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let sessions = self.remotes.values().filter_map(RemoteHandle::poll_timeout);
+        sessions.chain(self.redemptions.next_deadline()).min()
+    }
+
+    /// Tells the time.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn handle_timeout(
+        &mut self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+        now: Timestamp,
+    ) -> Result<(), KernelError> {
+        for (id, remote) in self.redemptions.take_expired(now) {
+            let Ok(remote) = self.remote(remote) else { continue };
+            let result = Err(KernelError::RedemptionTimeout(remote.peer().clone()));
+            self.effects.push_back(Effect::Redeemed { id, result });
+        }
+        let silent: Vec<PeerId> = self
+            .remotes
+            .values_mut()
+            .filter_map(|remote| match remote.handle_timeout(now) {
+                TimerOutcome::Proceed => None,
+                TimerOutcome::GiveUp => Some(remote.peer().clone()),
+            })
+            .collect();
+        for peer in silent {
+            let patience = redemption_timeout(&self.config.session);
+            let reason = format!("nothing was acknowledged for {} s", patience.as_secs());
+            self.handle_remote_give_up(store, queue, &peer, &reason)?;
+        }
+        Ok(())
+    }
+
+    /// The next effect that is no write; they come before the writes.
+    pub fn take_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// The next write, of whichever remote has one.
+    pub fn poll_write(&mut self, now: Timestamp) -> Option<RemoteWrite> {
+        self.remotes.values_mut().find_map(|remote| {
+            let write = remote.poll_write(now)?;
+            Some(RemoteWrite {
+                remote: remote.id(),
+                token: write.token,
+                to: remote.peer().clone(),
+                message: write.text,
+            })
+        })
+    }
+}

@@ -1,0 +1,204 @@
+//! What the network tells: messages, incarnations, give-ups, and how writes ended.
+
+use super::{
+    super::{
+        super::{KernelError, KernelQueue, store::KernelStore},
+        Effect, RemoteEvent, UrlTicket,
+        inbound::{Inbound, Outcome},
+    },
+    RemoteManager,
+};
+use crate::{
+    runtime::Timestamp,
+    session::WriteToken,
+    wire::{EndpointId, IncarnationId, Kref, PeerId, RemoteError},
+};
+
+impl RemoteManager {
+    /// Takes a message from a peer.
+    ///
+    /// # Errors
+    /// [`KernelError::Wire`] if it is no message; [`KernelError::Store`], after which the peer will have to send it again.
+    /// A message that is well-formed but cannot be processed is no error here: it is passed over, and an event tells.
+    pub fn handle_remote_message(
+        &mut self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+        from: &PeerId,
+        message: &str,
+        now: Timestamp,
+    ) -> Result<(), KernelError> {
+        let id = self.remote_for(store, from, Vec::new(), now)?;
+        let remote = self.remotes.get_mut(&id).ok_or(KernelError::UnknownRemote(id))?;
+        let mut context = Inbound { store, queue, redemptions: &self.redemptions };
+        for outcome in remote.handle_remote_message(now, &mut context, message)? {
+            self.finish(id, from, outcome);
+        }
+        Ok(())
+    }
+
+    /// A URL that an [`Effect::OpenUrl`] asked for is open, or there is a reason for the peer why it cannot be opened. The
+    /// peer's messages go on with its answer. What comes after the peer has restarted is ignored.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`], after which the peer will have to send its request again.
+    pub fn url_opened(
+        &mut self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+        ticket: UrlTicket,
+        result: Result<Kref, String>,
+    ) -> Result<(), KernelError> {
+        let Some(remote) = self.remotes.get_mut(&ticket.remote) else { return Ok(()) };
+        let peer = remote.peer().clone();
+        let mut context = Inbound { store, queue, redemptions: &self.redemptions };
+        for outcome in remote.url_opened(&mut context, ticket, result)? {
+            self.finish(ticket.remote, &peer, outcome);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, remote: EndpointId, peer: &PeerId, outcome: Outcome) {
+        let peer = peer.clone();
+        let event = match outcome {
+            Outcome::Delivered => return,
+            Outcome::OpenUrl { ticket, url } => return self.effects.push_back(Effect::OpenUrl { ticket, url }),
+            Outcome::Redeemed { reply_key, result } => {
+                if let Some(id) = self.redemptions.take(&reply_key) {
+                    let result = result.map_err(KernelError::Redemption);
+                    self.effects.push_back(Effect::Redeemed { id, result });
+                }
+                return;
+            }
+            Outcome::Lost(lost) => {
+                let reason = "the peer had given this kernel up".to_owned();
+                self.reject_redemptions(remote, &RemoteError::ConnectionLost { peer: peer.clone(), reason });
+                RemoteEvent::MessagesLost { peer, first: lost.first, last: lost.last }
+            }
+            Outcome::Rejected { seq, error } => RemoteEvent::MessageRejected { peer, seq, reason: error.to_string() },
+        };
+        self.effects.push_back(Effect::Event(event));
+    }
+
+    /// Judges the incarnation that a peer has just shown in a handshake; true means that the peer restarted, and that
+    /// everything about its former incarnation is gone from this kernel. The verdict may be told only after a commit: else
+    /// the peer could be taken for its former self after a crash, with messages already exchanged.
+    ///
+    /// Any other answer also means that a channel to the peer is up, so what is unacknowledged is written again.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`]; the caller must treat it as a restart, and nothing has changed.
+    pub fn handle_incarnation_change(
+        &mut self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+        peer: &PeerId,
+        observed: &IncarnationId,
+        now: Timestamp,
+    ) -> Result<bool, KernelError> {
+        let known = store.peer_incarnation(peer)?;
+        let id = self.by_peer.get(peer).copied();
+        let former = match known {
+            Some(former) if former != *observed => former,
+            same_or_first => {
+                if same_or_first.is_none() {
+                    store.transaction("firstIncarnation", |store| store.set_peer_incarnation(peer, observed))?;
+                }
+                if let Some(remote) = id.and_then(|id| self.remotes.get_mut(&id)) {
+                    remote.channel_up(now);
+                }
+                return Ok(false);
+            }
+        };
+        let remote = id.and_then(|id| self.remotes.get_mut(&id));
+        let promises_rejected = store.transaction("peerRestart", |store| {
+            store.set_peer_incarnation(peer, observed)?;
+            match &remote {
+                Some(remote) => remote.persist_peer_restart(store, queue),
+                None => Ok::<_, KernelError>(0),
+            }
+        })?;
+        let discarded = remote.as_ref().map_or(0, |remote| remote.pending());
+        if let Some(remote) = remote {
+            remote.handle_peer_restart();
+        }
+        if let Some(id) = id {
+            self.reject_redemptions(id, &RemoteError::PeerRestarted(peer.clone()));
+        }
+        self.effects.push_back(Effect::Event(RemoteEvent::PeerRestarted {
+            peer: peer.clone(),
+            former,
+            current: observed.clone(),
+            discarded,
+            promises_rejected,
+        }));
+        Ok(true)
+    }
+
+    /// The network has stopped trying to reach a peer. A peer that is not known is nobody's loss.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn handle_remote_give_up(
+        &mut self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+        peer: &PeerId,
+        reason: &str,
+    ) -> Result<(), KernelError> {
+        let Some(id) = self.by_peer.get(peer).copied() else { return Ok(()) };
+        let Some(remote) = self.remotes.get_mut(&id) else { return Ok(()) };
+        let detail = format!("remote peer {peer} was given up: {reason}");
+        let promises_rejected = store.transaction("giveUp", |store| remote.persist_give_up(store, queue, &detail))?;
+        let discarded = remote.pending();
+        remote.give_up();
+        self.reject_redemptions(id, &RemoteError::ConnectionLost { peer: peer.clone(), reason: reason.to_owned() });
+        self.effects.push_back(Effect::Event(RemoteEvent::GivenUp {
+            peer: peer.clone(),
+            reason: reason.to_owned(),
+            discarded,
+            promises_rejected,
+        }));
+        Ok(())
+    }
+
+    /// The network was started, perhaps again: whatever channels there were are gone, and it knows no hints.
+    pub fn network_started(&mut self) {
+        for remote in self.remotes.values_mut() {
+            remote.network_started();
+            if !remote.hints().is_empty() {
+                self.effects.push_front(Effect::RegisterLocationHints {
+                    peer: remote.peer().clone(),
+                    hints: remote.hints().to_vec(),
+                });
+            }
+        }
+    }
+
+    /// How a write ended. An error that no retry can cure gives the remote up; any other waits for the next channel.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn write_finished(
+        &mut self,
+        store: &mut KernelStore,
+        queue: &mut dyn KernelQueue,
+        remote: EndpointId,
+        token: WriteToken,
+        result: &Result<(), RemoteError>,
+        now: Timestamp,
+    ) -> Result<(), KernelError> {
+        let Some(handle) = self.remotes.get_mut(&remote).filter(|handle| handle.is_current(token)) else {
+            return Ok(());
+        };
+        handle.write_finished(now, token, result.into());
+        match result {
+            // The store keeps what is pending for when the network is started again.
+            Err(error) if error.is_terminal() && *error != RemoteError::NetworkStopped => {
+                let peer = handle.peer().clone();
+                self.handle_remote_give_up(store, queue, &peer, &error.to_string())
+            }
+            _ => Ok(()),
+        }
+    }
+}

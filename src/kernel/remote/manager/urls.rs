@@ -1,0 +1,67 @@
+//! OCAP URLs: redeeming them, and what comes of it.
+
+use super::{
+    super::{
+        super::{KernelError, OcapUrl, UrlIssuer, store::KernelStore},
+        Effect, RedemptionId,
+        redemption::{Redemptions, redemption_timeout},
+    },
+    RemoteManager,
+};
+use crate::{
+    faults::{Fault, seeded},
+    runtime::Timestamp,
+    wire::{EndpointId, RemoteError},
+};
+
+impl RemoteManager {
+    /// The issuer of this kernel's URLs.
+    pub fn issuer(&self) -> &UrlIssuer {
+        &self.issuer
+    }
+
+    /// Redeems a URL: this kernel's own at once, another's by asking its issuer. The end is an [`Effect::Redeemed`].
+    ///
+    /// # Errors
+    /// [`KernelError::Url`]; [`KernelError::Remote`] when too many messages to the issuer are unacknowledged already;
+    /// [`KernelError::Store`].
+    pub fn redeem_ocap_url(
+        &mut self,
+        store: &mut KernelStore,
+        url: &str,
+        random: [u8; 16],
+        now: Timestamp,
+    ) -> Result<RedemptionId, KernelError> {
+        let parsed: OcapUrl = url.parse()?;
+        let id = self.redemptions.next_id();
+        if parsed.peer() == self.issuer.peer() {
+            let kref = self.issuer.open(&parsed)?;
+            let result = if store.owner(kref)?.is_some() { Ok(kref) } else { Err(gone()) };
+            self.effects.push_back(Effect::Redeemed { id, result });
+            return Ok(id);
+        }
+        let remote_id = self.remote_for(store, parsed.peer(), parsed.relays().to_vec(), now)?;
+        let key = if seeded(Fault::RepeatReplyKeys) { id.to_string() } else { Redemptions::reply_key(random) };
+        let remote = self.remotes.get_mut(&remote_id).ok_or(KernelError::UnknownRemote(remote_id))?;
+        let staged = store.transaction("redeemURL", |store| remote.redeem_url(store, url.to_owned(), key.clone()));
+        match staged {
+            Ok(()) => remote.keep_staged(),
+            Err(error) => {
+                remote.roll_back_staged();
+                return Err(error);
+            }
+        }
+        self.redemptions.wait(id, key, remote_id, now.after(redemption_timeout(&self.config.session)));
+        Ok(id)
+    }
+
+    pub(super) fn reject_redemptions(&mut self, remote: EndpointId, error: &RemoteError) {
+        for id in self.redemptions.take_all_of(remote) {
+            self.effects.push_back(Effect::Redeemed { id, result: Err(error.clone().into()) });
+        }
+    }
+}
+
+fn gone() -> KernelError {
+    KernelError::Redemption("the object behind the URL no longer exists".to_owned())
+}

@@ -1,0 +1,77 @@
+//! Numbers that were abandoned, and how the two ends meet again.
+
+use super::*;
+
+#[test]
+fn after_a_give_up_the_numbers_meet_again() {
+    let (mut alice, mut bob) = (End::new(), End::new());
+    alice.send(1);
+    bob.take_all(&alice.write_all());
+    alice.take(r#"{"ack":1}"#);
+    alice.send(2);
+    alice.send(3);
+    alice.write_all(); // lost
+    assert_eq!(alice.session.abandonable(), Some(Acknowledged { first: seq(2), last: seq(3) }));
+    alice.session.give_up();
+    assert_eq!(alice.session.poll_timeout(), None);
+
+    alice.send(4);
+    bob.take_all(&alice.write_all());
+    assert_eq!(bob.lost, [Lost { first: seq(2), last: seq(3) }]);
+    assert_eq!(bob.delivered, [1, 4]);
+    bob.wait(DELAYED_ACK);
+    alice.take_all(&bob.write_all());
+    assert_eq!(alice.session.pending(), 0);
+}
+
+#[test]
+fn a_give_up_with_nothing_pending_abandons_nothing() {
+    assert_eq!(End::new().session.abandonable(), None);
+}
+
+#[test]
+fn an_incumbent_that_gave_up_is_recognised_when_it_retransmits_from_above_the_gap() {
+    let mut bob = End::new();
+    bob.take(&plain(1, 1));
+    // It abandoned 2 and 3 without a word. 4 may still be a message that overtook them, so it is held …
+    assert_eq!(bob.take(&plain(4, 4)), Some(Receipt::Held));
+    assert_eq!(bob.take(&plain(5, 5)), Some(Receipt::Held));
+    assert_eq!(bob.take(&plain(5, 5)), Some(Receipt::Duplicate));
+    assert_eq!(bob.delivered, [1]);
+    // … until its retransmission, which begins with the oldest that it has, begins with 4.
+    bob.take(&plain(4, 4));
+    assert_eq!(bob.lost, [Lost { first: seq(2), last: seq(3) }]);
+    assert_eq!(bob.delivered, [1, 4, 5]);
+}
+
+#[test]
+fn a_peer_that_tells_its_start_is_never_guessed_at() {
+    let mut bob = End::new();
+    bob.take(r#"{"ack":0,"start":1}"#);
+    bob.take(&plain(3, 3));
+    bob.take(&plain(3, 3));
+    assert_eq!((bob.delivered.len(), bob.lost.len()), (0, 0));
+}
+
+#[test]
+fn a_late_start_moves_nothing_back() {
+    let mut bob = End::new();
+    bob.take(&plain(1, 1));
+    bob.take(&plain(2, 2));
+    bob.take(r#"{"ack":0,"start":1}"#);
+    assert_eq!(bob.session.highest_received(), Seq::new(2));
+    assert!(bob.lost.is_empty());
+}
+
+#[test]
+fn the_peer_hears_of_a_give_up_only_when_that_is_durable() {
+    let mut alice = End::new();
+    alice.send(1);
+    alice.take(&plain(1, 1));
+    alice.session.give_up();
+    alice.wait(DELAYED_ACK);
+    assert_eq!(alice.write_all(), [""; 0]);
+    assert_eq!(alice.session.poll_timeout(), None, "what cannot be written is not due");
+    alice.session.commit(alice.now);
+    assert_eq!(alice.write_all(), [r#"{"ack":1,"start":2}"#]);
+}
