@@ -8,38 +8,13 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use ocap_remotes::{
     kernel::store::{KernelMessage, KernelStore, Party, PromiseState, RefError, Resolved, RunItem, StoreError},
-    storage::{DurableStore, KeyValueStore, MemoryStore, StorageError},
+    storage::{DurableStore, KeyValueStore, MemoryStore},
     wire::{CapData, Direction, EndpointId, Eref, Kref, RefKind},
 };
 use proptest::{prelude::*, sample::Index};
 
 /// A memory store that the test can look into while the kernel store has it.
-#[derive(Clone, Default)]
-struct Shared(Rc<RefCell<MemoryStore>>);
-
-impl KeyValueStore for Shared {
-    fn get(&self, key: &str) -> Result<Option<String>, StorageError> {
-        self.0.borrow().get(key)
-    }
-    fn next_key(&self, key: &str) -> Result<Option<String>, StorageError> {
-        self.0.borrow().next_key(key)
-    }
-    fn set(&mut self, key: &str, value: &str) -> Result<(), StorageError> {
-        self.0.borrow_mut().set(key, value)
-    }
-    fn delete(&mut self, key: &str) -> Result<(), StorageError> {
-        self.0.borrow_mut().delete(key)
-    }
-    fn create_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
-        self.0.borrow_mut().create_savepoint(name)
-    }
-    fn rollback_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
-        self.0.borrow_mut().rollback_savepoint(name)
-    }
-    fn release_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
-        self.0.borrow_mut().release_savepoint(name)
-    }
-}
+type Shared = Rc<RefCell<MemoryStore>>;
 
 #[derive(Clone, Debug)]
 enum Write {
@@ -61,13 +36,7 @@ fn write() -> impl Strategy<Value = Write> {
 }
 
 fn rows(store: &dyn KeyValueStore) -> BTreeMap<String, String> {
-    let mut rows = BTreeMap::new();
-    let mut last = String::new();
-    while let Some(key) = store.next_key(&last).unwrap() {
-        rows.insert(key.clone(), store.get(&key).unwrap().unwrap());
-        last = key;
-    }
-    rows
+    store.rows().unwrap().into_iter().collect()
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! A key-value store in memory: for tests, and for kernels that need not survive their process.
 
-use std::fmt;
+use std::{cell::RefCell, fmt, rc::Rc};
 
 use super::{KeyValueStore, StorageError, savepoints::Rows};
 
@@ -52,6 +52,37 @@ impl KeyValueStore for MemoryStore {
 
     fn release_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
         self.0.release_savepoint(name)
+    }
+}
+
+/// A store in memory that others can look into while a kernel has it.
+impl KeyValueStore for Rc<RefCell<MemoryStore>> {
+    fn get(&self, key: &str) -> Result<Option<String>, StorageError> {
+        self.borrow().get(key)
+    }
+
+    fn next_key(&self, key: &str) -> Result<Option<String>, StorageError> {
+        self.borrow().next_key(key)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), StorageError> {
+        self.borrow_mut().set(key, value)
+    }
+
+    fn delete(&mut self, key: &str) -> Result<(), StorageError> {
+        self.borrow_mut().delete(key)
+    }
+
+    fn create_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
+        self.borrow_mut().create_savepoint(name)
+    }
+
+    fn rollback_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
+        self.borrow_mut().rollback_savepoint(name)
+    }
+
+    fn release_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
+        self.borrow_mut().release_savepoint(name)
     }
 }
 

@@ -38,6 +38,20 @@ pub trait KeyValueStore {
     /// [`StorageError`], as the storage has it.
     fn next_key(&self, key: &str) -> Result<Option<String>, StorageError>;
 
+    /// Every row, in order of the keys.
+    ///
+    /// # Errors
+    /// [`StorageError::Damaged`] for a key without a value, or as the storage has it.
+    fn rows(&self) -> Result<Vec<(String, String)>, StorageError> {
+        let (mut rows, mut last) = (Vec::new(), String::new());
+        while let Some(key) = self.next_key(&last)? {
+            let value = self.get(&key)?.ok_or_else(|| StorageError::Damaged(format!("{key} has no value")))?;
+            last.clone_from(&key);
+            rows.push((key, value));
+        }
+        Ok(rows)
+    }
+
     /// Sets a key.
     ///
     /// # Errors

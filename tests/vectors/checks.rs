@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap, fmt, rc::Rc};
 use ocap_remotes::{
     kernel::{Kernel, KernelEffect, OcapUrl, SeedSource, store::KernelStore},
     runtime::Timestamp,
-    storage::{KeyValueStore, MemoryStore, StorageError},
+    storage::{KeyValueStore, MemoryStore},
     wire::{CapData, Handshake, Message, PeerId, RemoteCommsOptions, Seq, StoredCommand},
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -122,7 +122,7 @@ pub(crate) fn identities() {
         let sources =
             [Some(SeedSource::Hex(key_seed.clone().into())), mnemonic.map(|words| SeedSource::Mnemonic(words.into()))];
         for source in sources.into_iter().flatten() {
-            let kernel = kernel(Rows::default(), &RemoteCommsOptions::default(), source, Timestamp::default());
+            let kernel = kernel(Rc::default(), &RemoteCommsOptions::default(), source, Timestamp::default());
             assert_eq!((kernel.peer_id().as_str(), &**kernel.identity().key_seed_hex()), (&*peer_id, &*key_seed));
         }
     }
@@ -197,7 +197,7 @@ enum Step {
 pub(crate) fn the_store_after_a_story() {
     let story: Story = read(include_str!("store.json"));
     let (now, bob) = (Timestamp::from_millis(story.now), parsed::<PeerId>(&story.bob.peer_id));
-    let rows = Rows::default();
+    let rows: Rc<RefCell<MemoryStore>> = Rc::default();
     let options = RemoteCommsOptions { relays: vec![story.relay], ..RemoteCommsOptions::default() };
     let mut kernel = kernel(rows.clone(), &options, SeedSource::Hex(story.key_seed.into()), now);
     kernel.network_started().unwrap();
@@ -225,48 +225,14 @@ pub(crate) fn the_store_after_a_story() {
         kernel.commit(now).unwrap();
     }
     kernel.store().audit().unwrap();
-    assert_eq!(rows.all(), story.rows, "as JSON: {}", serde_json::to_string_pretty(&rows.all()).unwrap());
+    assert_eq!(all(&rows), story.rows, "as JSON: {}", serde_json::to_string_pretty(&all(&rows)).unwrap());
 }
 
-fn kernel(rows: Rows, options: &RemoteCommsOptions, seed: SeedSource, now: Timestamp) -> Kernel {
+fn kernel(rows: Rc<RefCell<MemoryStore>>, options: &RemoteCommsOptions, seed: SeedSource, now: Timestamp) -> Kernel {
     let store = KernelStore::open(Box::new(rows)).unwrap();
     Kernel::open(store, options, Some(seed), &mut |bytes| bytes.fill(7), now).unwrap()
 }
 
-/// A store in memory that can be looked into while a kernel has it.
-#[derive(Clone, Default)]
-struct Rows(Rc<RefCell<MemoryStore>>);
-
-impl Rows {
-    fn all(&self) -> BTreeMap<String, String> {
-        let rows = self.0.borrow();
-        let first = rows.next_key("").unwrap();
-        std::iter::successors(first, |key| rows.next_key(key).unwrap())
-            .map(|key| (key.clone(), rows.get(&key).unwrap().unwrap()))
-            .collect()
-    }
-}
-
-impl KeyValueStore for Rows {
-    fn get(&self, key: &str) -> Result<Option<String>, StorageError> {
-        self.0.borrow().get(key)
-    }
-    fn next_key(&self, key: &str) -> Result<Option<String>, StorageError> {
-        self.0.borrow().next_key(key)
-    }
-    fn set(&mut self, key: &str, value: &str) -> Result<(), StorageError> {
-        self.0.borrow_mut().set(key, value)
-    }
-    fn delete(&mut self, key: &str) -> Result<(), StorageError> {
-        self.0.borrow_mut().delete(key)
-    }
-    fn create_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
-        self.0.borrow_mut().create_savepoint(name)
-    }
-    fn rollback_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
-        self.0.borrow_mut().rollback_savepoint(name)
-    }
-    fn release_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
-        self.0.borrow_mut().release_savepoint(name)
-    }
+fn all(rows: &Rc<RefCell<MemoryStore>>) -> BTreeMap<String, String> {
+    rows.rows().unwrap().into_iter().collect()
 }

@@ -60,13 +60,7 @@ impl KernelStore {
     /// [`StoreError`].
     pub fn export(&self) -> Result<Vec<u8>, StoreError> {
         let failed = |error: serde_json::Error| StorageError::Io(error.to_string());
-        let mut rows = Vec::new();
-        for key in self.suffixes("")? {
-            if let Some(value) = self.get(&key)? {
-                rows.push((key, value));
-            }
-        }
-        let rows = to_raw_value(&rows).map_err(failed)?;
+        let rows = to_raw_value(&self.kv.rows()?).map_err(failed)?;
         let backup = Backup { format: FORMAT.into(), version: VERSION, sha256: checksum(&rows), rows: &rows };
         Ok(serde_json::to_vec(&backup).map_err(failed)?)
     }

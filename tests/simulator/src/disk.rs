@@ -107,12 +107,8 @@ impl Disk {
         let disk = file.power.remains(&mut file.rng);
         file.power = Power::new(disk.clone(), u64::MAX, true);
         let store = DurableStore::open(Volatile::new(memory_file(&disk), file.power.clone())).unwrap();
-        let mut last = String::new();
-        for (key, value) in &*rows {
-            last = store.next_key(&last).unwrap().unwrap_or_default();
-            assert_eq!((key, Some(value)), (&last, store.get(&last).unwrap().as_ref()), "the durable store lost a row");
-        }
-        assert_eq!(store.next_key(&last), Ok(None), "the durable store has a row that was never committed");
+        let found: BTreeMap<_, _> = store.rows().unwrap().into_iter().collect();
+        assert_eq!(found, *rows, "the durable store does not have what was committed");
         Box::new(store)
     }
 

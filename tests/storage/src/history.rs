@@ -85,13 +85,7 @@ impl History {
     }
 
     fn compare(&mut self, store: &DurableStore) -> Result<(), String> {
-        let mut found = Rows::new();
-        let mut last = String::new();
-        while let Some(key) = store.next_key(&last).map_err(|error| error.to_string())? {
-            let value = store.get(&key).map_err(|error| error.to_string())?;
-            found.insert(key.clone(), value.ok_or_else(|| format!("{key} has no value"))?);
-            last = key;
-        }
+        let found: Rows = store.rows().map_err(|error| error.to_string())?.into_iter().collect();
         if self.under_way.as_ref() == Some(&found) {
             self.acknowledged = found;
         } else if self.acknowledged != found {
