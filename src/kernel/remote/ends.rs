@@ -1,7 +1,7 @@
 //! The turning points of a remote: the peer's restart, its loss, and a new life of this kernel.
 
 use super::{
-    super::{KernelError, KernelQueue, RejectionCode, store::KernelStore},
+    super::{KernelError, RejectionCode, host::HostKernel},
     RemoteHandle,
     given::Given,
     handle::Opening,
@@ -17,16 +17,15 @@ impl RemoteHandle {
     /// promises it was to decide are rejected, what it exported is forgotten; what we exported to it stays.
     pub(in crate::kernel) fn persist_peer_restart(
         &self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
+        host: &mut dyn HostKernel,
     ) -> Result<usize, KernelError> {
-        store.clear_remote_seq_state(self.id)?;
+        host.clear_remote_seq_state(self.id)?;
         if seeded(Fault::ForgetPromisesAtRestart) {
             return Ok(0);
         }
         let detail = format!("remote peer {} restarted: it no longer knows this promise", self.peer());
-        let rejected = self.reject_decided(store, queue, RejectionCode::PeerRestarted, &detail)?;
-        store.forget_exports_of(self.id)?;
+        let rejected = self.reject_decided(host, RejectionCode::PeerRestarted, &detail)?;
+        host.forget_exports_of(self.id)?;
         Ok(rejected)
     }
 
@@ -42,17 +41,16 @@ impl RemoteHandle {
     /// remote was to decide is rejected.
     pub(in crate::kernel) fn persist_give_up(
         &self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
+        host: &mut dyn HostKernel,
         reason: &str,
     ) -> Result<usize, KernelError> {
         if let Some(abandoned) = self.session.abandonable() {
-            store.set_start_seq(self.id, abandoned.next().get())?;
+            host.set_start_seq(self.id, abandoned.next().get())?;
             for seq in abandoned.seqs() {
-                store.delete_pending_message(self.id, seq.get())?;
+                host.delete_pending_message(self.id, seq.get())?;
             }
         }
-        self.reject_decided(store, queue, RejectionCode::ConnectionLost, reason)
+        self.reject_decided(host, RejectionCode::ConnectionLost, reason)
     }
 
     /// What follows once that is committed.
@@ -63,34 +61,33 @@ impl RemoteHandle {
     /// Rejects every promise that the remote is to decide, and answers how many.
     pub(super) fn reject_decided(
         &self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
+        host: &mut dyn HostKernel,
         code: RejectionCode,
         detail: &str,
     ) -> Result<usize, KernelError> {
-        let promises = store.promises_by_decider(self.id)?;
+        let promises = host.promises_by_decider(self.id)?;
         let count = promises.len();
         let rejection: CapData<Kref> = code.rejection(detail);
         let resolutions = promises
             .into_iter()
             .map(|promise| Resolution { promise, rejected: true, value: rejection.clone() })
             .collect();
-        queue.resolve_promises(store, Some(self.id), resolutions)?;
+        host.resolve_promises(Some(self.id), resolutions)?;
         Ok(count)
     }
 }
 
 /// Reads a remote's numbers and messages after whatever ended the last life of this kernel (protocol §5).
-pub(super) fn recover(store: &mut KernelStore, id: EndpointId) -> Result<SavedSession, KernelError> {
-    let mut state = store.remote_seq_state(id)?.unwrap_or_default();
+pub(super) fn recover(host: &mut dyn HostKernel, id: EndpointId) -> Result<SavedSession, KernelError> {
+    let mut state = host.remote_seq_state(id)?.unwrap_or_default();
     let unrecorded = state.next_send_seq.saturating_add(1);
-    if store.pending_message(id, unrecorded)?.is_some() {
-        store.set_next_send_seq(id, unrecorded)?;
+    if host.pending_message(id, unrecorded)?.is_some() {
+        host.set_next_send_seq(id, unrecorded)?;
         state.next_send_seq = unrecorded;
     }
-    store.cleanup_orphan_messages(id, state.start_seq)?;
+    host.cleanup_orphan_messages(id, state.start_seq)?;
     let mut pending = Vec::new();
-    for (number, row) in store.pending_messages(id)? {
+    for (number, row) in host.pending_messages(id)? {
         let Some(seq) = Seq::new(number) else { continue };
         pending.push((seq, StoredCommand::from_row(seq, &row)?));
     }

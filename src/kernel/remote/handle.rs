@@ -3,7 +3,8 @@
 use super::{
     super::{
         KernelError,
-        store::{KernelStore, RemoteInfo},
+        host::HostKernel,
+        store::RemoteInfo,
     },
     given::Given,
 };
@@ -72,14 +73,14 @@ impl RemoteHandle {
     /// Takes up a remote as the store left it: a message that was written before its counter is recovered, rows that
     /// acknowledgements left behind are removed.
     pub(in crate::kernel) fn restore(
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         id: EndpointId,
         info: RemoteInfo,
         config: SessionConfig,
         max_message_bytes: usize,
         now: Timestamp,
     ) -> Result<Self, KernelError> {
-        let saved = store.transaction("restoreRemote", |store| super::ends::recover(store, id))?;
+        let saved = host.transaction("restoreRemote", |host| super::ends::recover(host, id))?;
         let given = Given::restore(saved.last_sent);
         Ok(RemoteHandle {
             id,
@@ -127,7 +128,7 @@ impl RemoteHandle {
     /// Puts hints before those that are known, and forgets the oldest beyond the limit.
     pub(in crate::kernel) fn add_hints(
         &mut self,
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         hints: &[String],
     ) -> Result<(), KernelError> {
         let mut info = self.info.clone();
@@ -135,7 +136,7 @@ impl RemoteHandle {
         info.hints.splice(0..0, hints.iter().cloned());
         info.hints.truncate(super::RemoteManager::MAX_HINTS);
         if info != self.info {
-            store.transaction("locationHints", |store| store.set_remote_info(self.id, &info))?;
+            host.transaction("locationHints", |host| host.set_remote_info(self.id, &info))?;
             self.info = info;
         }
         Ok(())

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::{
     super::{
-        KernelError, KernelQueue, UrlIssuer,
-        store::{KernelStore, RemoteInfo},
+        KernelError, UrlIssuer,
+        host::HostKernel,
+        store::RemoteInfo,
     },
     Effect, RemoteHandle, RemoteWrite,
     redemption::{Redemptions, redemption_timeout},
@@ -46,12 +47,12 @@ pub struct RemoteManager {
 }
 
 impl RemoteManager {
-    /// Takes up every remote in the store.
+    /// Takes up every remote in the host.
     ///
     /// # Errors
     /// [`KernelError::Store`].
     pub fn new(
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         config: RemoteManagerConfig,
         issuer: UrlIssuer,
         now: Timestamp,
@@ -64,22 +65,22 @@ impl RemoteManager {
             redemptions: Redemptions::default(),
             effects: VecDeque::new(),
         };
-        for (id, info) in store.all_remotes()? {
-            manager.take_up(store, id, info, now)?;
+        for (id, info) in host.all_remotes()? {
+            manager.take_up(host, id, info, now)?;
         }
         Ok(manager)
     }
 
     fn take_up(
         &mut self,
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         id: EndpointId,
         info: RemoteInfo,
         now: Timestamp,
     ) -> Result<(), KernelError> {
         let peer = info.peer_id.clone();
         let RemoteManagerConfig { session, max_message_bytes } = self.config.clone();
-        let handle = RemoteHandle::restore(store, id, info, session, max_message_bytes, now)?;
+        let handle = RemoteHandle::restore(host, id, info, session, max_message_bytes, now)?;
         self.remotes.insert(id, handle);
         self.by_peer.insert(peer, id);
         Ok(())
@@ -92,11 +93,10 @@ impl RemoteManager {
     /// [`KernelError::Store`], after which nothing has changed.
     pub(in crate::kernel) fn handle_restoration(
         &mut self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
+        host: &mut dyn HostKernel,
     ) -> Result<(), KernelError> {
-        store.transaction("restore", |store| {
-            self.remotes.values().try_for_each(|remote| remote.persist_peer_restart(store, queue).map(|_| ()))
+        host.transaction("restore", |host| {
+            self.remotes.values().try_for_each(|remote| remote.persist_peer_restart(host).map(|_| ()))
         })?;
         self.remotes.values_mut().for_each(RemoteHandle::handle_peer_restart);
         Ok(())
@@ -110,15 +110,15 @@ impl RemoteManager {
     /// [`KernelError::Store`].
     pub fn remote_for(
         &mut self,
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         peer: &PeerId,
         hints: Vec<String>,
         now: Timestamp,
     ) -> Result<EndpointId, KernelError> {
         let Some(id) = self.by_peer.get(peer).copied() else {
-            return self.establish_remote(store, peer, hints, now);
+            return self.establish_remote(host, peer, hints, now);
         };
-        self.register_location_hints(store, peer, hints)?;
+        self.register_location_hints(host, peer, hints)?;
         Ok(id)
     }
 
@@ -128,19 +128,19 @@ impl RemoteManager {
     /// [`KernelError::Store`].
     pub fn establish_remote(
         &mut self,
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         peer: &PeerId,
         hints: Vec<String>,
         now: Timestamp,
     ) -> Result<EndpointId, KernelError> {
         let info = RemoteInfo { peer_id: peer.clone(), hints: hints.clone() };
-        let id = store.transaction("establishRemote", |store| {
-            let id = store.next_remote_id()?;
-            store.set_remote_info(id, &info)?;
-            Ok::<_, KernelError>(id)
+        let id = host.transaction("establishRemote", |host| {
+            let id = host.next_remote_id()?;
+            host.set_remote_info(id, &info)?;
+            Ok(id)
         })?;
-        self.take_up(store, id, info, now)?;
-        if store.peer_incarnation(peer)?.is_some()
+        self.take_up(host, id, info, now)?;
+        if host.peer_incarnation(peer)?.is_some()
             && let Some(remote) = self.remotes.get_mut(&id)
         {
             remote.channel_was_announced();
@@ -157,7 +157,7 @@ impl RemoteManager {
     /// [`KernelError::Store`].
     pub fn register_location_hints(
         &mut self,
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         peer: &PeerId,
         hints: Vec<String>,
     ) -> Result<(), KernelError> {
@@ -165,7 +165,7 @@ impl RemoteManager {
             return Ok(());
         }
         if let Some(remote) = self.by_peer.get(peer).and_then(|id| self.remotes.get_mut(id)) {
-            remote.add_hints(store, &hints)?;
+            remote.add_hints(host, &hints)?;
         }
         self.effects.push_back(Effect::RegisterLocationHints { peer: peer.clone(), hints });
         Ok(())
@@ -227,8 +227,7 @@ impl RemoteManager {
     /// [`KernelError::Store`].
     pub fn handle_timeout(
         &mut self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
+        host: &mut dyn HostKernel,
         now: Timestamp,
     ) -> Result<(), KernelError> {
         for (id, remote) in self.redemptions.take_expired(now) {
@@ -247,7 +246,7 @@ impl RemoteManager {
         for peer in silent {
             let patience = redemption_timeout(&self.config.session);
             let reason = format!("nothing was acknowledged for {} s", patience.as_secs());
-            self.handle_remote_give_up(store, queue, &peer, &reason)?;
+            self.handle_remote_give_up(host, &peer, &reason)?;
         }
         Ok(())
     }

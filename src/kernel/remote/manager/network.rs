@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        super::{KernelError, KernelQueue, store::KernelStore},
+        super::{KernelError, host::HostKernel},
         Effect, RemoteEvent, UrlTicket,
         inbound::{Inbound, Outcome},
     },
@@ -22,15 +22,14 @@ impl RemoteManager {
     /// A message that is well-formed but cannot be processed is no error here: it is passed over, and an event tells.
     pub fn handle_remote_message(
         &mut self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
+        host: &mut dyn HostKernel,
         from: &PeerId,
         message: &str,
         now: Timestamp,
     ) -> Result<(), KernelError> {
-        let id = self.remote_for(store, from, Vec::new(), now)?;
+        let id = self.remote_for(host, from, Vec::new(), now)?;
         let remote = self.remotes.get_mut(&id).ok_or(KernelError::UnknownRemote(id))?;
-        let mut context = Inbound { store, queue, redemptions: &self.redemptions };
+        let mut context = Inbound { host, redemptions: &self.redemptions };
         for outcome in remote.handle_remote_message(now, &mut context, message)? {
             self.finish(id, from, outcome);
         }
@@ -44,14 +43,13 @@ impl RemoteManager {
     /// [`KernelError::Store`], after which the peer will have to send its request again.
     pub fn url_opened(
         &mut self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
+        host: &mut dyn HostKernel,
         ticket: UrlTicket,
         result: Result<Kref, String>,
     ) -> Result<(), KernelError> {
         let Some(remote) = self.remotes.get_mut(&ticket.remote) else { return Ok(()) };
         let peer = remote.peer().clone();
-        let mut context = Inbound { store, queue, redemptions: &self.redemptions };
+        let mut context = Inbound { host, redemptions: &self.redemptions };
         for outcome in remote.url_opened(&mut context, ticket, result)? {
             self.finish(ticket.remote, &peer, outcome);
         }
@@ -90,19 +88,18 @@ impl RemoteManager {
     /// [`KernelError::Store`]; the caller must treat it as a restart, and nothing has changed.
     pub fn handle_incarnation_change(
         &mut self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
+        host: &mut dyn HostKernel,
         peer: &PeerId,
         observed: &IncarnationId,
         now: Timestamp,
     ) -> Result<bool, KernelError> {
-        let known = store.peer_incarnation(peer)?;
+        let known = host.peer_incarnation(peer)?;
         let id = self.by_peer.get(peer).copied();
         let former = match known {
             Some(former) if former != *observed => former,
             same_or_first => {
                 if same_or_first.is_none() {
-                    store.transaction("firstIncarnation", |store| store.set_peer_incarnation(peer, observed))?;
+                    host.transaction("firstIncarnation", |host| host.set_peer_incarnation(peer, observed))?;
                 }
                 if let Some(remote) = id.and_then(|id| self.remotes.get_mut(&id)) {
                     remote.channel_up(now);
@@ -111,11 +108,11 @@ impl RemoteManager {
             }
         };
         let remote = id.and_then(|id| self.remotes.get_mut(&id));
-        let promises_rejected = store.transaction("peerRestart", |store| {
-            store.set_peer_incarnation(peer, observed)?;
+        let promises_rejected = host.transaction("peerRestart", |host| {
+            host.set_peer_incarnation(peer, observed)?;
             match &remote {
-                Some(remote) => remote.persist_peer_restart(store, queue),
-                None => Ok::<_, KernelError>(0),
+                Some(remote) => remote.persist_peer_restart(host),
+                None => Ok(0),
             }
         })?;
         let discarded = remote.as_ref().map_or(0, |remote| remote.pending());
@@ -141,15 +138,14 @@ impl RemoteManager {
     /// [`KernelError::Store`].
     pub fn handle_remote_give_up(
         &mut self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
+        host: &mut dyn HostKernel,
         peer: &PeerId,
         reason: &str,
     ) -> Result<(), KernelError> {
         let Some(id) = self.by_peer.get(peer).copied() else { return Ok(()) };
         let Some(remote) = self.remotes.get_mut(&id) else { return Ok(()) };
         let detail = format!("remote peer {peer} was given up: {reason}");
-        let promises_rejected = store.transaction("giveUp", |store| remote.persist_give_up(store, queue, &detail))?;
+        let promises_rejected = host.transaction("giveUp", |host| remote.persist_give_up(host, &detail))?;
         let discarded = remote.pending();
         remote.give_up();
         self.reject_redemptions(id, &RemoteError::ConnectionLost { peer: peer.clone(), reason: reason.to_owned() });
@@ -181,8 +177,7 @@ impl RemoteManager {
     /// [`KernelError::Store`].
     pub fn write_finished(
         &mut self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
+        host: &mut dyn HostKernel,
         remote: EndpointId,
         token: WriteToken,
         result: &Result<(), RemoteError>,
@@ -196,7 +191,7 @@ impl RemoteManager {
             // The store keeps what is pending for when the network is started again.
             Err(error) if error.is_terminal() && *error != RemoteError::NetworkStopped => {
                 let peer = handle.peer().clone();
-                self.handle_remote_give_up(store, queue, &peer, &error.to_string())
+                self.handle_remote_give_up(host, &peer, &error.to_string())
             }
             _ => Ok(()),
         }

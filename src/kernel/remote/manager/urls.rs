@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        super::{KernelError, OcapUrl, UrlIssuer, store::KernelStore},
+        super::{KernelError, OcapUrl, UrlIssuer, host::HostKernel},
         Effect, RedemptionId,
         redemption::{Redemptions, redemption_timeout},
     },
@@ -27,7 +27,7 @@ impl RemoteManager {
     /// [`KernelError::Store`].
     pub fn redeem_ocap_url(
         &mut self,
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         url: &str,
         random: [u8; 16],
         now: Timestamp,
@@ -36,14 +36,14 @@ impl RemoteManager {
         let id = self.redemptions.next_id();
         if parsed.peer() == self.issuer.peer() {
             let kref = self.issuer.open(&parsed)?;
-            let result = if store.owner(kref)?.is_some() { Ok(kref) } else { Err(gone()) };
+            let result = if host.has_object(kref)? { Ok(kref) } else { Err(gone()) };
             self.effects.push_back(Effect::Redeemed { id, result });
             return Ok(id);
         }
-        let remote_id = self.remote_for(store, parsed.peer(), parsed.relays().to_vec(), now)?;
+        let remote_id = self.remote_for(host, parsed.peer(), parsed.relays().to_vec(), now)?;
         let key = if seeded(Fault::RepeatReplyKeys) { id.to_string() } else { Redemptions::reply_key(random) };
         let remote = self.remotes.get_mut(&remote_id).ok_or(KernelError::UnknownRemote(remote_id))?;
-        let staged = store.transaction("redeemURL", |store| remote.redeem_url(store, url.to_owned(), key.clone()));
+        let staged = host.transaction("redeemURL", |host| remote.redeem_url(host, url.to_owned(), key.clone()));
         match staged {
             Ok(()) => remote.keep_staged(),
             Err(error) => {
