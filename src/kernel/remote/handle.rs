@@ -141,6 +141,11 @@ impl RemoteHandle {
         Ok(())
     }
 
+    /// Whether nothing is under way with the peer.
+    pub(in crate::kernel) fn is_idle(&self) -> bool {
+        self.opening == Opening::Idle && self.session.pending() == 0 && !self.session.awaits_commit()
+    }
+
     pub(in crate::kernel) fn channel_up(&mut self, now: Timestamp) {
         self.session.channel_up(now);
     }
