@@ -124,7 +124,9 @@ impl Peer {
             DeliveryOutcome::Accepted(Some(reply)) if reply.is_empty() => {}
             DeliveryOutcome::Accepted(Some(reply)) => self.send(cx, Outgoing::new(None, reply)),
             DeliveryOutcome::Refused(error) => {
-                tracing::warn!(peer = %self.id, %error, "the kernel refused a message");
+                // The error may quote the message.
+                tracing::warn!(peer = %self.id, name = error.name(), "the kernel refused a message");
+                tracing::debug!(%error, "why");
                 if self.refusals >= REFUSALS_IN_A_ROW {
                     self.refusals = 0;
                     self.inbox.clear();
