@@ -1,6 +1,7 @@
 //! Hostile peers over real libp2p: an honest pair goes on talking while others attack one of them. Prints what it cost.
 #![cfg(all(feature = "kernel", feature = "network", not(target_arch = "wasm32")))]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)] // clippy knows tests by #[test] only
+// clippy knows tests by #[test] only
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
 
 mod support;
 
@@ -312,7 +313,7 @@ fn a_flood_of_messages() {
             };
             // What is no message, and what repeats: the kernel has to look at each.
             while Instant::now() < until {
-                let frame = if written % 8 == 0 { encode_frame("nonsense") } else { redeem_nonsense(1) };
+                let frame = if written.is_multiple_of(8) { encode_frame("nonsense") } else { redeem_nonsense(1) };
                 if stream.write_all(&frame).await.is_err() || stream.flush().await.is_err() {
                     break;
                 }
