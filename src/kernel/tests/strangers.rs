@@ -74,6 +74,21 @@ fn a_stranger_that_restarts_before_it_writes_is_told_apart_all_the_same() {
 }
 
 #[test]
+fn what_a_stranger_gave_up_before_it_was_ever_heard_is_not_waited_for() {
+    let mut world = World::new();
+    let peer = stranger(1);
+    world.shows(&peer, "life");
+    assert_eq!(world.hears(&peer, r#"{"ack":0,"start":3}"#).unwrap(), []);
+    assert_eq!(world.bob.kernel().remotes().remotes().count(), 0);
+    assert_eq!(world.hears(&peer, &redeem(3, None, "ocap:nonsense")).unwrap().len(), 1);
+    let lost = |event| matches!(event, KernelEvent::Remote(RemoteEvent::MessagesLost { first, last, .. }) if (first.get(), last.get()) == (1, 2));
+    assert!(world.bob.take_events().into_iter().any(lost));
+    assert!(world.shows(&peer, "another"), "what it said in its former life is forgotten with it");
+    assert_eq!(world.hears(&peer, &redeem(1, None, "ocap:nonsense")).unwrap().len(), 1);
+    world.audit();
+}
+
+#[test]
 fn the_oldest_of_too_many_strangers_is_forgotten_and_no_acquaintance_is() {
     let (mut world, for_alice, _) = World::introduced();
     let before = world.rows();

@@ -148,7 +148,7 @@ impl RemoteManager {
         now: Timestamp,
     ) -> Result<EndpointId, KernelError> {
         let info = RemoteInfo { peer_id: peer.clone(), hints: hints.clone() };
-        let id = self.record(store, info, now, |_, _| Ok(()))?;
+        let id = self.record_known(store, info, now)?;
         self.effects.push_back(Effect::RegisterLocationHints { peer: peer.clone(), hints });
         Ok(id)
     }

@@ -4,7 +4,7 @@
 //! Of a peer that has only shown its incarnation nothing is stored: there is nothing yet that its restart could undo. Its
 //! first message makes it a remote, and as long as no reference has passed and the program has not spoken of it, it stays
 //! a stranger. When there are too many, the oldest is forgotten. Should it come back in the same incarnation, its own
-//! numbers tell where the conversation was.
+//! numbers tell where the conversation was. A peer that lies about them harms only its own conversation.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -12,9 +12,9 @@ use super::{
     super::{
         super::{
             KernelError,
-            store::{KernelStore, RemoteInfo},
+            store::{KernelStore, RemoteInfo, StoreError},
         },
-        Effect,
+        Effect, RemoteEvent,
     },
     RemoteManager,
 };
@@ -26,10 +26,47 @@ use crate::{
 /// Incarnations that are remembered of peers without a record. Whoever shows one usually writes at once.
 const SHOWN: usize = 4_096;
 
+/// What a peer without a record has told.
+#[derive(Debug)]
+struct Shown {
+    incarnation: IncarnationId,
+    numbers: Numbers,
+}
+
+/// Where a peer says that a conversation is of which there is no record; zeros if it has not begun.
+#[derive(Clone, Copy, Debug, Default)]
+struct Numbers {
+    /// Below its start: it was received before the record was forgotten, or given up before it ever arrived.
+    received: u64,
+    /// What the peer has received.
+    sent: u64,
+}
+
+impl Numbers {
+    fn new(ack: Option<Seq>, start: Option<Seq>) -> Self {
+        Numbers { received: start.map_or(0, |start| start.get().saturating_sub(1)), sent: ack.map_or(0, Seq::get) }
+    }
+
+    fn max(self, other: Numbers) -> Self {
+        Numbers { received: self.received.max(other.received), sent: self.sent.max(other.sent) }
+    }
+
+    fn write(self, store: &mut KernelStore, id: EndpointId) -> Result<(), StoreError> {
+        if self.received > 0 {
+            store.set_highest_received_seq(id, self.received)?;
+        }
+        if self.sent > 0 {
+            store.set_next_send_seq(id, self.sent)?;
+            store.set_start_seq(id, self.sent.saturating_add(1))?;
+        }
+        Ok(())
+    }
+}
+
 /// What is known of strangers.
 #[derive(Debug, Default)]
 pub(super) struct Strangers {
-    shown: HashMap<PeerId, IncarnationId>,
+    shown: HashMap<PeerId, Shown>,
     /// The same peers, oldest first.
     order: VecDeque<PeerId>,
     /// Remotes that may be strangers, oldest first.
@@ -39,7 +76,8 @@ pub(super) struct Strangers {
 impl Strangers {
     /// A peer of whom there is no record has shown its incarnation.
     fn show(&mut self, peer: &PeerId, incarnation: &IncarnationId) {
-        if self.shown.insert(peer.clone(), incarnation.clone()).is_none() {
+        let shown = Shown { incarnation: incarnation.clone(), numbers: Numbers::default() };
+        if self.shown.insert(peer.clone(), shown).is_none() {
             self.order.push_back(peer.clone());
         }
         if self.order.len() > SHOWN
@@ -54,9 +92,10 @@ impl Strangers {
         self.recorded.contains(&id)
     }
 
-    fn take_shown(&mut self, peer: &PeerId) -> Option<IncarnationId> {
-        self.order.retain(|shown| shown != peer);
-        self.shown.remove(peer)
+    fn forget_shown(&mut self, peer: &PeerId) {
+        if self.shown.remove(peer).is_some() {
+            self.order.retain(|shown| shown != peer);
+        }
     }
 }
 
@@ -64,7 +103,7 @@ impl RemoteManager {
     /// The incarnation that a peer was last seen in.
     pub(super) fn last_seen(&self, store: &KernelStore, peer: &PeerId) -> Result<Option<IncarnationId>, KernelError> {
         match self.strangers.shown.get(peer) {
-            Some(incarnation) => Ok(Some(incarnation.clone())),
+            Some(shown) => Ok(Some(shown.incarnation.clone())),
             None => Ok(store.peer_incarnation(peer)?),
         }
     }
@@ -84,8 +123,8 @@ impl RemoteManager {
         Ok(())
     }
 
-    /// The remote for a peer that has written. What is no message, or acknowledges something that was never sent, makes
-    /// nobody a remote.
+    /// The remote for a peer that has written. What is no message, or only acknowledges or tells a start, makes nobody a
+    /// remote.
     pub(super) fn remote_of_sender(
         &mut self,
         store: &mut KernelStore,
@@ -96,15 +135,18 @@ impl RemoteManager {
         if let Some(id) = self.by_peer.get(peer) {
             return Ok(Some(*id));
         }
-        let Message { ack, command: Some((seq, _)), .. } = Message::parse(text)? else { return Ok(None) };
+        let Message { ack, start, command } = Message::parse(text)?;
+        let Some((seq, _)) = command else {
+            if let Some(shown) = self.strangers.shown.get_mut(peer) {
+                shown.numbers = shown.numbers.max(Numbers::new(ack, start));
+            }
+            return Ok(None);
+        };
         self.forget_one_too_many(store)?;
         let info = RemoteInfo { peer_id: peer.clone(), hints: Vec::new() };
-        let id = self.record(store, info, now, |store, id| {
-            if store.has_forgotten_strangers()? {
-                resume(store, id, seq, ack)?;
-            }
-            Ok(())
-        })?;
+        // A peer of the older kind tells no start; but what it writes first is the lowest that it has.
+        let start = if store.has_forgotten_strangers()? { Some(seq) } else { start };
+        let id = self.record(store, info, Numbers::new(ack, start), now)?;
         self.strangers.recorded.insert(id);
         Ok(Some(id))
     }
@@ -174,44 +216,53 @@ impl RemoteManager {
         Ok(())
     }
 
-    /// Makes the record of a peer, with what `complete` adds to it.
-    pub(super) fn record(
+    /// Makes the record of a peer of which the program has spoken.
+    pub(super) fn record_known(
         &mut self,
         store: &mut KernelStore,
         info: RemoteInfo,
         now: Timestamp,
-        complete: impl FnOnce(&mut KernelStore, EndpointId) -> Result<(), KernelError>,
+    ) -> Result<EndpointId, KernelError> {
+        self.record(store, info, Numbers::default(), now)
+    }
+
+    /// Makes the record of a peer, with what it told before.
+    fn record(
+        &mut self,
+        store: &mut KernelStore,
+        info: RemoteInfo,
+        numbers: Numbers,
+        now: Timestamp,
     ) -> Result<EndpointId, KernelError> {
         let peer = info.peer_id.clone();
         let incarnation = self.last_seen(store, &peer)?;
+        let mut told = self.strangers.shown.get(&peer).map_or(numbers, |shown| shown.numbers.max(numbers));
+        let forgotten = store.has_forgotten_strangers()?;
+        if !forgotten {
+            // Then nothing was ever sent to it.
+            told.sent = 0;
+        }
         let id = store.transaction("establishRemote", |store| {
             let id = store.next_remote_id()?;
             store.set_remote_info(id, &info)?;
             if let Some(incarnation) = &incarnation {
                 store.set_peer_incarnation(&peer, incarnation)?;
             }
-            complete(store, id)?;
+            told.write(store, id)?;
             Ok::<_, KernelError>(id)
         })?;
         self.take_up(store, id, info, now)?;
-        self.strangers.take_shown(&peer);
+        self.strangers.forget_shown(&peer);
         if incarnation.is_some()
             && let Some(remote) = self.remotes.get_mut(&id)
         {
             remote.channel_was_announced();
         }
+        if let Some(last) = Seq::new(told.received).filter(|_| !forgotten) {
+            // There was nothing yet that the give-up could sever.
+            let event = RemoteEvent::MessagesLost { peer, first: Seq::FIRST, last };
+            self.effects.push_back(Effect::Event(event));
+        }
         Ok(id)
     }
-}
-
-/// Takes the conversation up where the peer says it was: before the message `seq`, with everything up to `ack` received.
-fn resume(store: &mut KernelStore, id: EndpointId, seq: Seq, ack: Option<Seq>) -> Result<(), KernelError> {
-    if seq.get() > 1 {
-        store.set_highest_received_seq(id, seq.get() - 1)?;
-    }
-    if let Some(ack) = ack {
-        store.set_next_send_seq(id, ack.get())?;
-        store.set_start_seq(id, ack.next().get())?;
-    }
-    Ok(())
 }
