@@ -98,6 +98,8 @@ export interface RemoteStatus {
   peerId: string;
   /** Messages that the peer has not acknowledged. */
   pending: number;
+  /** The last number given to a message; 0 before the first. The last `pending` numbers up to it are not acknowledged. */
+  lastSent: number;
   /** The highest number received in order; 0 before the first. */
   highestReceived: number;
   delivered: number;

@@ -68,6 +68,15 @@ pub trait HostKernel {
     /// Remembers the incarnation of a peer.
     fn set_peer_incarnation(&mut self, peer: &PeerId, incarnation: &IncarnationId) -> Result<(), KernelError>;
 
+    /// Whether the remote was ever given a reference, or gave one.
+    fn has_references(&self, remote: EndpointId) -> Result<bool, KernelError>;
+
+    /// Forgets a remote with which nothing is shared: its record, its numbers and its incarnation.
+    fn forget_stranger(&mut self, remote: EndpointId, peer: &PeerId) -> Result<(), KernelError>;
+
+    /// Whether one was ever forgotten.
+    fn has_forgotten_strangers(&self) -> Result<bool, KernelError>;
+
     // --- References
 
     /// Whether there is an object of this name.

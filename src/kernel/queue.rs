@@ -143,6 +143,19 @@ impl HostKernel for KernelStore {
         Ok(KernelStore::set_peer_incarnation(self, peer, incarnation)?)
     }
 
+    fn has_references(&self, remote: EndpointId) -> Result<bool, KernelError> {
+        Ok(KernelStore::has_references(self, remote)?)
+    }
+
+    fn forget_stranger(&mut self, remote: EndpointId, peer: &PeerId) -> Result<(), KernelError> {
+        self.delete_endpoint(remote)?;
+        Ok(KernelStore::forget_stranger(self, remote, peer)?)
+    }
+
+    fn has_forgotten_strangers(&self) -> Result<bool, KernelError> {
+        Ok(KernelStore::has_forgotten_strangers(self)?)
+    }
+
     fn has_object(&self, kref: Kref) -> Result<bool, KernelError> {
         Ok(self.owner(kref)?.is_some())
     }

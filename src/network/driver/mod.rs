@@ -218,7 +218,9 @@ impl<L: Links> Driver<L> {
                 });
             }
             Effect::Fault { peer, error } => {
-                tracing::warn!(%peer, %error, name = error.name(), "fault of a peer");
+                // The error may quote what the peer wrote.
+                tracing::warn!(%peer, name = error.name(), "fault of a peer");
+                tracing::debug!(%error, "what it did");
                 let (name, message) = (error.name().to_owned(), error.to_string());
                 self.tell(NetworkEvent::Fault { peer_id: peer, name, message });
             }
