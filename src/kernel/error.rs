@@ -57,6 +57,9 @@ pub enum KernelError {
     /// A function of the kernel that the remotes belong to called them while they were calling it.
     #[error("remotes cannot be called by what they call; do it after that has returned")]
     Reentrant,
+    /// The kernel that the remotes belong to rolled back the crank in which it was done.
+    #[error("the crank in which it was done was rolled back")]
+    RolledBack,
 }
 
 impl KernelError {
@@ -82,6 +85,7 @@ impl KernelError {
             KernelError::UnknownRemote(_) => "UnknownRemoteError",
             KernelError::Host { name, .. } => name,
             KernelError::Reentrant => "ReentrancyError",
+            KernelError::RolledBack => "RolledBackError",
         }
     }
 
@@ -99,7 +103,7 @@ impl KernelError {
     pub fn is_storage_failure(&self) -> bool {
         let error = match self {
             KernelError::Store(error) | KernelError::Reference(RefError::Store(error)) => error,
-            KernelError::Host { .. } | KernelError::Reentrant => return true,
+            KernelError::Host { .. } | KernelError::Reentrant | KernelError::RolledBack => return true,
             _ => return false,
         };
         matches!(error, StoreError::Storage(_))

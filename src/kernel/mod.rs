@@ -33,7 +33,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
-pub use driver::{EventHandler, KernelDriver};
+pub use driver::{Crank, EventHandler, KernelDriver, RemotesDriver};
 pub use error::{KernelError, RejectionCode};
 pub use host::HostKernel;
 pub use identity::{IdentityError, KernelIdentity, SeedSource};

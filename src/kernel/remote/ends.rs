@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     faults::{Fault, seeded},
+    runtime::Timestamp,
     session::SavedSession,
     wire::{CapData, EndpointId, Kref, Resolution, Seq, StoredCommand},
 };
@@ -56,6 +57,30 @@ impl RemoteHandle {
     /// What follows once that is committed.
     pub(in crate::kernel) fn give_up(&mut self) {
         self.session.give_up();
+    }
+
+    /// Whether the store holds what this remote has done.
+    pub(super) fn agrees_with(&self, host: &dyn HostKernel) -> Result<bool, KernelError> {
+        let state = host.remote_seq_state(self.id)?.unwrap_or_default();
+        let highest_received = self.session.highest_received().map_or(0, Seq::get);
+        if (state.next_send_seq, state.highest_received_seq) != (self.last_sent(), highest_received) {
+            return Ok(false);
+        }
+        for seq in self.session.sealed() {
+            if host.pending_message(self.id, seq.get())?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(self.session.pending() > 0 || state.start_seq > state.next_send_seq || state.next_send_seq == 0)
+    }
+
+    /// Begins again as the store has it.
+    pub(super) fn go_back(&mut self, host: &mut dyn HostKernel, now: Timestamp) -> Result<(), KernelError> {
+        let saved = host.transaction("goBack", |host| recover(host, self.id))?;
+        self.given = Given::restore(saved.last_sent);
+        self.session.go_back(saved, now);
+        self.opening = Opening::Idle;
+        Ok(())
     }
 
     /// Rejects every promise that the remote is to decide, and answers how many.

@@ -170,6 +170,14 @@ impl RemoteHandle {
         self.session.awaits_commit()
     }
 
+    pub(in crate::kernel) fn seal(&mut self) {
+        self.session.seal();
+    }
+
+    pub(in crate::kernel) fn commit_sealed(&mut self, now: Timestamp) {
+        self.session.commit_sealed(now);
+    }
+
     pub(in crate::kernel) fn commit(&mut self, now: Timestamp) {
         self.session.commit(now);
     }

@@ -108,6 +108,16 @@ impl RemoteHandle {
         self.stage(store, &RemoteCommand::Deliver(Delivery::BringOutYourDead))
     }
 
+    /// Sends what a kernel has translated for the peer.
+    pub(super) fn deliver(&mut self, host: &mut dyn HostKernel, delivery: Delivery) -> Result<(), KernelError> {
+        match &delivery {
+            Delivery::Message { .. } => self.session.check_room()?,
+            Delivery::BringOutYourDead if std::mem::take(&mut self.reap_is_the_peers) => return Ok(()),
+            _ => {}
+        }
+        self.stage(host, &RemoteCommand::Deliver(delivery))
+    }
+
     /// Asks the peer what is behind one of its URLs.
     pub(in crate::kernel) fn redeem_url(
         &mut self,

@@ -1,11 +1,12 @@
 //! All remotes of a kernel. Decides what a handshake's incarnation means, and what becomes of a remote that restarted or
 //! was lost; leaves sequence numbers to each [`RemoteHandle`] and the network to whoever carries out its [`Effect`]s.
 
+mod guest;
 mod network;
 mod strangers;
 mod urls;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use strangers::Strangers;
 
@@ -54,6 +55,8 @@ pub struct RemoteManager {
     strangers: Strangers,
     redemptions: Redemptions,
     effects: VecDeque<Effect>,
+    /// Established since the last commit.
+    fresh: BTreeSet<EndpointId>,
 }
 
 impl RemoteManager {
@@ -75,6 +78,7 @@ impl RemoteManager {
             strangers: Strangers::default(),
             redemptions: Redemptions::default(),
             effects: VecDeque::new(),
+            fresh: BTreeSet::new(),
         };
         for (id, info) in host.all_remotes()? {
             manager.sort_in(host, id, &info)?;
@@ -213,6 +217,7 @@ impl RemoteManager {
     /// Everything stored so far is durable. To be called after every commit: nothing is written for what is not.
     pub fn commit(&mut self, now: Timestamp) {
         self.remotes.values_mut().for_each(|remote| remote.commit(now));
+        self.fresh.clear();
     }
 
     // --- Time and effects

@@ -251,6 +251,7 @@ impl RemoteManager {
             Ok(id)
         })?;
         self.take_up(host, id, info, now)?;
+        self.fresh.insert(id);
         self.strangers.forget_shown(&peer);
         if incarnation.is_some()
             && let Some(remote) = self.remotes.get_mut(&id)

@@ -33,14 +33,30 @@ impl RemoteManager {
         now: Timestamp,
     ) -> Result<RedemptionId, KernelError> {
         let parsed: OcapUrl = url.parse()?;
-        let id = self.redemptions.next_id();
         if parsed.peer() == self.issuer.peer() {
+            let id = self.redemptions.next_id();
             let kref = self.issuer.open(&parsed)?;
             let result = if host.has_object(kref)? { Ok(kref) } else { Err(gone()) };
             self.effects.push_back(Effect::Redeemed { id, result });
             return Ok(id);
         }
         let remote_id = self.remote_for(host, parsed.peer(), parsed.relays().to_vec(), now)?;
+        self.ask_issuer(host, remote_id, url, random, now)
+    }
+
+    /// Asks a remote what is behind one of its URLs. The end is an [`Effect::Redeemed`].
+    ///
+    /// # Errors
+    /// [`KernelError::UnknownRemote`], and as [`redeem_ocap_url`](Self::redeem_ocap_url).
+    pub(in crate::kernel) fn ask_issuer(
+        &mut self,
+        host: &mut dyn HostKernel,
+        remote_id: EndpointId,
+        url: &str,
+        random: [u8; 16],
+        now: Timestamp,
+    ) -> Result<RedemptionId, KernelError> {
+        let id = self.redemptions.next_id();
         let key = if seeded(Fault::RepeatReplyKeys) { id.to_string() } else { Redemptions::reply_key(random) };
         let remote = self.remotes.get_mut(&remote_id).ok_or(KernelError::UnknownRemote(remote_id))?;
         let staged = host.transaction("redeemURL", |host| remote.redeem_url(host, url.to_owned(), key.clone()));
@@ -55,7 +71,7 @@ impl RemoteManager {
         Ok(id)
     }
 
-    pub(super) fn reject_redemptions(&mut self, remote: EndpointId, error: &RemoteError) {
+    pub(in crate::kernel) fn reject_redemptions(&mut self, remote: EndpointId, error: &RemoteError) {
         for id in self.redemptions.take_all_of(remote) {
             self.effects.push_back(Effect::Redeemed { id, result: Err(error.clone().into()) });
         }
