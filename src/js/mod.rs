@@ -14,6 +14,8 @@ mod network;
 mod network_changes;
 mod options;
 #[cfg(feature = "kernel")]
+mod remotes;
+#[cfg(feature = "kernel")]
 mod store;
 
 #[cfg(feature = "kernel")]
@@ -21,6 +23,8 @@ pub use kernel::Kernel;
 pub use log::set_log_level;
 #[cfg(feature = "network")]
 pub use network::Network;
+#[cfg(feature = "kernel")]
+pub use remotes::{KernelRecords, RemoteComms, RemoteHandle, RemoteManager};
 #[cfg(feature = "kernel")]
 pub use store::{KernelStore, open_kernel_store};
 #[cfg(feature = "durable")]

@@ -33,7 +33,7 @@ use crate::{
 ///
 /// # Errors
 /// The kernel's own; it is asked again after a pause.
-pub type Crank = Box<dyn Fn() -> LocalBoxFuture<'static, Result<(), KernelError>>>;
+pub type Crank = Rc<dyn Fn() -> LocalBoxFuture<'static, Result<(), KernelError>>>;
 
 /// What the network may tell while a crank is open; more is refused, and comes again.
 const MAX_WAITING: usize = 1_000;
@@ -307,8 +307,12 @@ impl RemotesDriver {
             Ok(went_back) => self.committed(sealed, went_back),
             Err(error) => {
                 log_failure("the end of a crank", Err(error));
-                let pause = self.runtime.sleep(RETRY_AFTER_FAILURE);
-                *self.waiting.borrow_mut() = Some((pause.map(Ok).boxed_local(), sealed));
+                let (pause, crank) = (self.runtime.sleep(RETRY_AFTER_FAILURE), Rc::clone(&self.crank));
+                let again = async move {
+                    pause.await;
+                    crank().await
+                };
+                *self.waiting.borrow_mut() = Some((again.boxed_local(), sealed));
                 return true;
             }
         }

@@ -48,7 +48,7 @@ impl RemoteManager {
     ///
     /// # Errors
     /// [`KernelError::UnknownRemote`], and as [`redeem_ocap_url`](Self::redeem_ocap_url).
-    pub(in crate::kernel) fn ask_issuer(
+    pub fn ask_issuer(
         &mut self,
         host: &mut dyn HostKernel,
         remote_id: EndpointId,
@@ -71,7 +71,8 @@ impl RemoteManager {
         Ok(id)
     }
 
-    pub(in crate::kernel) fn reject_redemptions(&mut self, remote: EndpointId, error: &RemoteError) {
+    /// Ends every redemption that waits for a remote, with this error.
+    pub fn reject_redemptions(&mut self, remote: EndpointId, error: &RemoteError) {
         for id in self.redemptions.take_all_of(remote) {
             self.effects.push_back(Effect::Redeemed { id, result: Err(error.clone().into()) });
         }
