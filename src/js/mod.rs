@@ -17,6 +17,8 @@ mod options;
 mod remotes;
 #[cfg(feature = "kernel")]
 mod store;
+#[cfg(feature = "network")]
+mod transport;
 
 #[cfg(feature = "kernel")]
 pub use kernel::Kernel;
@@ -29,10 +31,15 @@ pub use remotes::{KernelRecords, RemoteComms, RemoteHandle, RemoteManager};
 pub use store::{KernelStore, open_kernel_store};
 #[cfg(feature = "durable")]
 pub use store::{delete_kernel_store, read_kernel_store_file};
+#[cfg(feature = "network")]
+pub use transport::init_transport;
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = include_str!("bridge_port.d.ts");
+
+#[wasm_bindgen(typescript_custom_section)]
+const OPTION_TYPES: &str = include_str!("remote_comms_options.d.ts");
 
 #[wasm_bindgen]
 extern "C" {

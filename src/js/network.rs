@@ -6,12 +6,11 @@ use futures::{FutureExt as _, TryFutureExt as _};
 use js_sys::{Function, Promise, Reflect};
 use serde_json::Value;
 use wasm_bindgen::{JsCast as _, prelude::*};
-use wasm_bindgen_futures::JsFuture;
 use web_sys::MessagePort;
 
 use super::{
     BridgePort, crash,
-    error::{remote, thrown_remote, to_js, type_error},
+    error::{ask, remote, thrown_remote, to_js, type_error},
     network_changes::NetworkChanges,
     options,
 };
@@ -198,9 +197,7 @@ async fn call(
     arguments: impl IntoIterator<Item = JsValue>,
 ) -> Result<JsValue, RemoteError> {
     let function = function.ok_or_else(|| thrown_remote(&type_error(&format!("no {name} function was given"))))?;
-    let arguments: js_sys::Array = arguments.into_iter().collect();
-    let answer = function.apply(&JsValue::UNDEFINED, &arguments).map_err(|error| thrown_remote(&error))?;
-    JsFuture::from(Promise::resolve(&answer)).await.map_err(|error| thrown_remote(&error))
+    ask(&function, arguments).await
 }
 
 impl VatWorkerService for Vats {

@@ -59,6 +59,12 @@ impl<N: Network> NetworkService<N> {
         self.driver().map(|driver| driver.status()).unwrap_or_default()
     }
 
+    /// Multiaddrs at which peers reach this network now: of relays that serve it, and those it listens on; none before the
+    /// start and after the stop.
+    pub fn listen_addresses(&self) -> Vec<String> {
+        self.driver().map(|driver| driver.listen_addresses()).unwrap_or_default()
+    }
+
     fn start(
         &self,
         key_seed: &str,

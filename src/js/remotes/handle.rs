@@ -24,7 +24,7 @@ use crate::{
 #[wasm_bindgen]
 extern "C" {
     /// See the TypeScript type.
-    #[wasm_bindgen(typescript_type = "[string, boolean, CapData][]")]
+    #[wasm_bindgen(typescript_type = "OneResolution[]")]
     pub type Resolutions;
 }
 

@@ -122,6 +122,10 @@ impl<L: Links> Driver<L> {
     }
 
     /// What is known now.
+    pub(super) fn listen_addresses(&self) -> Vec<String> {
+        self.links.listen_addresses()
+    }
+
     pub(super) fn status(&self) -> NetworkStatus {
         let peers = self.transport.borrow().status(|channel| self.path(channel));
         NetworkStatus { peers, relays: self.relays.borrow().values().cloned().collect() }
