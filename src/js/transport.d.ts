@@ -1,3 +1,12 @@
+/** Called with each message, in order per peer; a text that it gives is sent back. What it throws counts as not received. */
+export type TransportMessageHandler = (from: string, message: string) => Promise<string | null> | string | null;
+
+/** Told of a peer that the network has stopped trying to reach. */
+export type OnRemoteGiveUp = (peerId: string) => void;
+
+/** Asked after every handshake whether the peer restarted. An error, or anything but a boolean, counts as a restart. */
+export type OnIncarnationChange = (peerId: string, observedIncarnation: string) => Promise<boolean> | boolean;
+
 /** A network that runs. The functions need no `this`; none works after `stop`. */
 export interface Transport {
   /**

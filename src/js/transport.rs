@@ -28,15 +28,13 @@ extern "C" {
     #[wasm_bindgen(typescript_type = "RemoteCommsOptions | undefined")]
     pub type TransportOptions;
     /// See the TypeScript type.
-    #[wasm_bindgen(typescript_type = "(from: string, message: string) => Promise<string | null> | string | null")]
+    #[wasm_bindgen(typescript_type = "TransportMessageHandler")]
     pub type MessageHandler;
     /// See the TypeScript type.
-    #[wasm_bindgen(typescript_type = "(peerId: string) => void")]
+    #[wasm_bindgen(typescript_type = "OnRemoteGiveUp")]
     pub type GiveUpHandler;
     /// See the TypeScript type.
-    #[wasm_bindgen(
-        typescript_type = "(peerId: string, observedIncarnation: string) => Promise<boolean> | boolean"
-    )]
+    #[wasm_bindgen(typescript_type = "OnIncarnationChange")]
     pub type IncarnationHandler;
     /// See the TypeScript type.
     #[wasm_bindgen(typescript_type = "Transport")]

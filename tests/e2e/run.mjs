@@ -3,6 +3,7 @@
 
 import { Interrupted } from '../../www/story/stage.mjs';
 import { aFullDisk } from './full-disk.mjs';
+import { twoKernelsInJavaScript } from './javascript-kernels.mjs';
 import { aPageKilledInMidStream } from './killed-page.mjs';
 import { aStoreKilledInMidWrite } from './killed-store.mjs';
 import { aSecondTabWithTheSameStore } from './second-tab.mjs';
@@ -15,6 +16,7 @@ const TESTS = [
   ['a page whose network is in the window is killed in mid-stream', aPageKilledInMidStream('worker', 'window')],
   ['an origin without space', aFullDisk],
   ['a second tab with the same store', aSecondTabWithTheSameStore],
+  ['two kernels in JavaScript with our remotes and transport', twoKernelsInJavaScript],
   ['a browser and a renderer with a durable store are killed in mid-write', aStoreKilledInMidWrite],
 ];
 
