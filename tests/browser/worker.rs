@@ -1,6 +1,6 @@
 //! Browser tests in a dedicated Worker.
 #![cfg(all(target_arch = "wasm32", target_os = "unknown"))]
-#![allow(clippy::unwrap_used, clippy::panic)] // clippy knows tests by #[test] only
+#![allow(clippy::unwrap_used)] // clippy knows tests by #[test] only
 
 mod javascript_kernel;
 

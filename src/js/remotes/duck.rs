@@ -66,7 +66,11 @@ impl Duck {
     }
 
     /// Calls a function that answers at once or with a promise. It is called before this returns.
-    pub(super) fn ask(&self, name: &str, arguments: &[JsValue]) -> impl Future<Output = Result<JsValue, JsValue>> + 'static {
+    pub(super) fn ask(
+        &self,
+        name: &str,
+        arguments: &[JsValue],
+    ) -> impl Future<Output = Result<JsValue, JsValue>> + 'static {
         let answer = self.call(name, arguments);
         async move { JsFuture::from(Promise::resolve(&answer?)).await }
     }

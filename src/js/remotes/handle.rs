@@ -7,10 +7,7 @@ use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
-use super::{
-    duck::object,
-    records::MessageObject,
-};
+use super::{duck::object, records::MessageObject};
 use crate::{
     bridge::KernelServices as _,
     js::{

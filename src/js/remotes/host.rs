@@ -363,10 +363,7 @@ impl HostKernel for JsHost {
         const NAME: &str = "getPromisesByDecider";
         let kref = |item: JsValue| item.as_string().and_then(|text| text.parse().ok());
         let promises = self.items(NAME, &[text(&remote)])?;
-        promises
-            .into_iter()
-            .map(|item| kref(item).ok_or_else(|| self.bad_answer(NAME, "list of promises")))
-            .collect()
+        promises.into_iter().map(|item| kref(item).ok_or_else(|| self.bad_answer(NAME, "list of promises"))).collect()
     }
 
     fn forget_exports_of(&mut self, remote: EndpointId) -> Result<(), KernelError> {
@@ -424,9 +421,10 @@ impl HostKernel for JsHost {
             Some(_) if resolutions.is_empty() => Ok(()),
             Some(decider) => self.resolve(text(&decider), &resolutions),
             // The incumbent lets nobody but its decider settle a promise.
-            None => resolutions.iter().zip(deciders).try_for_each(|(resolution, decider)| {
-                self.resolve(decider, std::slice::from_ref(resolution))
-            }),
+            None => resolutions
+                .iter()
+                .zip(deciders)
+                .try_for_each(|(resolution, decider)| self.resolve(decider, std::slice::from_ref(resolution))),
         }
     }
 }
@@ -503,4 +501,3 @@ impl<'a> IdentityRows<'a> {
 pub(super) fn strings(list: &JsValue) -> Vec<String> {
     list.dyn_ref::<Array>().map(|items| items.iter().filter_map(|item| item.as_string()).collect()).unwrap_or_default()
 }
-

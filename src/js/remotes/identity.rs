@@ -6,18 +6,14 @@ use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
-use super::{
-    duck::Duck,
-    host::IdentityRows,
-};
+use super::{duck::Duck, host::IdentityRows};
 use crate::{
     js::{
         crash,
         error::{kernel as kernel_error, remote as remote_error},
     },
     kernel::{
-        KernelError, KernelIdentity, OcapUrl, RemotesDriver, SeedSource, UrlIssuer,
-        store::KernelStore as Records,
+        KernelError, KernelIdentity, OcapUrl, RemotesDriver, SeedSource, UrlIssuer, store::KernelStore as Records,
     },
     runtime::{BrowserRuntime, Runtime as _},
     storage::MemoryStore,

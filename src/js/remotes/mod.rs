@@ -15,13 +15,13 @@ use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
-pub use self::{handle::RemoteHandle, identity::RemoteComms, records::KernelRecords};
 use self::{
     duck::{Duck, member},
     host::{JsHost, QUEUE, STORE},
     identity::Identity,
     platform::{JsPlatform, PLATFORM},
 };
+pub use self::{handle::RemoteHandle, identity::RemoteComms, records::KernelRecords};
 use super::{
     KernelStore, crash,
     error::{host_error, kernel as kernel_error, named, remote as remote_error, type_error},
@@ -100,7 +100,10 @@ fn plain_error(message: &str) -> JsValue {
 /// A kernel's own store, or ours over its key-value store.
 fn store(given: JsValue) -> Result<Duck, JsValue> {
     let is_store = |name: &str| member(&given, name).is_instance_of::<Function>();
-    if given.is_object() && !is_store("getRemoteSeqState") && (is_store("get") || member(&given, "kernelKVStore").is_object()) {
+    if given.is_object()
+        && !is_store("getRemoteSeqState")
+        && (is_store("get") || member(&given, "kernelKVStore").is_object())
+    {
         let records = KernelRecords::new(KernelStore::over(given.unchecked_ref())?);
         return Duck::new(records.into(), "kernelStore", &STORE);
     }
@@ -161,7 +164,12 @@ impl Parts {
     }
 }
 
-fn start(parts: &Rc<Parts>, identity: &Identity, comms: &RemoteCommsOptions, raw: JsValue) -> Result<Rc<RemotesDriver>, JsValue> {
+fn start(
+    parts: &Rc<Parts>,
+    identity: &Identity,
+    comms: &RemoteCommsOptions,
+    raw: JsValue,
+) -> Result<Rc<RemotesDriver>, JsValue> {
     let mut host = JsHost::new(parts.store.clone(), parts.queue.clone());
     let now = BrowserRuntime.now();
     let remotes = Remotes::new(&mut host, RemoteManagerConfig::from(comms), identity.issuer()?, now)
@@ -177,8 +185,14 @@ fn start(parts: &Rc<Parts>, identity: &Identity, comms: &RemoteCommsOptions, raw
             parts.log(&event);
         }
     });
-    let driver =
-        RemotesDriver::start(remotes, Box::new(host), crank, Rc::clone(&platform) as _, Rc::new(BrowserRuntime), on_event);
+    let driver = RemotesDriver::start(
+        remotes,
+        Box::new(host),
+        crank,
+        Rc::clone(&platform) as _,
+        Rc::new(BrowserRuntime),
+        on_event,
+    );
     platform.serve(&driver);
     Ok(driver)
 }

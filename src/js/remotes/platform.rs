@@ -86,7 +86,8 @@ impl JsPlatform {
         let judge = Rc::clone(&kernel);
         let on_incarnation = Closure::new(move |seen: String, observed: String| {
             let reply = running(&judge).and_then(|kernel| {
-                let observed = observed.parse().map_err(|error: crate::wire::WireError| type_error(&error.to_string()))?;
+                let observed =
+                    observed.parse().map_err(|error: crate::wire::WireError| type_error(&error.to_string()))?;
                 Ok(kernel.remote_incarnation_change(peer(&seen)?, observed))
             });
             answer(reply)

@@ -23,7 +23,8 @@ use super::{RETRY_AFTER_FAILURE, WriteResult, alarm::Alarm, log_failure, start_p
 use crate::{
     bridge::{KernelServices, PlatformServices, Reply},
     kernel::{
-        Effect, HostKernel, KernelError, KernelIdentity, RedemptionId, RemoteEvent, RemoteManager, RemoteWrite, UrlTicket,
+        Effect, HostKernel, KernelError, KernelIdentity, RedemptionId, RemoteEvent, RemoteManager, RemoteWrite,
+        UrlTicket,
     },
     runtime::{Runtime, Timestamp},
     wire::{IncarnationId, Kref, LimitType, PeerId, RemoteCommsOptions, RemoteError},
@@ -33,7 +34,9 @@ use crate::{
 ///
 /// # Errors
 /// The kernel's own; it is asked again after a pause.
-pub type Crank = Rc<dyn Fn() -> LocalBoxFuture<'static, Result<(), KernelError>>>;
+pub type Crank = Rc<dyn Fn() -> EndOfCrank>;
+
+type EndOfCrank = LocalBoxFuture<'static, Result<(), KernelError>>;
 
 /// What the network may tell while a crank is open; more is refused, and comes again.
 const MAX_WAITING: usize = 1_000;
@@ -75,7 +78,7 @@ pub struct RemotesDriver {
     told: RefCell<VecDeque<Told>>,
     verdicts: RefCell<Vec<Verdict>>,
     /// The wait under way, and what it is for.
-    waiting: RefCell<Option<(LocalBoxFuture<'static, Result<(), KernelError>>, Sealed)>>,
+    waiting: RefCell<Option<(EndOfCrank, Sealed)>>,
     /// Verdicts were answered; what is written has to come after them.
     answering: RefCell<Option<LocalBoxFuture<'static, ()>>>,
     redemptions: RefCell<HashMap<RedemptionId, oneshot::Sender<Result<Kref, KernelError>>>>,
@@ -216,9 +219,7 @@ impl RemotesDriver {
             .map(|answer| match answer {
                 Ok(Ok(value)) => Ok(value),
                 Ok(Err(KernelError::Remote(error))) => Err(error),
-                Ok(Err(error)) => {
-                    Err(RemoteError::Other { name: error.name().to_owned(), message: error.to_string() })
-                }
+                Ok(Err(error)) => Err(RemoteError::Other { name: error.name().to_owned(), message: error.to_string() }),
                 Err(_) => Err(RemoteError::NetworkStopped),
             })
             .boxed_local()

@@ -16,10 +16,7 @@ use crate::{
 impl RemoteHandle {
     /// The store's part of a restart of the peer, inside the caller's transaction: numbers and pending messages go, the
     /// promises it was to decide are rejected, what it exported is forgotten; what we exported to it stays.
-    pub(in crate::kernel) fn persist_peer_restart(
-        &self,
-        host: &mut dyn HostKernel,
-    ) -> Result<usize, KernelError> {
+    pub(in crate::kernel) fn persist_peer_restart(&self, host: &mut dyn HostKernel) -> Result<usize, KernelError> {
         host.clear_remote_seq_state(self.id)?;
         if seeded(Fault::ForgetPromisesAtRestart) {
             return Ok(0);

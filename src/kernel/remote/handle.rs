@@ -1,11 +1,7 @@
 //! One remote as a whole: what it is made of, its channel and its timers.
 
 use super::{
-    super::{
-        KernelError,
-        host::HostKernel,
-        store::RemoteInfo,
-    },
+    super::{KernelError, host::HostKernel, store::RemoteInfo},
     given::Given,
 };
 use crate::{

@@ -1,11 +1,7 @@
 //! What a remote sends: one message at a time, each in a transaction together with the advance of its number.
 
 use super::{
-    super::{
-        KernelError, RejectionCode,
-        host::HostKernel,
-        store::KernelMessage,
-    },
+    super::{KernelError, RejectionCode, host::HostKernel, store::KernelMessage},
     RemoteHandle, UrlTicket,
     handle::Opening,
     redemption::Redemptions,
@@ -180,13 +176,12 @@ impl RemoteHandle {
         if error.is_storage_failure() {
             return Err(error);
         }
-        host
-            .transaction("reject", |host| {
-                self.report_rejected(host, command, &error)?;
-                host.set_highest_received_seq(self.id, seq.get())?;
-                Ok(())
-            })
-            .inspect_err(|_| self.roll_back_staged())?;
+        host.transaction("reject", |host| {
+            self.report_rejected(host, command, &error)?;
+            host.set_highest_received_seq(self.id, seq.get())?;
+            Ok(())
+        })
+        .inspect_err(|_| self.roll_back_staged())?;
         self.keep_staged();
         Ok(Outcome::Rejected { seq, error })
     }
@@ -305,9 +300,7 @@ impl RemoteHandle {
                     // other up, its outcome is the answer; else there is nobody to tell.
                     let settled = host.known(self.id, eref)?.filter(|kref| kref.is_promise());
                     return match settled {
-                        Some(promise) if host.outcome(promise)?.is_some() => {
-                            host.enqueue_notify(self.id, promise)
-                        }
+                        Some(promise) if host.outcome(promise)?.is_some() => host.enqueue_notify(self.id, promise),
                         _ => Ok(()),
                     };
                 };

@@ -1,13 +1,20 @@
 //! Our remotes and our transport in a JavaScript kernel; the stories are JavaScript's.
 
 use ocap_remotes::js::{KernelRecords, KernelStore, RemoteManager, init_transport};
-use wasm_bindgen::{prelude::*, JsCast as _};
+use wasm_bindgen::prelude::*;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 type Make = Closure<dyn Fn(JsValue) -> Result<JsValue, JsValue>>;
 
+#[wasm_bindgen(module = "/javascript_kernel/parts.js")]
+extern "C" {
+    fn parts() -> JsValue;
+}
+
 #[wasm_bindgen(module = "/javascript_kernel/stories.js")]
 extern "C" {
+    #[wasm_bindgen(js_name = useParts)]
+    fn use_parts(parts: &JsValue);
     #[wasm_bindgen(catch, js_name = whatIsMissingIsNamed)]
     fn what_is_missing_is_named(make: &Make) -> Result<(), JsValue>;
     #[wasm_bindgen(catch, js_name = whatAKernelDeliversIsWrittenInOrder)]
@@ -31,6 +38,7 @@ extern "C" {
 }
 
 fn make() -> Make {
+    use_parts(&parts());
     Closure::new(|options: JsValue| RemoteManager::new(options.unchecked_into()).map(JsValue::from))
 }
 
@@ -40,61 +48,54 @@ fn records() -> Make {
     })
 }
 
-/// What went wrong in JavaScript is best read there.
-fn told(result: Result<(), JsValue>) {
-    if let Err(thrown) = result {
-        let text = thrown.dyn_ref::<js_sys::Error>().map(|error| js_sys::Reflect::get(error, &"stack".into()));
-        panic!("{:?}", text.and_then(Result::ok).unwrap_or(thrown));
-    }
+#[wasm_bindgen_test]
+fn a_part_that_lacks_a_function_is_refused_by_name() -> Result<(), JsValue> {
+    what_is_missing_is_named(&make())
 }
 
 #[wasm_bindgen_test]
-fn a_part_that_lacks_a_function_is_refused_by_name() {
-    told(what_is_missing_is_named(&make()));
+async fn every_delivery_of_a_javascript_kernel_is_written_in_order() -> Result<(), JsValue> {
+    what_a_kernel_delivers_is_written_in_order(&make()).await
 }
 
 #[wasm_bindgen_test]
-async fn every_delivery_of_a_javascript_kernel_is_written_in_order() {
-    told(what_a_kernel_delivers_is_written_in_order(&make()).await);
+async fn what_a_peer_sends_reaches_the_queue_of_a_javascript_kernel() -> Result<(), JsValue> {
+    what_a_peer_sends_is_queued_translated(&make(), &records()).await
 }
 
 #[wasm_bindgen_test]
-async fn what_a_peer_sends_reaches_the_queue_of_a_javascript_kernel() {
-    told(what_a_peer_sends_is_queued_translated(&make(), &records()).await);
+async fn what_a_javascript_kernel_throws_is_the_error_and_undoes() -> Result<(), JsValue> {
+    what_is_thrown_is_the_error_and_undoes(&make(), &records()).await
 }
 
 #[wasm_bindgen_test]
-async fn what_a_javascript_kernel_throws_is_the_error_and_undoes() {
-    told(what_is_thrown_is_the_error_and_undoes(&make(), &records()).await);
+async fn a_javascript_kernel_that_calls_back_meets_an_error_and_no_crash() -> Result<(), JsValue> {
+    a_call_from_within_is_an_error(&make()).await
 }
 
 #[wasm_bindgen_test]
-async fn a_javascript_kernel_that_calls_back_meets_an_error_and_no_crash() {
-    told(a_call_from_within_is_an_error(&make()).await);
+async fn a_crank_of_a_javascript_kernel_counts_whole_or_not_at_all() -> Result<(), JsValue> {
+    what_is_done_in_a_crank_leaves_after_it(&make()).await
 }
 
 #[wasm_bindgen_test]
-async fn a_crank_of_a_javascript_kernel_counts_whole_or_not_at_all() {
-    told(what_is_done_in_a_crank_leaves_after_it(&make()).await);
+async fn a_javascript_kernel_forgets_a_peer_that_restarted() -> Result<(), JsValue> {
+    a_peer_that_restarted_is_forgotten(&make()).await
 }
 
 #[wasm_bindgen_test]
-async fn a_javascript_kernel_forgets_a_peer_that_restarted() {
-    told(a_peer_that_restarted_is_forgotten(&make()).await);
+async fn a_javascript_kernel_gives_up_a_peer_that_is_lost() -> Result<(), JsValue> {
+    a_peer_that_is_lost_is_given_up(&make()).await
 }
 
 #[wasm_bindgen_test]
-async fn a_javascript_kernel_gives_up_a_peer_that_is_lost() {
-    told(a_peer_that_is_lost_is_given_up(&make()).await);
+async fn a_javascript_kernel_has_one_identity() -> Result<(), JsValue> {
+    an_identity_is_made_once(&make()).await
 }
 
 #[wasm_bindgen_test]
-async fn a_javascript_kernel_has_one_identity() {
-    told(an_identity_is_made_once(&make()).await);
-}
-
-#[wasm_bindgen_test]
-async fn a_transport_is_functions_that_need_no_this() {
+async fn a_transport_is_functions_that_need_no_this() -> Result<(), JsValue> {
+    use_parts(&parts());
     let start = |arguments: js_sys::Array| {
         let optional = |index| Some(arguments.get(index)).filter(|value| !value.is_undefined());
         init_transport(
@@ -109,5 +110,5 @@ async fn a_transport_is_functions_that_need_no_this() {
     let start = Closure::<dyn Fn(js_sys::Array) -> js_sys::Promise>::new(start);
     let spread = js_sys::Function::new_with_args("start", "return (...given) => start(given)");
     let start = spread.call1(&JsValue::UNDEFINED, start.as_ref()).unwrap();
-    told(a_transport_is_seven_functions(&start).await);
+    a_transport_is_seven_functions(&start).await
 }

@@ -1,13 +1,13 @@
 // The parts of a JavaScript kernel, which remember what they are asked and fail when they are told to.
 
-export function equal(found, expected, what) {
+function equal(found, expected, what) {
   const [one, other] = [found, expected].map((value) => JSON.stringify(value));
   if (one !== other) {
     throw new Error(`${what}: found ${one}, expected ${other}`);
   }
 }
 
-export async function rejection(promise, what) {
+async function rejection(promise, what) {
   try {
     await promise;
   } catch (error) {
@@ -16,7 +16,7 @@ export async function rejection(promise, what) {
   throw new Error(`${what} was not refused`);
 }
 
-export function thrown(work, what) {
+function thrown(work, what) {
   try {
     work();
   } catch (error) {
@@ -25,9 +25,9 @@ export function thrown(work, what) {
   throw new Error(`${what} was not refused`);
 }
 
-export const later = (ms = 0) => new Promise((resolve) => setTimeout(resolve, ms));
+const later = (ms = 0) => new Promise((resolve) => setTimeout(resolve, ms));
 
-export async function until(probe, what) {
+async function until(probe, what) {
   for (let attempt = 0; attempt < 400; attempt += 1) {
     if (probe()) {
       return;
@@ -37,7 +37,7 @@ export async function until(probe, what) {
   throw new Error(`waited for ${what} in vain`);
 }
 
-export function makeDatabase() {
+function makeDatabase() {
   let rows = new Map();
   let savepoints = [];
   const close = (name) => {
@@ -59,7 +59,7 @@ export function makeDatabase() {
 }
 
 /** A network that takes everything. `given` is what it was started with. */
-export function makePlatform() {
+function makePlatform() {
   const platform = {
     written: [],
     asked: [],
@@ -81,7 +81,7 @@ export function makePlatform() {
   return platform;
 }
 
-export function makeQueue() {
+function makeQueue() {
   const queue = {
     sent: [],
     resolved: [],
@@ -112,7 +112,9 @@ export function makeQueue() {
 }
 
 /** A store that is a plain object of functions, as a kernel's own is. */
-export function plain(records) {
+function plain(records) {
   const names = Object.getOwnPropertyNames(Object.getPrototypeOf(records)).filter((name) => name !== 'constructor');
   return Object.fromEntries(names.map((name) => [name, (...call) => records[name](...call)]));
 }
+
+export const parts = () => ({ equal, later, makeDatabase, makePlatform, makeQueue, plain, rejection, thrown, until });

@@ -11,11 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use strangers::Strangers;
 
 use super::{
-    super::{
-        KernelError, UrlIssuer,
-        host::HostKernel,
-        store::RemoteInfo,
-    },
+    super::{KernelError, UrlIssuer, host::HostKernel, store::RemoteInfo},
     Effect, RemoteHandle, RemoteWrite,
     redemption::{Redemptions, redemption_timeout},
 };
@@ -107,10 +103,7 @@ impl RemoteManager {
     ///
     /// # Errors
     /// [`KernelError::Store`], after which nothing has changed.
-    pub(in crate::kernel) fn handle_restoration(
-        &mut self,
-        host: &mut dyn HostKernel,
-    ) -> Result<(), KernelError> {
+    pub(in crate::kernel) fn handle_restoration(&mut self, host: &mut dyn HostKernel) -> Result<(), KernelError> {
         host.transaction("restore", |host| {
             self.remotes.values().try_for_each(|remote| remote.persist_peer_restart(host).map(|_| ()))
         })?;
@@ -232,11 +225,7 @@ impl RemoteManager {
     ///
     /// # Errors
     /// [`KernelError::Store`].
-    pub fn handle_timeout(
-        &mut self,
-        host: &mut dyn HostKernel,
-        now: Timestamp,
-    ) -> Result<(), KernelError> {
+    pub fn handle_timeout(&mut self, host: &mut dyn HostKernel, now: Timestamp) -> Result<(), KernelError> {
         for (id, remote) in self.redemptions.take_expired(now) {
             let Ok(remote) = self.remote(remote) else { continue };
             let result = Err(KernelError::RedemptionTimeout(remote.peer().clone()));

@@ -10,11 +10,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::{
     super::{
-        super::{
-            KernelError,
-            host::HostKernel,
-            store::RemoteInfo,
-        },
+        super::{KernelError, host::HostKernel, store::RemoteInfo},
         Effect, RemoteEvent,
     },
     RemoteManager,
@@ -202,9 +198,7 @@ impl RemoteManager {
             return Err(RemoteError::ResourceLimit { limit_type: LimitType::Connection, current, limit }.into());
         };
         let incarnation = host.peer_incarnation(&peer)?;
-        host.transaction("forgetStranger", |host| {
-            host.forget_stranger(id, &peer)
-        })?;
+        host.transaction("forgetStranger", |host| host.forget_stranger(id, &peer))?;
         self.strangers.recorded.remove(&id);
         self.remotes.remove(&id);
         self.by_peer.remove(&peer);
