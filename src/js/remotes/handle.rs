@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use futures::FutureExt as _;
 use js_sys::Promise;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
@@ -135,12 +136,15 @@ impl RemoteHandle {
     /// or why the peer cannot be reached.
     #[wasm_bindgen(js_name = redeemOcapURL, unchecked_return_type = "Promise<string>")]
     pub fn redeem_ocap_url(&self, url: String) -> Promise {
-        let (driver, id) = (Rc::clone(&self.driver), self.id);
-        future_to_promise(async move {
-            crash::check()?;
-            let redeemed = driver.redeem(|remotes, host, random, now| remotes.ask_issuer(host, id, &url, random, now));
-            redeemed.await.map(|kref| kref.to_string().into()).map_err(|error| kernel_error(&error))
-        })
+        if let Err(error) = crash::check() {
+            return Promise::reject(&error);
+        }
+        let redeemed =
+            self.driver.redeem(|remotes, host, random, now| remotes.ask_issuer(host, self.id, &url, random, now));
+        future_to_promise(redeemed.map(|redeemed| match redeemed {
+            Ok(kref) => Ok(kref.to_string().into()),
+            Err(error) => Err(kernel_error(&error)),
+        }))
     }
 
     /// Handles a message from the peer, when no crank is open. Resolves to `null` when it is stored; it is acknowledged when that

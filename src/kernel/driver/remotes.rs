@@ -167,20 +167,22 @@ impl RemotesDriver {
         result
     }
 
-    /// Calls for a redemption and waits for its end.
+    /// Calls for a redemption, before this returns, and waits for its end.
     ///
     /// # Errors
     /// What `work` answers, or why there is no object.
-    pub async fn redeem(
+    pub fn redeem(
         &self,
         work: impl FnOnce(&mut RemoteManager, &mut dyn HostKernel, [u8; 16], Timestamp) -> Result<RedemptionId, KernelError>,
-    ) -> Result<Kref, KernelError> {
+    ) -> LocalBoxFuture<'static, Result<Kref, KernelError>> {
         let mut random = [0; 16];
         self.runtime.fill_random(&mut random);
-        let id = self.call(|remotes, host, now| work(remotes, host, random, now))?;
-        let (done, result) = oneshot::channel();
-        self.redemptions.borrow_mut().insert(id, done);
-        result.await.unwrap_or_else(|_| Err(RemoteError::NetworkStopped.into()))
+        let begun = self.call(|remotes, host, now| work(remotes, host, random, now)).map(|id| {
+            let (done, result) = oneshot::channel();
+            self.redemptions.borrow_mut().insert(id, done);
+            result
+        });
+        async move { begun?.await.unwrap_or_else(|_| Err(RemoteError::NetworkStopped.into())) }.boxed_local()
     }
 
     /// The network that the remotes use.
