@@ -17,7 +17,7 @@ use crate::{
     bridge::{BrowserPort, PlatformServicesClient},
     kernel::{Kernel as KernelCore, KernelDriver, KernelError, KernelEvent, RedemptionId, RemoteEvent, SeedSource},
     runtime::{BrowserRuntime, Runtime, timeout},
-    wire::{CapData, Kref, PeerId, RemoteCommsOptions, RemoteError},
+    wire::{CapData, Kref, PeerId, RemoteError},
 };
 
 #[wasm_bindgen(typescript_custom_section)]
@@ -111,11 +111,8 @@ impl Kernel {
     ) -> Result<Kernel, JsValue> {
         crash::check()?;
         let options: JsValue = options.into();
-        let defaults = serde_json::to_value(RemoteCommsOptions::default()).unwrap_or_default();
-        let mut known: Vec<&str> = OWN_OPTIONS.to_vec();
-        known.extend(defaults.as_object().into_iter().flatten().map(|(key, _)| key.as_str()));
-        let comms: RemoteCommsOptions = options::read(&options, &known)?;
-        let seed: SeedOptions = options::read(&options, &known)?;
+        let comms = options::read_comms(&options, &OWN_OPTIONS)?;
+        let seed: SeedOptions = options::read_some(&options)?;
         let on_event = Reflect::get(&options, &"onEvent".into()).ok().and_then(|value| value.dyn_into().ok());
         let on_event: Function = on_event.ok_or_else(|| type_error("onEvent must be a function"))?;
         let seed = match (seed.key_seed, seed.mnemonic) {

@@ -127,6 +127,11 @@ impl<L: Links> Driver<L> {
         NetworkStatus { peers, relays: self.relays.borrow().values().cloned().collect() }
     }
 
+    /// Where peers reach this node now.
+    pub(super) fn listen_addresses(&self) -> Vec<String> {
+        self.links.listen_addresses()
+    }
+
     fn path(&self, channel: ChannelId) -> Path {
         self.streams.borrow().get(&channel).map(|stream| stream.path.clone()).unwrap_or_default()
     }
