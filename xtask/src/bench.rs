@@ -22,6 +22,8 @@ pub(crate) enum Area {
     Session,
     /// What a store costs, beside SQLite in the same browser; a ratio above 1 means that ours is better
     Store,
+    /// What a call across the bridge costs, beside comlink and bare postMessage; a ratio above 1 means that ours is better
+    Bridge,
 }
 
 impl Area {
@@ -54,8 +56,10 @@ const CRATE: &str = "tests/bench";
 const SESSION: &str = "tests/bench/browser.mjs";
 /// Measures the store and SQLite in the browser.
 const STORE: &str = "tests/bench/store.mjs";
+/// Measures the bridge, comlink and bare `postMessage` in the browser.
+const BRIDGE: &str = "tests/bench/bridge.mjs";
 /// Rounds, of which the median counts.
-const STORE_ROUNDS: &str = "7";
+const ROUNDS: &str = "7";
 /// Rounds, of which the quickest counts, and messages in each.
 const SIZE: [&str; 2] = ["9", "10000"];
 
@@ -69,8 +73,9 @@ pub(crate) fn run(project: &Project, config: &Config, tools: &Tools, area: Area)
             }
             json!(rows)
         }
-        Area::Store => {
-            let rows: Vec<Comparison> = rows_of(&mut in_browser(project, config, tools, STORE, &[STORE_ROUNDS])?)?;
+        Area::Store | Area::Bridge => {
+            let script = if area == Area::Store { STORE } else { BRIDGE };
+            let rows: Vec<Comparison> = rows_of(&mut in_browser(project, config, tools, script, &[ROUNDS])?)?;
             for Comparison { name, ours, theirs, ratio, unit } in &rows {
                 eprintln!("bench: {name:76} {ratio:>6.2} × as good: {ours:>12} against {theirs:>12} {unit}");
             }
