@@ -10,9 +10,8 @@ use web_sys::MessagePort;
 
 use super::{
     Port, PortError, PortEvent, PortListener,
-    convert::{from_js, to_js},
+    convert::{Kind as Message, from_js, to_js},
 };
-use crate::bridge::message::MARKERS;
 
 #[wasm_bindgen]
 extern "C" {
@@ -143,18 +142,17 @@ impl Port for BrowserPort {
         let (kind, on_closed) = (self.kind, Rc::clone(&listener));
         let listeners = Listeners {
             message: Closure::new(move |event: JsValue| {
-                let (data, transfer) = match kind {
-                    Kind::Events => {
-                        let event: &web_sys::MessageEvent = event.unchecked_ref();
-                        (event.data(), event.ports().get(0).dyn_into().ok())
-                    }
-                    Kind::Chrome => (event, None),
+                let data = match kind {
+                    Kind::Events => event.unchecked_ref::<web_sys::MessageEvent>().data(),
+                    Kind::Chrome => event.clone(),
                 };
-                if !is_ours(&data) {
-                    return debug!("message on the port is not the bridge's: ignored");
-                }
                 match from_js(&data) {
-                    Ok(message) => listener(PortEvent::Message { message, transfer }),
+                    Ok((_, Message::Foreign)) => debug!("message on the port is not the bridge's: ignored"),
+                    Ok((message, Message::Response)) if kind == Kind::Events => {
+                        let ports = event.unchecked_ref::<web_sys::MessageEvent>().ports();
+                        listener(PortEvent::Message { message, transfer: ports.get(0).dyn_into().ok() });
+                    }
+                    Ok((message, _)) => listener(PortEvent::Message { message, transfer: None }),
                     Err(reason) => warn!(reason, "message cannot be read: ignored"),
                 }
             }),
@@ -180,11 +178,6 @@ impl Drop for BrowserPort {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// Whether a message has a member that only the bridge's have; others are not converted at all.
-fn is_ours(data: &JsValue) -> bool {
-    data.is_object() && MARKERS.iter().any(|marker| Reflect::has(data, &(*marker).into()).unwrap_or(false))
 }
 
 fn describe(error: &JsValue) -> String {

@@ -1,8 +1,15 @@
 //! Between JavaScript values and JSON values.
+//!
+//! What costs here is not the copying but each step from wasm to JavaScript, and above all making a JavaScript string of a
+//! short text; so the words that every message has are made once, and members that every message may have are asked for by
+//! name instead of being listed.
 
-use js_sys::{Array, JsString, Object, Reflect};
+use js_sys::{Array, JsString, Object, Reflect, Uint8Array};
 use serde_json::{Map, Number, Value};
-use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen::{JsCast as _, prelude::*};
+
+use super::words::{to_js_string, with_word};
+use crate::bridge::message::{JSONRPC, SIGNALS};
 
 /// Deepest nesting of a message. Structured clones may be cyclic, and the stack is not endless.
 const MAX_DEPTH: usize = 64;
@@ -12,21 +19,98 @@ const MAX_VALUES: usize = 100_000;
 
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
-/// Reads a message; the reason if it is not JSON, or too large. Each string is copied once.
-pub(super) fn from_js(value: &JsValue) -> Result<Value, &'static str> {
-    Reader { values_left: MAX_VALUES }.read(value, MAX_DEPTH)
+/// Strings from this length on are encoded by the browser at once; the bindings copy character by character.
+const LONG: u32 = 1_024;
+
+#[wasm_bindgen]
+extern "C" {
+    /// Unlike that of js-sys it cannot fail, for it is used on new plain objects only; a call that may fail costs more.
+    #[wasm_bindgen(js_namespace = Reflect, js_name = set)]
+    fn set_member(object: &Object, key: &JsString, value: &JsValue) -> bool;
+
+    type TextEncoder;
+    #[wasm_bindgen(constructor)]
+    fn new() -> TextEncoder;
+    #[wasm_bindgen(method)]
+    fn encode(this: &TextEncoder, text: &JsString) -> Uint8Array;
 }
+
+thread_local! {
+    static ENCODER: TextEncoder = TextEncoder::new();
+}
+
+/// What a message on a port is.
+pub(super) enum Kind {
+    /// A request, or a notification.
+    Request,
+    /// An answer, which may come with a port.
+    Response,
+    /// One of the opening's signals.
+    Signal,
+    /// Not the bridge's: it is not converted at all.
+    Foreign,
+}
+
+/// Reads a message; the reason if it is not JSON, or too large. Each string is copied once.
+pub(super) fn from_js(value: &JsValue) -> Result<(Value, Kind), &'static str> {
+    if !value.is_object() {
+        return Ok((Value::Null, Kind::Foreign));
+    }
+    let object: &Object = value.unchecked_ref();
+    let mut reader = Reader { values_left: MAX_VALUES };
+    if !member(object, JSONRPC)?.is_undefined() {
+        let (members, kind) = reader.read_envelope(object)?;
+        return Ok((Value::Object(members), kind));
+    }
+    for signal in SIGNALS {
+        if !member(object, signal)?.is_undefined() {
+            return Ok((Value::Object(reader.read_object(object, MAX_DEPTH)?), Kind::Signal));
+        }
+    }
+    Ok((Value::Null, Kind::Foreign))
+}
+
+/// A member of an object; undefined if there is none.
+fn member(object: &Object, name: &str) -> Result<JsValue, &'static str> {
+    with_word(name, |name| Reflect::get(object, name)).map_err(|_| UNREADABLE)
+}
+
+const UNREADABLE: &str = "it has a member that cannot be read";
 
 struct Reader {
     values_left: usize,
 }
 
 impl Reader {
+    /// The members of a JSON-RPC message.
+    fn read_envelope(&mut self, object: &Object) -> Result<(Map<String, Value>, Kind), &'static str> {
+        let mut members = Map::new();
+        let mut take = |name: &str| -> Result<bool, &'static str> {
+            let value = member(object, name)?;
+            let is_there = !value.is_undefined();
+            if is_there {
+                members.insert(name.to_owned(), self.read(&value, MAX_DEPTH)?);
+            }
+            Ok(is_there)
+        };
+        take(JSONRPC)?;
+        take("id")?;
+        let kind = if take("method")? {
+            take("params")?;
+            Kind::Request
+        } else {
+            take("result")?;
+            take("error")?;
+            Kind::Response
+        };
+        Ok((members, kind))
+    }
+
     fn read(&mut self, value: &JsValue, depth: usize) -> Result<Value, &'static str> {
         let depth = depth.checked_sub(1).ok_or("it is nested too deeply")?;
         self.values_left = self.values_left.checked_sub(1).ok_or("it holds too many values")?;
-        if let Some(text) = value.as_string() {
-            Ok(Value::String(text))
+        if let Some(text) = value.dyn_ref::<JsString>() {
+            Ok(Value::String(read_string(text)))
         } else if value.is_null() || value.is_undefined() {
             Ok(Value::Null)
         } else if let Some(number) = value.as_f64() {
@@ -45,7 +129,7 @@ impl Reader {
     fn read_object(&mut self, object: &Object, depth: usize) -> Result<Map<String, Value>, &'static str> {
         let mut members = Map::new();
         for key in Object::keys(object).iter() {
-            let value = Reflect::get(object, &key).map_err(|_| "it has a member that cannot be read")?;
+            let value = Reflect::get(object, &key).map_err(|_| UNREADABLE)?;
             // As JSON.stringify does, so that the same message is read from a port that carries JSON only.
             if !value.is_undefined() {
                 members.insert(key.as_string().unwrap_or_default(), self.read(&value, depth)?);
@@ -53,6 +137,15 @@ impl Reader {
         }
         Ok(members)
     }
+}
+
+fn read_string(text: &JsString) -> String {
+    if text.length() < LONG {
+        return String::from(text);
+    }
+    let bytes = ENCODER.with(|encoder| encoder.encode(text)).to_vec();
+    // What an encoder made is UTF-8.
+    String::from_utf8(bytes).unwrap_or_default()
 }
 
 /// JavaScript has one kind of number; whole ones become integers, what JSON cannot say becomes null.
@@ -71,13 +164,13 @@ pub(super) fn to_js(value: &Value) -> JsValue {
         Value::Null => JsValue::NULL,
         Value::Bool(boolean) => JsValue::from_bool(*boolean),
         Value::Number(number) => number.as_f64().map_or(JsValue::NULL, JsValue::from_f64),
-        Value::String(text) => JsValue::from_str(text),
+        Value::String(text) => to_js_string(text).into(),
         Value::Array(items) => items.iter().map(to_js).collect::<Array>().into(),
         Value::Object(members) => {
             let object = Object::new();
             for (key, value) in members {
-                // Cannot fail on an object that was just made.
-                let _ = Reflect::set(&object, &JsString::from(key.as_str()), &to_js(value));
+                let value = to_js(value);
+                with_word(key, |key| set_member(&object, key, &value));
             }
             object.into()
         }

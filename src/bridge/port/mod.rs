@@ -6,6 +6,8 @@ mod browser;
 mod convert;
 #[cfg(not(target_arch = "wasm32"))]
 mod memory;
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+mod words;
 
 use serde_json::Value;
 
