@@ -1,11 +1,11 @@
 //! One end of the bridge, driven: joins the state machine, a port and the service offered to the other end.
 //!
 //! Everything that happens is done at once and in order: a message from the port is handled inside the port's callback, a
-//! call is posted before `call` returns. Only the waiting goes to the background, so a service may call the other end
-//! while the other end waits for it.
+//! call is posted before `call` returns, or at the latest when the turn of the event loop ends. Only the waiting goes to the
+//! background, so a service may call the other end while the other end waits for it.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     rc::{Rc, Weak},
 };
 
@@ -18,8 +18,10 @@ use serde_json::Value;
 
 use super::{
     BridgeError, Port, PortEvent,
-    connection::{Answer, Connection, Output, Ticket},
+    connection::{About, Answer, Connection, Output, Ticket},
     error::RpcError,
+    extensions::Extensions,
+    post_box::PostBox,
 };
 use crate::{runtime::Runtime, wire::RemoteError};
 
@@ -45,14 +47,18 @@ struct End<P: Port> {
     connection: RefCell<Connection<P::Transfer, Reply<P::Transfer>>>,
     port: P,
     runtime: Rc<dyn Runtime>,
+    post_box: RefCell<PostBox>,
+    /// A message from the port is being handled; the post box is emptied when that is done.
+    is_taking: Cell<bool>,
     /// None before the start and after the end, so that an ended bridge keeps no service alive.
     service: RefCell<Option<Rc<dyn Service<P::Transfer>>>>,
 }
 
 impl<P: Port> Link<P> {
     pub(super) fn new(port: P, runtime: Rc<dyn Runtime>, id_prefix: &'static str) -> Self {
-        let connection = RefCell::new(Connection::new(id_prefix));
-        Link { end: Rc::new(End { connection, port, runtime, service: RefCell::default() }) }
+        let connection = RefCell::new(Connection::new(id_prefix, Extensions::ours(port.transfers_bytes())));
+        let (post_box, service) = (RefCell::default(), RefCell::default());
+        Link { end: Rc::new(End { connection, port, runtime, post_box, is_taking: Cell::new(false), service }) }
     }
 
     #[cfg(feature = "transport")] // only the server asks for it
@@ -114,10 +120,15 @@ impl<P: Port> Drop for Link<P> {
 
 impl<P: Port> End<P> {
     fn take(self: &Rc<Self>, event: PortEvent<P::Transfer>) {
+        self.is_taking.set(true);
         match event {
             PortEvent::Message { message, transfer } => self.connection.borrow_mut().receive(message, transfer),
             PortEvent::Closed => self.connection.borrow_mut().end("the port was closed"),
         }
+        self.carry_out();
+        self.is_taking.set(false);
+        // The answers to what came together go together.
+        self.empty_post_box();
         self.carry_out();
     }
 
@@ -128,10 +139,16 @@ impl<P: Port> End<P> {
             let output = self.connection.borrow_mut().poll_output();
             match output {
                 None => return,
-                Some(Output::Post { message, transfer, about }) => {
-                    if let Err(error) = self.port.post(message, transfer) {
-                        self.connection.borrow_mut().post_failed(about, error.to_string());
-                    }
+                Some(Output::Post { message, about, shares: true, .. }) if self.post_box.borrow().is_in_use() => {
+                    self.post_with_others(message, about);
+                }
+                Some(Output::Post { message, transfer, about, .. }) => {
+                    self.empty_post_box();
+                    self.post(message, transfer, [about]);
+                }
+                Some(Output::Extended(theirs)) => {
+                    self.post_box.borrow_mut().use_if(theirs.batches);
+                    self.port.prefer_bytes(theirs.bytes);
                 }
                 Some(Output::Start { method, params, ticket }) => self.start_request(&method, params, ticket),
                 Some(Output::Settle { reply, outcome }) => {
@@ -139,16 +156,55 @@ impl<P: Port> End<P> {
                     let _ = reply.send(outcome);
                 }
                 Some(Output::Reloaded) => {
+                    // The new one has not said what it can do.
+                    self.post_box.borrow_mut().use_if(false);
+                    self.port.prefer_bytes(false);
                     if let Some(service) = self.service() {
                         service.other_end_reloaded();
                     }
                 }
                 Some(Output::Ended) => {
+                    self.post_box.borrow_mut().use_if(false);
                     self.port.close();
                     let service = self.service.borrow_mut().take();
                     drop(service);
                 }
             }
+        }
+    }
+
+    fn post(&self, message: Value, transfer: Option<P::Transfer>, abouts: impl IntoIterator<Item = About>) {
+        if let Err(error) = self.port.post(message, transfer) {
+            for about in abouts {
+                self.connection.borrow_mut().post_failed(about, error.to_string());
+            }
+        }
+    }
+
+    /// Leaves a message for the end of the turn, unless that is full or holds messages of the other kind.
+    fn post_with_others(self: &Rc<Self>, message: Value, about: About) {
+        if !self.post_box.borrow().takes(&about) {
+            self.empty_post_box();
+        }
+        let is_first = self.post_box.borrow_mut().put(message, about);
+        if is_first && !self.is_taking.get() {
+            let end = Rc::downgrade(self);
+            self.runtime.spawn(
+                async move {
+                    if let Some(end) = end.upgrade() {
+                        end.empty_post_box();
+                        end.carry_out();
+                    }
+                }
+                .boxed_local(),
+            );
+        }
+    }
+
+    fn empty_post_box(&self) {
+        let contents = self.post_box.borrow_mut().empty();
+        if let Some((message, abouts)) = contents {
+            self.post(message, None, abouts);
         }
     }
 

@@ -45,6 +45,8 @@ pub(super) enum Incoming {
         id: Option<Value>,
         reason: &'static str,
     },
+    /// Several at once, which only ends that said so are sent.
+    Batch(Vec<Value>),
     /// Somebody else's.
     Foreign,
 }
@@ -52,7 +54,11 @@ pub(super) enum Incoming {
 impl Incoming {
     /// Takes a message apart without copying its strings.
     pub(super) fn parse(message: Value) -> Self {
-        let Value::Object(mut members) = message else { return Incoming::Foreign };
+        let mut members = match message {
+            Value::Object(members) => members,
+            Value::Array(messages) => return Incoming::Batch(messages),
+            _ => return Incoming::Foreign,
+        };
         match members.get(JSONRPC) {
             Some(version) if version == VERSION => {}
             Some(_) => return Incoming::Foreign,
@@ -126,6 +132,10 @@ pub(super) fn request(id: &str, method: &str, params: Value) -> Value {
     object([(JSONRPC, VERSION.into()), ("id", id.into()), ("method", method.into()), ("params", params)])
 }
 
+pub(super) fn notification(method: &str, params: Value) -> Value {
+    object([(JSONRPC, VERSION.into()), ("method", method.into()), ("params", params)])
+}
+
 pub(super) fn response(id: Value, outcome: Result<Value, RpcError>) -> Value {
     let outcome = match outcome {
         Ok(result) => ("result", result),
@@ -159,7 +169,6 @@ mod tests {
             json!(null),
             json!(1),
             json!("@@Syn"),
-            json!([{ "@@Syn": true }]),
             json!({}),
             json!({ "@@Syn": false }),
             json!({ "type": "webpackHotUpdate" }),

@@ -24,6 +24,15 @@ pub(super) const REMOTE_DELIVER: &str = "remoteDeliver";
 pub(super) const REMOTE_GIVE_UP: &str = "remoteGiveUp";
 pub(super) const REMOTE_INCARNATION_CHANGE: &str = "remoteIncarnationChange";
 
+/// What an end of ours can do beyond protocol §9, told by a notification: whoever knows nothing of it ignores it.
+pub(super) const EXTENSIONS: &str = "bridgeExtensions";
+
+/// Whether messages of this method, and their answers, may share a post with others. These are the many; all others have the
+/// event loop's turn to themselves, so that what they wake has run before the next message is looked at.
+pub(super) fn may_share_post(method: &str) -> bool {
+    matches!(method, SEND_REMOTE_MESSAGE | REMOTE_DELIVER)
+}
+
 /// All of them, and the names of their params.
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub(super) const WORDS: [&str; 19] = [

@@ -1,6 +1,9 @@
 //! Ports of the browser: a Worker, `self` inside one, a `MessagePort`, a `chrome.runtime.Port`.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
 use js_sys::{Array, Function, Reflect};
 use serde_json::Value;
@@ -10,7 +13,7 @@ use web_sys::MessagePort;
 
 use super::{
     Port, PortError, PortEvent, PortListener,
-    convert::{Kind as Message, from_js, to_js},
+    convert::{Kind as Message, Writer, from_js},
 };
 
 #[wasm_bindgen]
@@ -63,6 +66,7 @@ enum Kind {
 pub struct BrowserPort {
     target: Target,
     kind: Kind,
+    prefers_bytes: Cell<bool>,
     listeners: RefCell<Option<Listeners>>,
 }
 
@@ -92,7 +96,7 @@ impl BrowserPort {
             None
         };
         let kind = kind.ok_or_else(|| PortError::Refused("this object cannot post and receive messages".to_owned()))?;
-        Ok(BrowserPort { target: target.unchecked_into(), kind, listeners: RefCell::default() })
+        Ok(BrowserPort { target: target.unchecked_into(), kind, prefers_bytes: Cell::new(false), listeners: RefCell::default() })
     }
 
     fn attach(&self, listeners: &Listeners) -> Result<(), JsValue> {
@@ -128,13 +132,30 @@ impl Port for BrowserPort {
     type Transfer = MessagePort;
 
     fn post(&self, message: Value, transfer: Option<MessagePort>) -> Result<(), PortError> {
-        let message = to_js(&message);
-        let posted = match (transfer, self.kind) {
-            (None, _) => self.target.post(&message),
-            (Some(port), Kind::Events) => self.target.post_with_transfer(&message, &Array::of1(&port)),
+        let writer = Writer::new(self.prefers_bytes.get());
+        let message = writer.write(&message);
+        let transferred = writer.into_transfer();
+        match (transfer, self.kind) {
+            (None, _) => {}
+            (Some(port), Kind::Events) => {
+                transferred.push(&port);
+            }
             (Some(_), Kind::Chrome) => return Err(PortError::NoTransfer),
+        }
+        let posted = if transferred.length() == 0 {
+            self.target.post(&message)
+        } else {
+            self.target.post_with_transfer(&message, &transferred)
         };
         posted.map_err(|error| PortError::Refused(describe(&error)))
+    }
+
+    fn transfers_bytes(&self) -> bool {
+        self.kind == Kind::Events
+    }
+
+    fn prefer_bytes(&self, preferred: bool) {
+        self.prefers_bytes.set(preferred && self.transfers_bytes());
     }
 
     fn listen(&self, listener: PortListener<MessagePort>) {

@@ -22,6 +22,9 @@ const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 /// Strings from this length on are encoded by the browser at once; the bindings copy character by character.
 const LONG: u32 = 1_024;
 
+/// Texts from this length on are better transferred than copied, where the other end takes that.
+const TRANSFERRED: usize = 16 << 10;
+
 #[wasm_bindgen]
 extern "C" {
     /// Unlike that of js-sys it cannot fail, for it is used on new plain objects only; a call that may fail costs more.
@@ -31,8 +34,11 @@ extern "C" {
     type TextEncoder;
     #[wasm_bindgen(constructor)]
     fn new() -> TextEncoder;
-    #[wasm_bindgen(method)]
-    fn encode(this: &TextEncoder, text: &JsString) -> Uint8Array;
+    #[wasm_bindgen(method, js_name = encodeInto)]
+    fn encode_into(this: &TextEncoder, text: &JsString, bytes: &Uint8Array) -> Encoded;
+    type Encoded;
+    #[wasm_bindgen(method, getter)]
+    fn read(this: &Encoded) -> u32;
 }
 
 thread_local! {
@@ -45,6 +51,8 @@ pub(super) enum Kind {
     Request,
     /// An answer, which may come with a port.
     Response,
+    /// Several messages.
+    Batch,
     /// One of the opening's signals.
     Signal,
     /// Not the bridge's: it is not converted at all.
@@ -61,6 +69,9 @@ pub(super) fn from_js(value: &JsValue) -> Result<(Value, Kind), &'static str> {
     if !member(object, JSONRPC)?.is_undefined() {
         let (members, kind) = reader.read_envelope(object)?;
         return Ok((Value::Object(members), kind));
+    }
+    if let Some(batch) = value.dyn_ref::<Array>() {
+        return Ok((Value::Array(reader.read_batch(batch)?), Kind::Batch));
     }
     for signal in SIGNALS {
         if !member(object, signal)?.is_undefined() {
@@ -82,6 +93,18 @@ struct Reader {
 }
 
 impl Reader {
+    /// The messages of JSON-RPC in an array; others are passed over.
+    fn read_batch(&mut self, batch: &Array) -> Result<Vec<Value>, &'static str> {
+        let mut messages = Vec::new();
+        for item in batch.iter().filter(JsValue::is_object) {
+            let object: &Object = item.unchecked_ref();
+            if !member(object, JSONRPC)?.is_undefined() {
+                messages.push(Value::Object(self.read_envelope(object)?.0));
+            }
+        }
+        Ok(messages)
+    }
+
     /// The members of a JSON-RPC message.
     fn read_envelope(&mut self, object: &Object) -> Result<(Map<String, Value>, Kind), &'static str> {
         let mut members = Map::new();
@@ -119,6 +142,8 @@ impl Reader {
             Ok(Value::Bool(boolean))
         } else if let Some(array) = value.dyn_ref::<Array>() {
             array.iter().map(|item| self.read(&item, depth)).collect::<Result<_, _>>().map(Value::Array)
+        } else if let Some(bytes) = value.dyn_ref::<Uint8Array>() {
+            String::from_utf8(bytes.to_vec()).map(Value::String).map_err(|_| "it holds bytes that are no text")
         } else if value.is_object() {
             self.read_object(value.unchecked_ref(), depth).map(Value::Object)
         } else {
@@ -140,12 +165,16 @@ impl Reader {
 }
 
 fn read_string(text: &JsString) -> String {
-    if text.length() < LONG {
+    let length = text.length();
+    if length < LONG {
         return String::from(text);
     }
-    let bytes = ENCODER.with(|encoder| encoder.encode(text)).to_vec();
-    // What an encoder made is UTF-8.
-    String::from_utf8(bytes).unwrap_or_default()
+    // Nearly all is ASCII; what is not does not fit, and is copied in the bindings' way.
+    let bytes = Uint8Array::new_with_length(length);
+    if ENCODER.with(|encoder| encoder.encode_into(text, &bytes).read()) != length {
+        return String::from(text);
+    }
+    String::from_utf8(bytes.to_vec()).unwrap_or_else(|_| String::from(text))
 }
 
 /// JavaScript has one kind of number; whole ones become integers, what JSON cannot say becomes null.
@@ -158,21 +187,45 @@ fn read_number(number: f64) -> Value {
     }
 }
 
-/// Makes a plain object of a message. Each string is copied once.
-pub(super) fn to_js(value: &Value) -> JsValue {
-    match value {
-        Value::Null => JsValue::NULL,
-        Value::Bool(boolean) => JsValue::from_bool(*boolean),
-        Value::Number(number) => number.as_f64().map_or(JsValue::NULL, JsValue::from_f64),
-        Value::String(text) => to_js_string(text).into(),
-        Value::Array(items) => items.iter().map(to_js).collect::<Array>().into(),
-        Value::Object(members) => {
-            let object = Object::new();
-            for (key, value) in members {
-                let value = to_js(value);
-                with_word(key, |key| set_member(&object, key, &value));
+/// Makes plain objects of messages. Each string is copied once.
+pub(super) struct Writer {
+    /// Texts from this length on become bytes, whose memory is to be transferred.
+    bytes_from: usize,
+    transfer: Array,
+}
+
+impl Writer {
+    /// One that makes bytes of long texts, or not.
+    pub(super) fn new(prefers_bytes: bool) -> Self {
+        let bytes_from = if prefers_bytes { TRANSFERRED } else { usize::MAX };
+        Writer { bytes_from, transfer: Array::new() }
+    }
+
+    pub(super) fn write(&self, value: &Value) -> JsValue {
+        match value {
+            Value::Null => JsValue::NULL,
+            Value::Bool(boolean) => JsValue::from_bool(*boolean),
+            Value::Number(number) => number.as_f64().map_or(JsValue::NULL, JsValue::from_f64),
+            Value::String(text) if text.len() >= self.bytes_from => {
+                let bytes = Uint8Array::from(text.as_bytes());
+                self.transfer.push(&bytes.buffer());
+                bytes.into()
             }
-            object.into()
+            Value::String(text) => to_js_string(text).into(),
+            Value::Array(items) => items.iter().map(|item| self.write(item)).collect::<Array>().into(),
+            Value::Object(members) => {
+                let object = Object::new();
+                for (key, value) in members {
+                    let value = self.write(value);
+                    with_word(key, |key| set_member(&object, key, &value));
+                }
+                object.into()
+            }
         }
+    }
+
+    /// What is to be transferred with what was written.
+    pub(super) fn into_transfer(self) -> Array {
+        self.transfer
     }
 }

@@ -65,6 +65,14 @@ pub trait Port: 'static {
     /// has run before the next comes. Called once.
     fn listen(&self, listener: PortListener<Self::Transfer>);
 
+    /// Whether a text may cross as bytes, which are transferred instead of copied.
+    fn transfers_bytes(&self) -> bool {
+        false
+    }
+
+    /// The other end takes bytes for texts, or no longer.
+    fn prefer_bytes(&self, _preferred: bool) {}
+
     /// Stops listening. May be called by the listener itself, and more than once.
     fn close(&self);
 }
