@@ -364,10 +364,12 @@ impl<T, R> Connection<T, R> {
     fn post_call(&mut self, call: Held<R>) {
         let State::Open { pending, .. } = &mut self.state else { return };
         self.calls_posted = self.calls_posted.saturating_add(1);
+        // Nothing that is under way could bring another call to share the post with one that is alone.
+        let shares = methods::may_share_post(call.method) && !pending.is_empty();
         pending.insert(self.calls_posted, call.reply);
         let id = format!("{}{}", self.id_prefix, self.calls_posted);
         let message = message::request(&id, call.method, call.params);
-        let (about, shares) = (About::Call(self.calls_posted), methods::may_share_post(call.method));
+        let about = About::Call(self.calls_posted);
         self.outputs.push_back(Output::Post { message, transfer: None, about, shares });
     }
 

@@ -134,18 +134,14 @@ impl Port for BrowserPort {
     fn post(&self, message: Value, transfer: Option<MessagePort>) -> Result<(), PortError> {
         let writer = Writer::new(self.prefers_bytes.get());
         let message = writer.write(&message);
-        let transferred = writer.into_transfer();
         match (transfer, self.kind) {
             (None, _) => {}
-            (Some(port), Kind::Events) => {
-                transferred.push(&port);
-            }
+            (Some(port), Kind::Events) => writer.transfer(&port),
             (Some(_), Kind::Chrome) => return Err(PortError::NoTransfer),
         }
-        let posted = if transferred.length() == 0 {
-            self.target.post(&message)
-        } else {
-            self.target.post_with_transfer(&message, &transferred)
+        let posted = match writer.into_transfer() {
+            None => self.target.post(&message),
+            Some(transferred) => self.target.post_with_transfer(&message, &transferred),
         };
         posted.map_err(|error| PortError::Refused(describe(&error)))
     }

@@ -4,6 +4,8 @@
 //! short text; so the words that every message has are made once, and members that every message may have are asked for by
 //! name instead of being listed.
 
+use std::cell::RefCell;
+
 use js_sys::{Array, JsString, Object, Reflect, Uint8Array};
 use serde_json::{Map, Number, Value};
 use wasm_bindgen::{JsCast as _, prelude::*};
@@ -19,10 +21,10 @@ const MAX_VALUES: usize = 100_000;
 
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
-/// Strings from this length on are encoded by the browser at once; the bindings copy character by character.
-const LONG: u32 = 1_024;
+/// Texts from this length on are better written as bytes, where the other end takes that.
+const BYTES: usize = 2 << 10;
 
-/// Texts from this length on are better transferred than copied, where the other end takes that.
+/// Bytes from this length on are better transferred than copied.
 const TRANSFERRED: usize = 16 << 10;
 
 #[wasm_bindgen]
@@ -30,19 +32,6 @@ extern "C" {
     /// Unlike that of js-sys it cannot fail, for it is used on new plain objects only; a call that may fail costs more.
     #[wasm_bindgen(js_namespace = Reflect, js_name = set)]
     fn set_member(object: &Object, key: &JsString, value: &JsValue) -> bool;
-
-    type TextEncoder;
-    #[wasm_bindgen(constructor)]
-    fn new() -> TextEncoder;
-    #[wasm_bindgen(method, js_name = encodeInto)]
-    fn encode_into(this: &TextEncoder, text: &JsString, bytes: &Uint8Array) -> Encoded;
-    type Encoded;
-    #[wasm_bindgen(method, getter)]
-    fn read(this: &Encoded) -> u32;
-}
-
-thread_local! {
-    static ENCODER: TextEncoder = TextEncoder::new();
 }
 
 /// What a message on a port is.
@@ -132,8 +121,8 @@ impl Reader {
     fn read(&mut self, value: &JsValue, depth: usize) -> Result<Value, &'static str> {
         let depth = depth.checked_sub(1).ok_or("it is nested too deeply")?;
         self.values_left = self.values_left.checked_sub(1).ok_or("it holds too many values")?;
-        if let Some(text) = value.dyn_ref::<JsString>() {
-            Ok(Value::String(read_string(text)))
+        if let Some(text) = value.as_string() {
+            Ok(Value::String(text))
         } else if value.is_null() || value.is_undefined() {
             Ok(Value::Null)
         } else if let Some(number) = value.as_f64() {
@@ -164,19 +153,6 @@ impl Reader {
     }
 }
 
-fn read_string(text: &JsString) -> String {
-    let length = text.length();
-    if length < LONG {
-        return String::from(text);
-    }
-    // Nearly all is ASCII; what is not does not fit, and is copied in the bindings' way.
-    let bytes = Uint8Array::new_with_length(length);
-    if ENCODER.with(|encoder| encoder.encode_into(text, &bytes).read()) != length {
-        return String::from(text);
-    }
-    String::from_utf8(bytes.to_vec()).unwrap_or_else(|_| String::from(text))
-}
-
 /// JavaScript has one kind of number; whole ones become integers, what JSON cannot say becomes null.
 fn read_number(number: f64) -> Value {
     if number.fract() == 0.0 && number.abs() <= MAX_SAFE_INTEGER {
@@ -189,16 +165,16 @@ fn read_number(number: f64) -> Value {
 
 /// Makes plain objects of messages. Each string is copied once.
 pub(super) struct Writer {
-    /// Texts from this length on become bytes, whose memory is to be transferred.
+    /// Texts from this length on become bytes.
     bytes_from: usize,
-    transfer: Array,
+    transfer: RefCell<Option<Array>>,
 }
 
 impl Writer {
     /// One that makes bytes of long texts, or not.
     pub(super) fn new(prefers_bytes: bool) -> Self {
-        let bytes_from = if prefers_bytes { TRANSFERRED } else { usize::MAX };
-        Writer { bytes_from, transfer: Array::new() }
+        let bytes_from = if prefers_bytes { BYTES } else { usize::MAX };
+        Writer { bytes_from, transfer: RefCell::new(None) }
     }
 
     pub(super) fn write(&self, value: &Value) -> JsValue {
@@ -208,7 +184,9 @@ impl Writer {
             Value::Number(number) => number.as_f64().map_or(JsValue::NULL, JsValue::from_f64),
             Value::String(text) if text.len() >= self.bytes_from => {
                 let bytes = Uint8Array::from(text.as_bytes());
-                self.transfer.push(&bytes.buffer());
+                if text.len() >= TRANSFERRED {
+                    self.transfer(&bytes.buffer());
+                }
                 bytes.into()
             }
             Value::String(text) => to_js_string(text).into(),
@@ -224,8 +202,12 @@ impl Writer {
         }
     }
 
+    pub(super) fn transfer(&self, object: &JsValue) {
+        self.transfer.borrow_mut().get_or_insert_default().push(object);
+    }
+
     /// What is to be transferred with what was written.
-    pub(super) fn into_transfer(self) -> Array {
-        self.transfer
+    pub(super) fn into_transfer(self) -> Option<Array> {
+        self.transfer.into_inner()
     }
 }
