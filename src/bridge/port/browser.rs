@@ -167,7 +167,8 @@ impl Port for BrowserPort {
                     Ok((_, Message::Foreign)) => debug!("message on the port is not the bridge's: ignored"),
                     Ok((message, Message::Response)) if kind == Kind::Events => {
                         let ports = event.unchecked_ref::<web_sys::MessageEvent>().ports();
-                        listener(PortEvent::Message { message, transfer: ports.get(0).dyn_into().ok() });
+                        let transfer = (ports.length() > 0).then(|| ports.get(0).dyn_into().ok()).flatten();
+                        listener(PortEvent::Message { message, transfer });
                     }
                     Ok((message, _)) => listener(PortEvent::Message { message, transfer: None }),
                     Err(reason) => warn!(reason, "message cannot be read: ignored"),

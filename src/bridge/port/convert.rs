@@ -11,7 +11,10 @@ use serde_json::{Map, Number, Value};
 use wasm_bindgen::{JsCast as _, prelude::*};
 
 use super::words::{to_js_string, with_word};
-use crate::bridge::message::{JSONRPC, SIGNALS};
+use crate::bridge::{
+    message::{JSONRPC, SIGNALS},
+    methods,
+};
 
 /// Deepest nesting of a message. Structured clones may be cyclic, and the stack is not endless.
 const MAX_DEPTH: usize = 64;
@@ -21,17 +24,52 @@ const MAX_VALUES: usize = 100_000;
 
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
-/// Texts from this length on are better written as bytes, where the other end takes that.
-const BYTES: usize = 2 << 10;
+/// Texts from this length on are better written as bytes and transferred, where the other end takes that.
+const TRANSFERRED: usize = 8 << 10;
 
-/// Bytes from this length on are better transferred than copied.
-const TRANSFERRED: usize = 16 << 10;
-
+// Members by name, which cost less than `Reflect` with a key. None of these calls can fail: what comes from another context
+// or from JSON is data, and what is written to was made here.
 #[wasm_bindgen]
 extern "C" {
-    /// Unlike that of js-sys it cannot fail, for it is used on new plain objects only; a call that may fail costs more.
     #[wasm_bindgen(js_namespace = Reflect, js_name = set)]
-    fn set_member(object: &Object, key: &JsString, value: &JsValue) -> bool;
+    fn set_member(object: &JsValue, key: &JsString, value: &JsValue) -> bool;
+
+    type Members;
+    #[wasm_bindgen(method, getter, structural)]
+    fn jsonrpc(this: &Members) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn id(this: &Members) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn method(this: &Members) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn params(this: &Members) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn result(this: &Members) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn error(this: &Members) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn to(this: &Members) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn from(this: &Members) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn message(this: &Members) -> JsValue;
+
+    #[wasm_bindgen(method, setter, structural)]
+    fn set_jsonrpc(this: &Members, value: &JsValue);
+    #[wasm_bindgen(method, setter, structural)]
+    fn set_id(this: &Members, value: &JsValue);
+    #[wasm_bindgen(method, setter, structural)]
+    fn set_method(this: &Members, value: &JsValue);
+    #[wasm_bindgen(method, setter, structural)]
+    fn set_params(this: &Members, value: &JsValue);
+    #[wasm_bindgen(method, setter, structural)]
+    fn set_result(this: &Members, value: &JsValue);
+    #[wasm_bindgen(method, setter, structural)]
+    fn set_to(this: &Members, value: &JsValue);
+    #[wasm_bindgen(method, setter, structural)]
+    fn set_from(this: &Members, value: &JsValue);
+    #[wasm_bindgen(method, setter, structural)]
+    fn set_message(this: &Members, value: &JsValue);
 }
 
 /// What a message on a port is.
@@ -53,29 +91,21 @@ pub(super) fn from_js(value: &JsValue) -> Result<(Value, Kind), &'static str> {
     if !value.is_object() {
         return Ok((Value::Null, Kind::Foreign));
     }
-    let object: &Object = value.unchecked_ref();
     let mut reader = Reader { values_left: MAX_VALUES };
-    if !member(object, JSONRPC)?.is_undefined() {
-        let (members, kind) = reader.read_envelope(object)?;
+    if let Some((members, kind)) = reader.read_envelope(value)? {
         return Ok((Value::Object(members), kind));
     }
     if let Some(batch) = value.dyn_ref::<Array>() {
         return Ok((Value::Array(reader.read_batch(batch)?), Kind::Batch));
     }
+    let object: &Object = value.unchecked_ref();
     for signal in SIGNALS {
-        if !member(object, signal)?.is_undefined() {
+        if with_word(signal, |signal| Reflect::has(object, signal)).unwrap_or(false) {
             return Ok((Value::Object(reader.read_object(object, MAX_DEPTH)?), Kind::Signal));
         }
     }
     Ok((Value::Null, Kind::Foreign))
 }
-
-/// A member of an object; undefined if there is none.
-fn member(object: &Object, name: &str) -> Result<JsValue, &'static str> {
-    with_word(name, |name| Reflect::get(object, name)).map_err(|_| UNREADABLE)
-}
-
-const UNREADABLE: &str = "it has a member that cannot be read";
 
 struct Reader {
     values_left: usize,
@@ -86,36 +116,69 @@ impl Reader {
     fn read_batch(&mut self, batch: &Array) -> Result<Vec<Value>, &'static str> {
         let mut messages = Vec::new();
         for item in batch.iter().filter(JsValue::is_object) {
-            let object: &Object = item.unchecked_ref();
-            if !member(object, JSONRPC)?.is_undefined() {
-                messages.push(Value::Object(self.read_envelope(object)?.0));
+            if let Some((members, _)) = self.read_envelope(&item)? {
+                messages.push(Value::Object(members));
             }
         }
         Ok(messages)
     }
 
-    /// The members of a JSON-RPC message.
-    fn read_envelope(&mut self, object: &Object) -> Result<(Map<String, Value>, Kind), &'static str> {
+    /// The members of a message, if it is JSON-RPC.
+    fn read_envelope(&mut self, message: &JsValue) -> Result<Option<(Map<String, Value>, Kind)>, &'static str> {
+        let message: &Members = message.unchecked_ref();
+        let version = message.jsonrpc();
+        if version.is_undefined() {
+            return Ok(None);
+        }
         let mut members = Map::new();
-        let mut take = |name: &str| -> Result<bool, &'static str> {
-            let value = member(object, name)?;
-            let is_there = !value.is_undefined();
-            if is_there {
-                members.insert(name.to_owned(), self.read(&value, MAX_DEPTH)?);
+        self.take(&mut members, JSONRPC, &version)?;
+        self.take(&mut members, "id", &message.id())?;
+        let kind = match self.take(&mut members, "method", &message.method())? {
+            Some(method) => {
+                let (method, params) = (method.as_str().unwrap_or_default(), message.params());
+                let params = self.read_params(method, &params)?;
+                members.insert("params".to_owned(), params);
+                Kind::Request
             }
-            Ok(is_there)
+            None => {
+                self.take(&mut members, "result", &message.result())?;
+                self.take(&mut members, "error", &message.error())?;
+                Kind::Response
+            }
         };
-        take(JSONRPC)?;
-        take("id")?;
-        let kind = if take("method")? {
-            take("params")?;
-            Kind::Request
-        } else {
-            take("result")?;
-            take("error")?;
-            Kind::Response
+        Ok(Some((members, kind)))
+    }
+
+    /// The params of a message; of the methods that are called most, only what they read.
+    fn read_params(&mut self, method: &str, params: &JsValue) -> Result<Value, &'static str> {
+        let peer: (&str, fn(&Members) -> JsValue) = match method {
+            methods::SEND_REMOTE_MESSAGE => ("to", Members::to),
+            methods::REMOTE_DELIVER => ("from", Members::from),
+            _ => return self.read(params, MAX_DEPTH),
         };
-        Ok((members, kind))
+        if !params.is_object() || Array::is_array(params) {
+            return self.read(params, MAX_DEPTH);
+        }
+        let params: &Members = params.unchecked_ref();
+        let mut members = Map::new();
+        self.take(&mut members, peer.0, &peer.1(params))?;
+        self.take(&mut members, "message", &params.message())?;
+        Ok(Value::Object(members))
+    }
+
+    /// Reads a member unless it is undefined: as JSON.stringify does, so that the same message is read from a port that carries
+    /// JSON only.
+    fn take<'m>(
+        &mut self,
+        members: &'m mut Map<String, Value>,
+        name: &str,
+        value: &JsValue,
+    ) -> Result<Option<&'m Value>, &'static str> {
+        if value.is_undefined() {
+            return Ok(None);
+        }
+        let value = self.read(value, MAX_DEPTH)?;
+        Ok(Some(members.entry(name).or_insert(value)))
     }
 
     fn read(&mut self, value: &JsValue, depth: usize) -> Result<Value, &'static str> {
@@ -143,8 +206,7 @@ impl Reader {
     fn read_object(&mut self, object: &Object, depth: usize) -> Result<Map<String, Value>, &'static str> {
         let mut members = Map::new();
         for key in Object::keys(object).iter() {
-            let value = Reflect::get(object, &key).map_err(|_| UNREADABLE)?;
-            // As JSON.stringify does, so that the same message is read from a port that carries JSON only.
+            let value = Reflect::get(object, &key).map_err(|_| "it has a member that cannot be read")?;
             if !value.is_undefined() {
                 members.insert(key.as_string().unwrap_or_default(), self.read(&value, depth)?);
             }
@@ -173,7 +235,7 @@ pub(super) struct Writer {
 impl Writer {
     /// One that makes bytes of long texts, or not.
     pub(super) fn new(prefers_bytes: bool) -> Self {
-        let bytes_from = if prefers_bytes { BYTES } else { usize::MAX };
+        let bytes_from = if prefers_bytes { TRANSFERRED } else { usize::MAX };
         Writer { bytes_from, transfer: RefCell::new(None) }
     }
 
@@ -184,20 +246,15 @@ impl Writer {
             Value::Number(number) => number.as_f64().map_or(JsValue::NULL, JsValue::from_f64),
             Value::String(text) if text.len() >= self.bytes_from => {
                 let bytes = Uint8Array::from(text.as_bytes());
-                if text.len() >= TRANSFERRED {
-                    self.transfer(&bytes.buffer());
-                }
+                self.transfer(&bytes.buffer());
                 bytes.into()
             }
             Value::String(text) => to_js_string(text).into(),
             Value::Array(items) => items.iter().map(|item| self.write(item)).collect::<Array>().into(),
             Value::Object(members) => {
-                let object = Object::new();
-                for (key, value) in members {
-                    let value = self.write(value);
-                    with_word(key, |key| set_member(&object, key, &value));
-                }
-                object.into()
+                let object = JsValue::from(Object::new());
+                members.iter().for_each(|(key, value)| set(&object, key, &self.write(value)));
+                object
             }
         }
     }
@@ -209,5 +266,22 @@ impl Writer {
     /// What is to be transferred with what was written.
     pub(super) fn into_transfer(self) -> Option<Array> {
         self.transfer.into_inner()
+    }
+}
+
+fn set(object: &JsValue, key: &str, value: &JsValue) {
+    let members: &Members = object.unchecked_ref();
+    match key {
+        JSONRPC => members.set_jsonrpc(value),
+        "id" => members.set_id(value),
+        "method" => members.set_method(value),
+        "params" => members.set_params(value),
+        "result" => members.set_result(value),
+        "to" => members.set_to(value),
+        "from" => members.set_from(value),
+        "message" => members.set_message(value),
+        _ => {
+            with_word(key, |key| set_member(object, key, value));
+        }
     }
 }
