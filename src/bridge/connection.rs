@@ -240,6 +240,20 @@ impl<T, R> Connection<T, R> {
         }
     }
 
+    /// Whether a call waits for an answer of an end that answers pings too.
+    pub(super) fn waits_for_pinged_end(&self) -> bool {
+        matches!(&self.state, State::Open { pending, theirs, .. } if theirs.pings && !pending.is_empty())
+    }
+
+    /// Rejects what waits for an answer. The bridge stays open, for the other end may only have been busy; should it answer after
+    /// all, nobody waits for that any more.
+    pub(super) fn reject_pending(&mut self, reason: &BridgeError) {
+        let State::Open { pending, .. } = &mut self.state else { return };
+        let replies = mem::take(pending).into_values();
+        replies.for_each(|reply| self.outputs.push_back(Output::Settle { reply, outcome: Err(reason.clone().into()) }));
+        self.post_waiting();
+    }
+
     /// Ends the bridge from this side.
     pub(super) fn close(&mut self) {
         if matches!(self.state, State::Opening { .. } | State::Open { .. }) {
@@ -295,7 +309,7 @@ impl<T, R> Connection<T, R> {
         }
     }
 
-    fn on_request(&mut self, id: Option<Value>, method: String, params: Value) {
+    fn on_request(&mut self, mut id: Option<Value>, method: String, params: Value) {
         let State::Open { theirs, .. } = &mut self.state else {
             // It was meant for whoever used this port before, or comes after the end.
             debug!("request while the bridge is not open: ignored");
@@ -305,6 +319,10 @@ impl<T, R> Connection<T, R> {
             *theirs = Extensions::read(&params);
             self.outputs.push_back(Output::Extended(*theirs));
             return self.post_waiting();
+        }
+        if let Some(id) = id.take_if(|_| method == methods::PING) {
+            let (message, about) = (message::response(id.clone(), Ok(Value::Null)), About::Answer(id));
+            return self.outputs.push_back(Output::Post { message, transfer: None, about, shares: false });
         }
         if self.running < MAX_RUNNING_REQUESTS {
             self.running += 1;

@@ -14,22 +14,25 @@ pub(super) struct Extensions {
     pub(super) batches: bool,
     /// It takes a `Uint8Array` of UTF-8 for a text, which can be transferred instead of copied.
     pub(super) bytes: bool,
+    /// It answers pings.
+    pub(super) pings: bool,
     /// Messages to and from peers that it takes unanswered. Further ones wait at the end that makes the calls.
     pub(super) calls: usize,
 }
 
 impl Extensions {
     /// What is taken for granted.
-    pub(super) const NONE: Extensions = Extensions { batches: false, bytes: false, calls: MAX_PENDING_CALLS };
+    pub(super) const NONE: Extensions =
+        Extensions { batches: false, bytes: false, pings: false, calls: MAX_PENDING_CALLS };
 
     /// What an end of ours can do, over a port that transfers bytes or does not.
     pub(super) fn ours(bytes: bool) -> Self {
         // The rest is for what must not wait: verdicts, and what a person asks.
-        Extensions { batches: true, bytes, calls: MAX_RUNNING_REQUESTS - MAX_HELD_CALLS }
+        Extensions { batches: true, bytes, pings: true, calls: MAX_RUNNING_REQUESTS - MAX_HELD_CALLS }
     }
 
     pub(super) fn to_params(self) -> Value {
-        json!({ "batches": self.batches, "bytes": self.bytes, "calls": self.calls })
+        json!({ "batches": self.batches, "bytes": self.bytes, "pings": self.pings, "calls": self.calls })
     }
 
     /// Members that are missing, unknown or not of their type count as never said.
@@ -39,6 +42,7 @@ impl Extensions {
         Extensions {
             batches: is("batches"),
             bytes: is("bytes"),
+            pings: is("pings"),
             // Without room for one call nothing would ever be asked.
             calls: calls.map_or(MAX_PENDING_CALLS, |calls| calls.clamp(1, MAX_PENDING_CALLS)),
         }
@@ -55,7 +59,9 @@ mod tests {
             let ours = Extensions::ours(bytes);
             assert_eq!(Extensions::read(&ours.to_params()), ours);
         }
-        for nothing in [json!(null), json!([]), json!(7), json!({}), json!({ "batches": 1, "bytes": "yes", "calls": -1 })] {
+        for nothing in
+            [json!(null), json!([]), json!(7), json!({}), json!({ "batches": 1, "bytes": "yes", "calls": -1 })]
+        {
             assert_eq!(Extensions::read(&nothing), Extensions::NONE, "{nothing}");
         }
         assert_eq!(Extensions::read(&json!({ "calls": 0 })).calls, 1);

@@ -21,7 +21,9 @@ use super::{
     connection::{About, Answer, Connection, Output, Ticket},
     error::RpcError,
     extensions::Extensions,
+    methods,
     post_box::PostBox,
+    pulse::{self, Pulse, Sign},
 };
 use crate::{runtime::Runtime, wire::RemoteError};
 
@@ -50,6 +52,7 @@ struct End<P: Port> {
     post_box: RefCell<PostBox>,
     /// A message from the port is being handled; the post box is emptied when that is done.
     is_taking: Cell<bool>,
+    pulse: RefCell<Pulse>,
     /// None before the start and after the end, so that an ended bridge keeps no service alive.
     service: RefCell<Option<Rc<dyn Service<P::Transfer>>>>,
 }
@@ -57,8 +60,17 @@ struct End<P: Port> {
 impl<P: Port> Link<P> {
     pub(super) fn new(port: P, runtime: Rc<dyn Runtime>, id_prefix: &'static str) -> Self {
         let connection = RefCell::new(Connection::new(id_prefix, Extensions::ours(port.transfers_bytes())));
-        let (post_box, service) = (RefCell::default(), RefCell::default());
-        Link { end: Rc::new(End { connection, port, runtime, post_box, is_taking: Cell::new(false), service }) }
+        Link {
+            end: Rc::new(End {
+                connection,
+                port,
+                runtime,
+                post_box: RefCell::default(),
+                is_taking: Cell::new(false),
+                pulse: RefCell::default(),
+                service: RefCell::default(),
+            }),
+        }
     }
 
     #[cfg(feature = "transport")] // only the server asks for it
@@ -91,6 +103,7 @@ impl<P: Port> Link<P> {
         let (reply, answer) = oneshot::channel();
         self.end.connection.borrow_mut().call(method, params, reply);
         self.end.carry_out();
+        self.end.watch();
         async move { answer.await.unwrap_or_else(|_| Err(BridgeError::Closed("it was dropped".into()).into())) }
     }
 
@@ -121,6 +134,7 @@ impl<P: Port> Drop for Link<P> {
 impl<P: Port> End<P> {
     fn take(self: &Rc<Self>, event: PortEvent<P::Transfer>) {
         self.is_taking.set(true);
+        self.pulse.borrow_mut().heard();
         match event {
             PortEvent::Message { message, transfer } => self.connection.borrow_mut().receive(message, transfer),
             PortEvent::Closed => self.connection.borrow_mut().end("the port was closed"),
@@ -149,6 +163,7 @@ impl<P: Port> End<P> {
                 Some(Output::Extended(theirs)) => {
                     self.post_box.borrow_mut().use_if(theirs.batches);
                     self.port.prefer_bytes(theirs.bytes);
+                    self.watch();
                 }
                 Some(Output::Start { method, params, ticket }) => self.start_request(&method, params, ticket),
                 Some(Output::Settle { reply, outcome }) => {
@@ -206,6 +221,50 @@ impl<P: Port> End<P> {
         if let Some((message, abouts)) = contents {
             self.post(message, None, abouts);
         }
+    }
+
+    /// Sees to it that calls do not wait for an end that is gone.
+    fn watch(self: &Rc<Self>) {
+        if !self.connection.borrow().waits_for_pinged_end() || !self.pulse.borrow_mut().begin(self.runtime.now()) {
+            return;
+        }
+        let (end, runtime) = (Rc::downgrade(self), Rc::clone(&self.runtime));
+        self.runtime.spawn(
+            async move {
+                loop {
+                    runtime.sleep(pulse::INTERVAL).await;
+                    let Some(end) = end.upgrade() else { return };
+                    if !end.is_watched_on() {
+                        return;
+                    }
+                }
+            }
+            .boxed_local(),
+        );
+    }
+
+    /// Looks for a sign of life; false when nobody waits for one.
+    fn is_watched_on(self: &Rc<Self>) -> bool {
+        if !self.connection.borrow().waits_for_pinged_end() {
+            self.pulse.borrow_mut().end();
+            return false;
+        }
+        let sign = self.pulse.borrow_mut().check(self.runtime.now());
+        match sign {
+            Sign::Alive => {}
+            Sign::Unknown => {
+                // Whoever would take the answer need not: that it came is what matters.
+                let (reply, _) = oneshot::channel();
+                self.connection.borrow_mut().call(methods::PING, Value::Array(Vec::new()), reply);
+            }
+            Sign::Gone { silence } => {
+                let error = BridgeError::Unresponsive { seconds: silence.as_secs() };
+                tracing::warn!(%error, "calls that wait are rejected");
+                self.connection.borrow_mut().reject_pending(&error);
+            }
+        }
+        self.carry_out();
+        true
     }
 
     fn service(&self) -> Option<Rc<dyn Service<P::Transfer>>> {

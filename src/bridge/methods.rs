@@ -27,6 +27,9 @@ pub(super) const REMOTE_INCARNATION_CHANGE: &str = "remoteIncarnationChange";
 /// What an end of ours can do beyond protocol §9, told by a notification: whoever knows nothing of it ignores it.
 pub(super) const EXTENSIONS: &str = "bridgeExtensions";
 
+/// Answered with null by an end of ours, whatever its service is busy with.
+pub(super) const PING: &str = "bridgePing";
+
 /// Whether messages of this method, and their answers, may share a post with others. These are the many; all others have the
 /// event loop's turn to themselves, so that what they wake has run before the next message is looked at.
 pub(super) fn may_share_post(method: &str) -> bool {

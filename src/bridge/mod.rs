@@ -7,7 +7,7 @@
 //! - `message` and `connection` are the protocol: what is posted, and one end of the bridge as a state machine. No I/O.
 //! - `extensions` is what our ends can do beyond the protocol, and tell each other.
 //! - `link` drives the state machine over a [`Port`] and starts the requests of the other end; `post_box` holds what is to be
-//!   posted together.
+//!   posted together, `pulse` notices when the other end has gone.
 //! - [`PlatformServicesClient`] is the kernel's end, [`PlatformServicesServer`] the network's.
 //!
 //! What the messages mean is left to the two services; how a message crosses to another thread is left to the port.
@@ -22,6 +22,7 @@ mod message;
 mod methods;
 mod port;
 mod post_box;
+mod pulse;
 #[cfg(feature = "transport")]
 mod server;
 #[cfg(test)]

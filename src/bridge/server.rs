@@ -51,7 +51,13 @@ impl<P: Port> PlatformServicesServer<P> {
     ) {
         let runtime = Rc::clone(self.link.runtime());
         let vats = vats.map(|service| Vats { service, known: Rc::default() });
-        self.link.start(Rc::new(NetworkEnd { runtime, platform, comms: Rc::default(), vats, peers: RecentPeers::default() }));
+        self.link.start(Rc::new(NetworkEnd {
+            runtime,
+            platform,
+            comms: Rc::default(),
+            vats,
+            peers: RecentPeers::default(),
+        }));
     }
 
     /// Ends the bridge: tells the other end, and fails every call that waits.

@@ -61,8 +61,8 @@ enum Kind {
 /// Anything with `postMessage` that tells of messages, as a [`Port`] that may transfer a `MessagePort`.
 ///
 /// Its listeners are removed when it is closed or dropped; the object itself stays its owner's. Only a
-/// `chrome.runtime.Port` tells that its other end has gone: whoever terminates a Worker or closes a `MessagePort` has to
-/// close the bridge over it too.
+/// `chrome.runtime.Port` tells that its other end has gone: whoever terminates a Worker or closes a `MessagePort` should
+/// close the bridge over it too. If nobody does, calls that wait fail when an end of ours answers no ping.
 pub struct BrowserPort {
     target: Target,
     kind: Kind,
@@ -96,7 +96,12 @@ impl BrowserPort {
             None
         };
         let kind = kind.ok_or_else(|| PortError::Refused("this object cannot post and receive messages".to_owned()))?;
-        Ok(BrowserPort { target: target.unchecked_into(), kind, prefers_bytes: Cell::new(false), listeners: RefCell::default() })
+        Ok(BrowserPort {
+            target: target.unchecked_into(),
+            kind,
+            prefers_bytes: Cell::new(false),
+            listeners: RefCell::default(),
+        })
     }
 
     fn attach(&self, listeners: &Listeners) -> Result<(), JsValue> {

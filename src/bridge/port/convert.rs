@@ -107,6 +107,9 @@ pub(super) fn from_js(value: &JsValue) -> Result<(Value, Kind), &'static str> {
     Ok((Value::Null, Kind::Foreign))
 }
 
+/// The members of a message, and what it is.
+type Envelope = (Map<String, Value>, Kind);
+
 struct Reader {
     values_left: usize,
 }
@@ -124,7 +127,7 @@ impl Reader {
     }
 
     /// The members of a message, if it is JSON-RPC.
-    fn read_envelope(&mut self, message: &JsValue) -> Result<Option<(Map<String, Value>, Kind)>, &'static str> {
+    fn read_envelope(&mut self, message: &JsValue) -> Result<Option<Envelope>, &'static str> {
         let message: &Members = message.unchecked_ref();
         let version = message.jsonrpc();
         if version.is_undefined() {

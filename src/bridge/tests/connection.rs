@@ -19,7 +19,7 @@ fn end(prefix: &'static str) -> End {
 
 /// What an end says of itself once it is open.
 fn extensions() -> Value {
-    let params = json!({ "batches": true, "bytes": false, "calls": 15_360 });
+    let params = json!({ "batches": true, "bytes": false, "pings": true, "calls": 15_360 });
     json!({ "jsonrpc": "2.0", "method": "bridgeExtensions", "params": params })
 }
 
@@ -295,7 +295,7 @@ fn told(calls: u64) -> Value {
 fn messages_wait_in_order_until_the_other_end_has_room_and_nothing_else_waits_for_them() {
     let mut network = open_end("vws:");
     network.receive(told(2), None);
-    let theirs = Extensions { batches: true, bytes: true, calls: 2 };
+    let theirs = Extensions { batches: true, bytes: true, pings: false, calls: 2 };
     assert_eq!(outputs(&mut network), [Output::Extended(theirs)]);
     for reply in 1..=4 {
         network.call("remoteDeliver", json!({ "number": reply }), reply);
@@ -332,9 +332,11 @@ fn only_messages_of_peers_share_a_post_and_not_one_that_is_alone() {
         kernel.call(method, json!({}), number);
         assert_eq!(shares(&mut kernel), expected, "{method}");
     }
-    for (method, transfer, expected) in
-        [("remoteDeliver", None, true), ("remoteDeliver", Some("port"), false), ("remoteIncarnationChange", None, false)]
-    {
+    for (method, transfer, expected) in [
+        ("remoteDeliver", None, true),
+        ("remoteDeliver", Some("port"), false),
+        ("remoteIncarnationChange", None, false),
+    ] {
         kernel.receive(json!({ "jsonrpc": "2.0", "id": 1, "method": method }), None);
         let Some(Output::Start { ticket, .. }) = kernel.poll_output() else { panic!("nothing started") };
         kernel.answer(ticket, Ok(Answer { result: Value::Null, transfer }));

@@ -410,9 +410,7 @@ fn what_comes_together_is_answered_together_and_verdicts_by_themselves() {
     run(async {
         let (kernel, _client, network) = kernel_end().await;
         let from = peer(1).to_string();
-        let deliver = |id: u32| {
-            json!({ "jsonrpc": "2.0", "id": id, "method": "remoteDeliver", "params": { "from": from, "message": "x" } })
-        };
+        let deliver = |id: u32| json!({ "jsonrpc": "2.0", "id": id, "method": "remoteDeliver", "params": { "from": from, "message": "x" } });
         let question = json!({ "jsonrpc": "2.0", "id": 3, "method": "remoteIncarnationChange",
             "params": { "peerId": from, "observedIncarnation": "i" } });
         let answer = |id: u32, result: Value| json!({ "jsonrpc": "2.0", "id": id, "result": result });
@@ -446,6 +444,71 @@ fn a_batch_that_cannot_be_posted_fails_each_of_its_calls() {
         let outcomes = futures::future::join_all(calls).await;
         let names: Vec<_> = outcomes.iter().map(|outcome| outcome.as_ref().map_err(RemoteError::name)).collect();
         assert_eq!(names, [Ok(&()), Err("BridgePostError"), Err("BridgePostError"), Err("BridgePostError")]);
+    });
+}
+
+/// What was heard, pings and others apart.
+fn pings_and_others(network: &Played) -> (Vec<Value>, Vec<Value>) {
+    network.heard().into_iter().partition(|message| message["method"] == "bridgePing")
+}
+
+#[test]
+fn calls_to_an_end_that_is_gone_are_rejected() {
+    run(async {
+        let (_kernel, client, network) = kernel_end().await;
+        let waits = client.send_remote_message(peer(1), "to an end that may know no pings".into());
+        settle().await;
+        assert_eq!(pings_and_others(&network).0.len(), 0);
+        let begun = tokio::time::Instant::now();
+        let params = json!({ "pings": true });
+        network.port.post(json!({ "jsonrpc": "2.0", "method": "bridgeExtensions", "params": params }), None).unwrap();
+        let error = waits.await.unwrap_err();
+        assert_eq!(error.name(), "BridgeUnresponsiveError");
+        assert_eq!(begun.elapsed().as_secs(), 15);
+        settle().await;
+        assert_eq!(pings_and_others(&network).0.len(), 1, "when nobody waits nobody asks");
+        // The bridge stays open for an end that comes back.
+        let next = client.send_remote_message(peer(1), "next".into());
+        settle_a_little().await;
+        let (_, heard) = pings_and_others(&network);
+        network.say(json!({ "jsonrpc": "2.0", "id": heard[0]["id"], "result": null })).await;
+        assert_eq!(next.await, Ok(()));
+    });
+}
+
+#[test]
+fn an_end_that_answers_pings_is_waited_for() {
+    run(async {
+        let (_kernel, client, network) = kernel_end().await;
+        let params = json!({ "pings": true });
+        network.say(json!({ "jsonrpc": "2.0", "method": "bridgeExtensions", "params": params })).await;
+        let dials = client.send_remote_message(peer(1), "x".into());
+        settle_a_little().await;
+        let (_, heard) = pings_and_others(&network);
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            let (pings, _) = pings_and_others(&network);
+            assert!(!pings.is_empty());
+            for ping in pings {
+                network.port.post(json!({ "jsonrpc": "2.0", "id": ping["id"], "result": null }), None).unwrap();
+            }
+        }
+        network.port.post(json!({ "jsonrpc": "2.0", "id": heard[0]["id"], "result": null }), None).unwrap();
+        assert_eq!(dials.await, Ok(()));
+    });
+}
+
+async fn settle_a_little() {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+}
+
+#[test]
+fn pings_are_answered_at_once_whatever_runs() {
+    run(async {
+        let (_network, _vats, _server, kernel) = network_end().await;
+        assert_eq!(kernel.ask("bridgePing", json!([])).await["result"], Value::Null);
+        kernel.say(json!({ "jsonrpc": "2.0", "method": "bridgePing" })).await;
+        assert_eq!(kernel.heard(), Vec::<Value>::new());
     });
 }
 

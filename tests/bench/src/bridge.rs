@@ -4,9 +4,7 @@ use std::rc::Rc;
 
 use futures::{FutureExt as _, future};
 use ocap_remotes::{
-    bridge::{
-        BrowserPort, KernelServices, PlatformServices, PlatformServicesClient, PlatformServicesServer, Reply,
-    },
+    bridge::{BrowserPort, KernelServices, PlatformServices, PlatformServicesClient, PlatformServicesServer, Reply},
     runtime::BrowserRuntime,
     wire::{IncarnationId, PeerId, RemoteCommsOptions},
 };
