@@ -163,13 +163,7 @@ impl<T, R> Connection<T, R> {
                 return;
             }
             State::Open { pending, waiting, theirs } => {
-                // What is not one of the many passes them, for they may be waiting for it.
-                let has_room = if methods::may_share_post(method) {
-                    waiting.is_empty() && pending.len() < theirs.calls
-                } else {
-                    pending.len() < MAX_PENDING_CALLS
-                };
-                if has_room {
+                if method == methods::PING || (waiting.is_empty() && pending.len() < theirs.calls) {
                     return self.post_call(Held { method, params, reply });
                 }
                 if waiting.len() < MAX_HELD_CALLS {

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::connection::{MAX_HELD_CALLS, MAX_PENDING_CALLS, MAX_RUNNING_REQUESTS};
+use super::connection::{MAX_PENDING_CALLS, MAX_RUNNING_REQUESTS};
 
 /// What one end told the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(super) struct Extensions {
     pub(super) bytes: bool,
     /// It answers pings.
     pub(super) pings: bool,
-    /// Messages to and from peers that it takes unanswered. Further ones wait at the end that makes the calls.
+    /// Requests that it runs at once. Further calls wait, in their order, at the end that makes them.
     pub(super) calls: usize,
 }
 
@@ -27,8 +27,7 @@ impl Extensions {
 
     /// What an end of ours can do, over a port that transfers bytes or does not.
     pub(super) fn ours(bytes: bool) -> Self {
-        // The rest is for what must not wait: verdicts, and what a person asks.
-        Extensions { batches: true, bytes, pings: true, calls: MAX_RUNNING_REQUESTS - MAX_HELD_CALLS }
+        Extensions { batches: true, bytes, pings: true, calls: MAX_RUNNING_REQUESTS }
     }
 
     pub(super) fn to_params(self) -> Value {

@@ -157,7 +157,7 @@ async fn messages_are_plain_objects_and_the_port_comes_with_the_answer() {
     let expected = json!([
         [{ "@@Syn": true }, 0],
         [{ "@@Ack": true }, 0],
-        [{ "jsonrpc": "2.0", "method": "bridgeExtensions", "params": { "batches": true, "bytes": true, "pings": true, "calls": 15_360 } }, 0],
+        [{ "jsonrpc": "2.0", "method": "bridgeExtensions", "params": { "batches": true, "bytes": true, "pings": true, "calls": 16_384 } }, 0],
         [{ "jsonrpc": "2.0", "id": "m1", "result": null }, 1],
         [{ "@@StreamDone": true }, 0],
     ]);
