@@ -3,6 +3,8 @@
 //! Options and events cross as plain objects; references, bodies and URLs as strings. What fails throws an `Error` with a
 //! stable `name` and, where there is any, `data`. After a panic every call throws a `CrashError`.
 
+#[cfg(feature = "kernel")]
+mod abort;
 mod crash;
 mod error;
 #[cfg(feature = "kernel")]

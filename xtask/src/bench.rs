@@ -25,6 +25,8 @@ pub(crate) enum Area {
     Store,
     /// What a message costs over each way, beside js-libp2p in the same browser; a ratio above 1 means that ours is better
     Network,
+    /// What a call across the bridge costs, beside comlink and bare postMessage; a ratio above 1 means that ours is better
+    Bridge,
 }
 
 impl Area {
@@ -62,8 +64,10 @@ const STORE: &str = "tests/bench/store.mjs";
 const NETWORK: &str = "tests/bench/network.mjs";
 /// Rounds of each, of which the median counts.
 const NETWORK_ROUNDS: &str = "5";
+/// Measures the bridge, comlink and bare `postMessage` in the browser.
+const BRIDGE: &str = "tests/bench/bridge.mjs";
 /// Rounds, of which the median counts.
-const STORE_ROUNDS: &str = "7";
+const ROUNDS: &str = "7";
 /// Rounds, of which the quickest counts, and messages in each.
 const SIZE: [&str; 2] = ["9", "10000"];
 
@@ -77,12 +81,14 @@ pub(crate) fn run(project: &Project, config: &Config, tools: &Tools, area: Area)
             }
             json!(rows)
         }
-        Area::Store | Area::Network => {
-            let mut script = if area == Area::Store {
-                in_browser(project, config, tools, STORE, &[STORE_ROUNDS])?
-            } else {
-                package::build(project, config, tools)?;
-                network_stage::script(project, tools, "tools", NETWORK, &[NETWORK_ROUNDS])?
+        Area::Store | Area::Network | Area::Bridge => {
+            let mut script = match area {
+                Area::Network => {
+                    package::build(project, config, tools)?;
+                    network_stage::script(project, tools, "tools", NETWORK, &[NETWORK_ROUNDS])?
+                }
+                Area::Bridge => in_browser(project, config, tools, BRIDGE, &[ROUNDS])?,
+                _ => in_browser(project, config, tools, STORE, &[ROUNDS])?,
             };
             let rows: Vec<Comparison> = rows_of(&mut script)?;
             for Comparison { name, ours, theirs, ratio, unit } in &rows {

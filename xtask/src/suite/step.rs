@@ -108,7 +108,9 @@ impl Step {
             Step::Conformance => conformance(project, tools, &mut cargo(&["build", "--package", CONFORMANCE_KERNEL])),
             Step::Evidence => evidence(&cargo),
             Step::Package => package::build(project, config, tools).map(|()| Count::PASSED),
-            Step::BrowserWindow => in_browser(project, tools, &["window", "bridge", "network", "vectors"]),
+            Step::BrowserWindow => {
+                in_browser(project, tools, &["window", "abort", "bridge", "halves", "network", "vectors"])
+            }
             Step::BrowserWorker => in_browser(project, tools, &["worker", "store"]),
             Step::EndToEnd => end_to_end(project, config, tools),
         }
