@@ -37,6 +37,8 @@ await onNetworkStage(folder, relayBinary, echoBinary, async (page, echo) => {
   for (let done = WARM_UP; done < Number(cycles); ) {
     const count = Math.min(100, Number(cycles) - done);
     last = await cycle(count);
+    // What JavaScript has let go is freed in the module by finalizers.
+    await heap();
     done += count;
     failed += last.failed;
     console.error(`soak: ${done} connections made and closed, ${last.open} open, ${failed} attempts failed, wasm ${last.wasmBytes >> 10} KiB`);
