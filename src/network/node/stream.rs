@@ -50,6 +50,11 @@ impl Cut {
         self.path.get().cloned().unwrap_or_default()
     }
 
+    /// Whether there is any stream.
+    pub(super) fn is_used(&self) -> bool {
+        self.streams().iter().any(|wakers| wakers.strong_count() > 0)
+    }
+
     /// A list stays usable whatever happened while it was locked.
     fn streams(&self) -> MutexGuard<'_, Vec<Weak<Wakers>>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
