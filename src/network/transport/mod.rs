@@ -15,9 +15,11 @@ mod context;
 mod handshake;
 mod hints;
 mod io;
+mod moving;
 mod peer;
 mod policy;
 mod rate;
+mod rollover;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -109,6 +111,9 @@ impl Transport {
             Input::Frame { channel, text } => self.with_channel(channel, |peer, cx| peer.frame(cx, channel, text)),
             Input::FrameError { channel, error } => {
                 self.with_channel(channel, |peer, cx| peer.frame_error(cx, channel, &error));
+            }
+            Input::Weighed { channel, circuit } => {
+                self.with_channel(channel, |peer, cx| peer.weighed(cx, channel, circuit));
             }
             Input::Written { channel } => self.with_channel(channel, |peer, cx| peer.written(cx, channel)),
             Input::ChannelClosed { channel, reason } => {
