@@ -80,8 +80,9 @@ impl Rollover {
         let Some(limit) = self.circuit.limit.bytes else { return true };
         let cost = cost(bytes);
         let left = limit.saturating_sub(self.circuit.carried).saturating_sub(self.unweighed);
-        // On a circuit of its own every message that may pass at all does: a new one would have no more room.
-        let alone = nothing_under_way && (!self.used || cost.saturating_add(RESERVE_BYTES) <= left);
+        // Half would never be enough for a message that is longer than half of a new circuit, nor for the first.
+        let needs_more = cost > limit.saturating_sub(SET_UP_BYTES) / 2 && cost.saturating_add(RESERVE_BYTES) <= left;
+        let alone = nothing_under_way && (!self.used || needs_more);
         self.held_for = if self.longest_message().is_some_and(|longest| bytes as u64 > longest) {
             Some(Need::OtherWay { bytes })
         } else if alone || cost <= left / 2 {
