@@ -1,4 +1,4 @@
-//! Whole kernels that meet through the relay: circuits that come to their end.
+//! Whole kernels that meet through the relay or directly: circuits that come to their end, peers that vanish.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // a story that goes wrong is to fail
 
@@ -13,12 +13,16 @@ use std::{
 use ocap_remotes::{
     bridge::{KernelServices, PlatformServicesClient, PlatformServicesServer, memory_ports},
     kernel::{Kernel, KernelDriver, KernelEvent, SeedSource, store::KernelStore},
-    network::{NetworkService, node::Libp2p, status::NetworkEvent},
+    network::{
+        NetworkService,
+        node::Libp2p,
+        status::{ChannelKind, NetworkEvent, PeerState},
+    },
     runtime::{NativeRuntime, Runtime},
     storage::MemoryStore,
     wire::{CapData, Kref, PeerId, RemoteCommsOptions},
 };
-use support::{Relay, free_port, story};
+use support::{Line, Relay, free_port, story};
 
 /// One kernel with its network, and what its program and its operator have seen.
 struct Party {
@@ -29,8 +33,14 @@ struct Party {
 }
 
 async fn party(seed: u8, relay: &Relay) -> Party {
-    let runtime: Rc<dyn Runtime> = Rc::new(NativeRuntime::new());
     let options = RemoteCommsOptions { relays: vec![relay.ws_address.clone()], ..RemoteCommsOptions::default() };
+    let party = start(seed, options).await;
+    party.sees("a reservation", |event| matches!(event, NetworkEvent::Relay(relay) if relay.code.is_none())).await;
+    party
+}
+
+async fn start(seed: u8, options: RemoteCommsOptions) -> Party {
+    let runtime: Rc<dyn Runtime> = Rc::new(NativeRuntime::new());
     let store = KernelStore::open(Box::new(MemoryStore::new())).unwrap();
     let seed = SeedSource::Hex(format!("{seed:02x}").repeat(32).into());
     let mut random = |bytes: &mut [u8]| runtime.fill_random(bytes);
@@ -53,9 +63,7 @@ async fn party(seed: u8, relay: &Relay) -> Party {
     let driver = KernelDriver::start(kernel, Rc::clone(&client) as _, runtime, on_event);
     client.start(Rc::clone(&driver) as _, || {});
     driver.start_network(options).await.unwrap();
-    let party = Party { driver, peer, heard, network };
-    party.sees("a reservation", |event| matches!(event, NetworkEvent::Relay(relay) if relay.code.is_none())).await;
-    party
+    Party { driver, peer, heard, network }
 }
 
 impl Party {
@@ -199,5 +207,76 @@ fn a_message_longer_than_a_circuit_is_told_of_and_the_peer_is_still_heard() {
         }
         assert_eq!(alice.messages().len(), 20);
         assert_eq!(bob.messages().len(), 2, "it cannot arrive, and nothing overtakes it");
+    });
+}
+
+/// Bob vanishes behind a dead line without a word, and comes back. Says how long Alice took to notice, and how long from his
+/// return to her next message.
+async fn vanishing(alice: &Party, bob: &Party, line: &Line, kind: ChannelKind) -> (Duration, Duration) {
+    let for_bob = alice.introduced_to(bob).await;
+    alice.send(for_bob.clone(), body(0, 10));
+    let connected = |event: &NetworkEvent| match event {
+        NetworkEvent::Peer(peer) => peer.channel.as_ref().is_some_and(|channel| channel.kind == kind),
+        _ => false,
+    };
+    alice.sees("a channel of the kind", connected).await;
+    // Answers to pings are counted from any moment, not from the last message.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    alice.network.borrow_mut().clear();
+    let gone = Instant::now();
+    line.cut();
+    let lost = |event: &NetworkEvent| matches!(event, NetworkEvent::Peer(peer) if peer.state != PeerState::Connected);
+    alice.sees("the loss", lost).await;
+    let noticed = gone.elapsed();
+    alice.send(for_bob, body(1, 10));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let back = Instant::now();
+    line.mend();
+    for _ in 0..2_000 {
+        if bob.messages().len() == 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let messages: Vec<String> = bob.messages().into_iter().map(|(_, text)| text).collect();
+    assert_eq!(messages, [body(0, 10), body(1, 10)]);
+    (noticed, back.elapsed())
+}
+
+#[test]
+fn a_peer_that_vanished_is_noticed_within_5_s_and_found_again_soon_directly() {
+    let port = free_port();
+    let line = Line::to(port);
+    story(async {
+        let listen = vec![format!("/ip4/127.0.0.1/tcp/{port}/ws")];
+        let bob =
+            start(17, RemoteCommsOptions { direct_listen_addresses: listen, ..RemoteCommsOptions::default() }).await;
+        let alice = start(18, RemoteCommsOptions::default()).await;
+        let hints = vec![format!("/ip4/127.0.0.1/tcp/{}/ws/p2p/{}", line.port, bob.peer)];
+        alice.driver.call(|kernel, now| kernel.register_location_hints(&bob.peer, hints, now)).unwrap();
+        let (noticed, returned) = vanishing(&alice, &bob, &line, ChannelKind::Ws).await;
+        println!("ws: noticed after {noticed:?}, back in use after {returned:?}");
+        assert!(noticed < Duration::from_secs(5), "{noticed:?}");
+        assert!(returned < Duration::from_secs(5), "{returned:?}");
+    });
+}
+
+#[test]
+fn a_peer_that_vanished_is_noticed_within_5_s_and_found_again_soon_through_a_relay() {
+    let state = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let relay = Relay::start(state.path(), port, &[]);
+    let line = Line::to(port);
+    story(async {
+        let alice = party(19, &relay).await;
+        let behind_line = relay.ws_address.replace(&format!("/tcp/{port}/"), &format!("/tcp/{}/", line.port));
+        let bob = start(20, RemoteCommsOptions { relays: vec![behind_line], ..RemoteCommsOptions::default() }).await;
+        bob.sees("a reservation", |event| matches!(event, NetworkEvent::Relay(relay) if relay.code.is_none())).await;
+        let hints = vec![relay.ws_address.clone()];
+        alice.driver.call(|kernel, now| kernel.register_location_hints(&bob.peer, hints, now)).unwrap();
+        let (noticed, returned) = vanishing(&alice, &bob, &line, ChannelKind::Relayed).await;
+        println!("relayed: noticed after {noticed:?}, back in use after {returned:?}");
+        assert!(noticed < Duration::from_secs(5), "{noticed:?}");
+        assert!(returned < Duration::from_secs(8), "{returned:?}");
     });
 }

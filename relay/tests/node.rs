@@ -5,70 +5,18 @@
 
 mod support;
 
-use std::{
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _, channel::mpsc};
+use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 use ocap_remotes::{
     network::{
         link::ErrorCode,
-        node::{Node, NodeConfig, NodeEvent, NodeStream, circuit_address},
+        node::{NodeEvent, NodeStream, circuit_address},
         status::ChannelKind,
     },
-    runtime::NativeRuntime,
     wire::PeerId,
 };
-use support::{Relay, free_port, story};
-
-/// A node and what happens at it.
-struct Kernel {
-    node: Node,
-    events: mpsc::Receiver<NodeEvent>,
-}
-
-impl Kernel {
-    fn start(seed: u8, configure: impl FnOnce(&mut NodeConfig)) -> Kernel {
-        let mut config = NodeConfig::new([seed; 32]);
-        configure(&mut config);
-        let (node, events) = Node::start(config, Rc::new(NativeRuntime::new())).unwrap();
-        Kernel { node, events }
-    }
-
-    async fn at_relay(seed: u8, relay: &Relay) -> Kernel {
-        let mut kernel = Kernel::start(seed, |config| config.relays = vec![relay.ws_address.clone()]);
-        let expected = circuit_address(&relay.ws_address, kernel.node.peer());
-        assert_eq!(kernel.relay_up().await, expected);
-        let reachable_at = kernel.node.listen_addresses();
-        assert!(reachable_at.contains(&expected), "{expected} is not in {reachable_at:?}");
-        kernel
-    }
-
-    async fn relay_up(&mut self) -> String {
-        loop {
-            if let NodeEvent::RelayUp { address } = self.events.next().await.unwrap() {
-                return address;
-            }
-        }
-    }
-
-    async fn relay_down(&mut self) {
-        while !matches!(self.events.next().await.unwrap(), NodeEvent::RelayDown { .. }) {}
-    }
-
-    async fn inbound(&mut self) -> NodeStream {
-        loop {
-            if let NodeEvent::Inbound(stream) = self.events.next().await.unwrap() {
-                return stream;
-            }
-        }
-    }
-
-    fn peer(&self) -> PeerId {
-        self.node.peer().clone()
-    }
-}
+use support::{Kernel, Relay, free_port, story};
 
 /// A stream from Alice to Bob through the relay, by its two ends.
 async fn joined(alice: &Kernel, bob: &mut Kernel, relay: &Relay) -> (NodeStream, NodeStream) {

@@ -1,5 +1,10 @@
 //! A relay as a real process, and a thread for a story.
 
+#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // each story takes what it needs
+
+mod line;
+mod node;
+
 use std::{
     future::Future,
     io::{BufRead as _, BufReader},
@@ -8,6 +13,9 @@ use std::{
     process::{Child, Command, Stdio},
     time::Duration,
 };
+
+pub(crate) use line::Line;
+pub(crate) use node::Kernel;
 
 /// A relay process on a fixed WebSocket port; killed when dropped.
 pub(crate) struct Relay {
