@@ -11,8 +11,10 @@ use super::{
     context::Context,
     hints::LocationHints,
     io::{ChannelId, DialId},
+    moving::Retiring,
     policy::Policy,
     rate::SlidingWindow,
+    rollover::Need,
 };
 use crate::{
     network::status::LastError,
@@ -38,6 +40,8 @@ pub(super) enum Cause {
     Send,
     /// The channel was lost. A restart found on the way leaves a channel for fresh messages.
     Reconnection,
+    /// The channel is to move to another connection. When it is lost meanwhile, this becomes its reconnection.
+    Move(Need),
 }
 
 /// One attempt of ours to get a channel.
@@ -113,6 +117,10 @@ pub(super) struct Peer {
     pub(super) registered: Option<Registered>,
     pub(super) outbound: Outbound,
     pub(super) inbound: Inbound,
+    /// The channel before, while its peer may still be writing on it.
+    pub(super) retiring: Option<Retiring>,
+    /// When a way around the relay may be sought again.
+    pub(super) detour_not_before: Timestamp,
     /// Sends that wait for a channel, in call order.
     pub(super) waiting: VecDeque<Outgoing>,
     /// A message may have been lost since the kernel was last told of a new channel: what follows must not be written first.
@@ -148,6 +156,8 @@ impl Peer {
             registered: None,
             outbound: Outbound::Idle,
             inbound: Inbound::Idle,
+            retiring: None,
+            detour_not_before: now,
             waiting: VecDeque::new(),
             gap: false,
             fenced: false,
@@ -187,7 +197,12 @@ impl Peer {
 
     /// Whether nothing is under way with it, or wanted of it.
     pub(super) fn is_at_rest(&self) -> bool {
-        !self.is_engaged() && !self.wanted && self.waiting.is_empty() && self.inbox.is_idle() && self.verdicts_owed == 0
+        !self.is_engaged()
+            && !self.wanted
+            && self.waiting.is_empty()
+            && self.retiring.is_none()
+            && self.inbox.is_idle()
+            && self.verdicts_owed == 0
     }
 
     /// The kernel speaks of it; `hints` tell where it may be found.
@@ -232,7 +247,7 @@ impl Peer {
         let registered = self.registered.as_ref();
         let write = registered.and_then(|registered| registered.writer.deadline());
         let inactivity = registered.and_then(|registered| registered.inactive_at(policy));
-        [outbound, inbound, write, inactivity].into_iter().flatten().min()
+        [outbound, inbound, write, inactivity, self.moving_deadline()].into_iter().flatten().min()
     }
 
     /// Does what is due.
@@ -245,6 +260,7 @@ impl Peer {
                 self.lose_channel(cx, "nothing was heard for too long", End::Closed);
             }
         }
+        self.on_moving_timeout(cx);
         self.on_inbound_timeout(cx);
         self.on_outbound_timeout(cx);
     }
