@@ -62,4 +62,3 @@ pub(crate) fn story(story: impl Future<Output = ()>) {
     let bounded = async { tokio::time::timeout(Duration::from_secs(90), story).await };
     runtime.block_on(local.run_until(bounded)).expect("the story does not hang");
 }
-

@@ -105,7 +105,8 @@ impl Limits {
     pub(super) fn heard(&mut self, event: &relay::client::Event) {
         use relay::client::Event::{InboundCircuitEstablished, OutboundCircuitEstablished, ReservationReqAccepted};
         match event {
-            ReservationReqAccepted { relay_peer_id, limit, .. } | OutboundCircuitEstablished { relay_peer_id, limit } => {
+            ReservationReqAccepted { relay_peer_id, limit, .. }
+            | OutboundCircuitEstablished { relay_peer_id, limit } => {
                 let limit = limit.map(|limit| CircuitLimit::new(limit.duration(), limit.data_in_bytes()));
                 self.0.insert(*relay_peer_id, limit.unwrap_or_default());
             }

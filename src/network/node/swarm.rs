@@ -79,21 +79,13 @@ macro_rules! secured {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-fn transport(
-    key: &identity::Keypair,
-    relay: relay::client::Transport,
-    meters: &Meters,
-) -> Result<Secured, NodeError> {
+fn transport(key: &identity::Keypair, relay: relay::client::Transport, meters: &Meters) -> Result<Secured, NodeError> {
     let tcp = libp2p::tcp::tokio::Transport::new(libp2p::tcp::Config::default());
     Ok(secured!(key, relay, meters, libp2p_websocket::Config::new(tcp)))
 }
 
 #[cfg(target_arch = "wasm32")]
-fn transport(
-    key: &identity::Keypair,
-    relay: relay::client::Transport,
-    meters: &Meters,
-) -> Result<Secured, NodeError> {
+fn transport(key: &identity::Keypair, relay: relay::client::Transport, meters: &Meters) -> Result<Secured, NodeError> {
     use libp2p::core::transport::{OrTransport, timeout::TransportTimeout};
 
     let streams = secured!(key, relay, meters, libp2p::websocket_websys::Transport::default());

@@ -147,7 +147,11 @@ impl Rollover {
     /// When to look again, unless a move is under way.
     pub(super) fn deadline(&self, nothing_under_way: bool, moving: bool) -> Option<Timestamp> {
         let weigh_at = self.is_weighed().then_some(self.weigh_at);
-        let wanted_at = if (self.held_for.is_some() && nothing_under_way) || self.is_full() { Some(self.not_before) } else { self.ages_at() };
+        let wanted_at = if (self.held_for.is_some() && nothing_under_way) || self.is_full() {
+            Some(self.not_before)
+        } else {
+            self.ages_at()
+        };
         let move_at = wanted_at.map(|at| at.max(self.not_before)).filter(|_| !moving);
         weigh_at.into_iter().chain(move_at).min()
     }

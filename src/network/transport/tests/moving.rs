@@ -165,7 +165,10 @@ fn a_message_without_room_waits_for_the_next_circuit_and_no_further_one_overtake
     alice.written(new);
     let effects = alice.ack(new, "b1");
     // The kernel sends them again after the question; it asks for nothing else.
-    assert_eq!((failure(&effects, first), failure(&effects, second)), ("ConnectionLostError".into(), "ConnectionLostError".into()));
+    assert_eq!(
+        (failure(&effects, first), failure(&effects, second)),
+        ("ConnectionLostError".into(), "ConnectionLostError".into())
+    );
     alice.verdict(new, &bob, Ok(false));
     let (_, effects) = alice.send(&bob, &long);
     assert_eq!(texts(&effects), [long]);
