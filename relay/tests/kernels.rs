@@ -141,8 +141,8 @@ async fn steady_talk(
     let mut ticks = tokio::time::interval(interval);
     while begin.elapsed() < Duration::from_secs(seconds) {
         ticks.tick().await;
-        alice.send(for_bob.clone(), body(count, bytes));
-        bob.send(for_alice.clone(), body(count, bytes));
+        alice.send(for_bob, body(count, bytes));
+        bob.send(for_alice, body(count, bytes));
         count += 1;
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -195,7 +195,7 @@ fn a_message_longer_than_a_circuit_is_told_of_and_the_peer_is_still_heard() {
         let (for_alice, for_bob) = (bob.introduced_to(&alice).await, alice.introduced_to(&bob).await);
         // The longest that fits, twice: each takes a circuit of its own.
         for number in 0..2 {
-            alice.send(for_bob.clone(), body(number, 118_000));
+            alice.send(for_bob, body(number, 118_000));
         }
         for _ in 0..500 {
             if bob.messages().len() == 2 {
@@ -205,12 +205,12 @@ fn a_message_longer_than_a_circuit_is_told_of_and_the_peer_is_still_heard() {
         }
         assert_eq!(bob.messages().len(), 2);
 
-        alice.send(for_bob.clone(), body(2, 500_000));
+        alice.send(for_bob, body(2, 500_000));
         let fault = alice.sees("the fault", |event| matches!(event, NetworkEvent::Fault { .. })).await;
         let NetworkEvent::Fault { name, peer_id, .. } = fault else { unreachable!() };
         assert_eq!((name.as_str(), &peer_id), ("ResourceLimitError", &bob.peer));
         for number in 0..20 {
-            bob.send(for_alice.clone(), body(number, 10));
+            bob.send(for_alice, body(number, 10));
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         assert_eq!(alice.messages().len(), 20);
@@ -222,7 +222,7 @@ fn a_message_longer_than_a_circuit_is_told_of_and_the_peer_is_still_heard() {
 /// return to her next message.
 async fn vanishing(alice: &Party, bob: &Party, line: &Line, kind: ChannelKind) -> (Duration, Duration) {
     let for_bob = alice.introduced_to(bob).await;
-    alice.send(for_bob.clone(), body(0, 10));
+    alice.send(for_bob, body(0, 10));
     let connected = |event: &NetworkEvent| match event {
         NetworkEvent::Peer(peer) => peer.channel.as_ref().is_some_and(|channel| channel.kind == kind),
         _ => false,
