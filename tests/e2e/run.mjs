@@ -2,6 +2,7 @@
 // Arguments, if any, choose tests by a part of their names.
 
 import { Interrupted } from '../../www/story/stage.mjs';
+import { theWaysToConnect } from './connect.mjs';
 import { aFullDisk } from './full-disk.mjs';
 import { aPageKilledInMidStream } from './killed-page.mjs';
 import { aStoreKilledInMidWrite } from './killed-store.mjs';
@@ -10,6 +11,7 @@ import { theStoryOfTheDemo } from './story.mjs';
 
 /** @type {[name: string, test: () => Promise<void>][]} */
 const TESTS = [
+  ['the ways to connect a kernel and its network', theWaysToConnect],
   ['the story of the demo', theStoryOfTheDemo],
   ['a page whose network is in a Worker is killed in mid-stream', aPageKilledInMidStream('window', 'worker')],
   ['a page whose network is in the window is killed in mid-stream', aPageKilledInMidStream('worker', 'window')],
