@@ -45,8 +45,8 @@ impl HandshakeOutcome {
 impl Peer {
     /// The peer opened a stream.
     pub(super) fn inbound_opened(&mut self, cx: &mut Context, channel: ChannelId) {
-        // A peer that shows another incarnation each time would make the kernel reset it each time.
-        if self.standing == Standing::Closed || !self.inbound_rate.try_take(cx.now) {
+        let rate = if self.registered.is_some() { &mut self.move_rate } else { &mut self.inbound_rate };
+        if self.standing == Standing::Closed || !rate.try_take(cx.now) {
             tracing::debug!(peer = %self.id, standing = ?self.standing, "refused a channel");
             return cx.close(channel);
         }
@@ -67,6 +67,11 @@ impl Peer {
                 return self.abandon_inbound(cx);
             }
         };
+        let restarted = self.registered.as_ref().is_some_and(|registered| registered.incarnation != incarnation);
+        // A peer that shows another incarnation each time would make the kernel reset it each time.
+        if restarted && !self.inbound_rate.try_take(cx.now) {
+            return self.abandon_inbound(cx);
+        }
         if self.own_channel_wins(cx, &incarnation) || self.verdicts_owed >= VERDICTS_OWED {
             return self.abandon_inbound(cx);
         }

@@ -12,7 +12,7 @@ use super::{
     hints::LocationHints,
     io::{ChannelId, DialId},
     moving::Retiring,
-    policy::Policy,
+    policy::{MOVES_PER_MINUTE, Policy},
     rate::SlidingWindow,
     rollover::Need,
 };
@@ -138,8 +138,10 @@ pub(super) struct Peer {
     pub(super) hints: LocationHints,
     /// Whether the kernel has spoken of it, if only to say that it knows no address. All others are strangers.
     pub(super) known: bool,
-    /// Channels that it opened.
+    /// Channels that it opened without having one, or as another incarnation.
     pub(super) inbound_rate: SlidingWindow,
+    /// Channels that it opened in the place of one.
+    pub(super) move_rate: SlidingWindow,
     /// Its last messages that the kernel refused, in a row.
     pub(super) refusals: u32,
     /// Questions about this peer that the kernel has not answered.
@@ -170,6 +172,7 @@ impl Peer {
             hints: LocationHints::default(),
             known: false,
             inbound_rate: SlidingWindow::new(policy.max_inbound_per_minute, Duration::from_secs(60)),
+            move_rate: SlidingWindow::new(MOVES_PER_MINUTE, Duration::from_secs(60)),
             refusals: 0,
             verdicts_owed: 0,
             last_active: now,
@@ -193,6 +196,7 @@ impl Peer {
             && self.message_rate.is_unused(now)
             && self.attempt_rate.is_unused(now)
             && self.inbound_rate.is_unused(now)
+            && self.move_rate.is_unused(now)
     }
 
     /// Whether nothing is under way with it, or wanted of it.
