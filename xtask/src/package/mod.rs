@@ -52,7 +52,7 @@ fn wasm_pack(project: &Project, tools: &Tools, build: &Build) -> Result<Map<Stri
     let mut command = tools.wasm_command("wasm-pack");
     // Its own optimizer knows no feature flags, and what it would install is there already.
     command.args(["build", ".", "--mode", "no-install", "--no-opt", "--target", build.target.as_str()]);
-    command.arg(build.profile.flag()).args(["--out-name", &build.name]).arg("--out-dir").arg(&build.out_dir);
+    command.args(build.profile.arguments()).args(["--out-name", &build.name]).arg("--out-dir").arg(&build.out_dir);
     command.arg("--").args(build.cargo_args()).current_dir(project.root());
     process::run(&mut command)?;
     let folder = project.root().join(&build.out_dir);
