@@ -50,14 +50,15 @@ pub(crate) enum Target {
     NoModules,
 }
 
-/// The profiles that wasm-pack knows, and one of Cargo.toml.
+/// The profiles that wasm-pack knows, and those that Cargo.toml has for browsers.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Profile {
     Dev,
     Profiling,
     Release,
-    Small,
+    Balanced,
+    Size,
 }
 
 impl WasmPack {
@@ -122,7 +123,8 @@ impl Profile {
             Profile::Dev => &["--dev"],
             Profile::Profiling => &["--profiling"],
             Profile::Release => &["--release"],
-            Profile::Small => &["--profile", "small"],
+            Profile::Balanced => &["--profile", "balanced"],
+            Profile::Size => &["--profile", "size"],
         }
     }
 }
