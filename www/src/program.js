@@ -57,10 +57,15 @@ export class Program {
     this.#tell = tell;
   }
 
-  /** @param {import('ocap-remotes/kernel').Kernel} kernel */
-  serve(kernel) {
+  /**
+   * @param {import('ocap-remotes/kernel').Kernel} kernel
+   * @param {string} [greeter] the greeter of a former start on the same store, so that its URLs keep their meaning
+   * @returns {string} the greeter
+   */
+  serve(kernel, greeter) {
     this.#kernel = kernel;
-    this.#greeter = kernel.exportObject();
+    this.#greeter = greeter ?? kernel.exportObject();
+    return this.#greeter;
   }
 
   get kernel() {
