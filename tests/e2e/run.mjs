@@ -2,6 +2,7 @@
 // Arguments, if any, choose tests by a part of their names.
 
 import { Interrupted } from '../../www/story/stage.mjs';
+import { theExtension } from './extension.mjs';
 import { aFullDisk } from './full-disk.mjs';
 import { aPageKilledInMidStream } from './killed-page.mjs';
 import { aStoreKilledInMidWrite } from './killed-store.mjs';
@@ -15,6 +16,7 @@ const TESTS = [
   ['a page whose network is in the window is killed in mid-stream', aPageKilledInMidStream('worker', 'window')],
   ['an origin without space', aFullDisk],
   ['a second tab with the same store', aSecondTabWithTheSameStore],
+  ['the extension in two profiles', theExtension],
   ['a browser and a renderer with a durable store are killed in mid-write', aStoreKilledInMidWrite],
 ];
 

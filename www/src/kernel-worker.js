@@ -8,7 +8,7 @@ import { Program } from './program.js';
  * @typedef {Pick<import('./settings.js').Settings, 'keySeed' | 'relays' | 'store' | 'ifInUse' | 'options' | 'log'>
  *   & { greeter?: Greeter }} KernelSettings
  * @typedef {{ incarnationId: string, object: string }} Greeter the greeter of a former start, which its store still has
- * @typedef {{ peerId: string, incarnationId: string, greeter: string }} Identity
+ * @typedef {{ peerId: string, incarnationId: string }} Identity
  *
  * What the page is posted.
  * @typedef {{ started: Identity } | { failed: import('./calls.js').PlainError } | { news: import('./program.js').News }
@@ -22,6 +22,7 @@ const program = new Program((news) => post({ news }));
 
 /** What the page may call. */
 const calls = {
+  greeter: () => program.greeter,
   url: () => program.url(),
   redeem: (/** @type {string} */ url) => program.kernel.redeemOcapURL(url),
   send: program.send.bind(program),
@@ -40,11 +41,8 @@ async function start({ data: { start: { log, store: name, ifInUse, options, gree
     const store = await openKernelStore(name === undefined ? { durability: 'memory' } : { name, ifInUse });
     const kernel = await Kernel.start(port, { ...options, ...settings, onEvent: (event) => program.handle(event) }, store);
     const { peerId, incarnationId } = kernel;
-    post({ started: {
-      peerId,
-      incarnationId,
-      greeter: program.serve(kernel, greeter?.incarnationId === incarnationId ? greeter.object : undefined),
-    } });
+    program.serve(kernel, greeter?.incarnationId === incarnationId ? greeter.object : undefined);
+    post({ started: { peerId, incarnationId } });
   } catch (error) {
     post({ failed: plain(error) });
   }
