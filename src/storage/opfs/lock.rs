@@ -25,7 +25,7 @@ extern "C" {
 
 /// The lock of a store; released when it is dropped.
 pub(super) struct StoreLock {
-    /// Absent for a moment only: a default function would be made by `eval`, which an extension's policy forbids.
+    /// Always there. A default in its place would be made by `eval`, which an extension's policy forbids.
     release: Option<Function>,
 }
 
@@ -77,7 +77,9 @@ impl StoreLock {
 
 impl Drop for StoreLock {
     fn drop(&mut self) {
-        // Resolving a promise does not throw.
-        self.release.take().map(|release| release.call0(&JsValue::UNDEFINED));
+        if let Some(release) = &self.release {
+            // Resolving a promise does not throw.
+            release.call0(&JsValue::UNDEFINED).ok();
+        }
     }
 }
