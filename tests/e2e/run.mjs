@@ -3,6 +3,7 @@
 
 import { Interrupted } from '../../www/story/stage.mjs';
 import { theExtension } from './extension.mjs';
+import { theFilesOfTheExtensions } from './extension-files.mjs';
 import { aFullDisk } from './full-disk.mjs';
 import { aPageKilledInMidStream } from './killed-page.mjs';
 import { aStoreKilledInMidWrite } from './killed-store.mjs';
@@ -16,6 +17,7 @@ const TESTS = [
   ['a page whose network is in the window is killed in mid-stream', aPageKilledInMidStream('worker', 'window')],
   ['an origin without space', aFullDisk],
   ['a second tab with the same store', aSecondTabWithTheSameStore],
+  ['the files of the extensions, and their guide', theFilesOfTheExtensions],
   ['the extension in two profiles', theExtension],
   ['a browser and a renderer with a durable store are killed in mid-write', aStoreKilledInMidWrite],
 ];
