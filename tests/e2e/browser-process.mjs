@@ -100,8 +100,8 @@ async function endpoint(child) {
   throw new Error('the browser does not listen for DevTools');
 }
 
-/** @param {import('node:child_process').ChildProcess} child */
-async function killGroup(child) {
+/** @param {import('node:child_process').ChildProcess} child the leader of a group of its own */
+export async function killGroup(child) {
   if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
     const ended = once(child, 'exit');
     process.kill(-child.pid, 'SIGKILL');
