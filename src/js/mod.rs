@@ -3,6 +3,8 @@
 //! Options and events cross as plain objects; references, bodies and URLs as strings. What fails throws an `Error` with a
 //! stable `name` and, where there is any, `data`. After a panic every call throws a `CrashError`.
 
+#[cfg(feature = "kernel")]
+mod abort;
 mod crash;
 mod error;
 #[cfg(feature = "kernel")]
@@ -15,6 +17,8 @@ mod network_changes;
 mod options;
 #[cfg(feature = "kernel")]
 mod store;
+#[cfg(feature = "network")]
+mod transport;
 
 #[cfg(feature = "kernel")]
 pub use kernel::Kernel;
@@ -25,10 +29,12 @@ pub use network::Network;
 pub use store::{KernelStore, open_kernel_store};
 #[cfg(feature = "durable")]
 pub use store::{delete_kernel_store, read_kernel_store_file};
+#[cfg(feature = "network")]
+pub use transport::init_transport;
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(typescript_custom_section)]
-const TYPES: &str = include_str!("bridge_port.d.ts");
+const TYPES: &str = concat!(include_str!("bridge_port.d.ts"), include_str!("options.d.ts"));
 
 #[wasm_bindgen]
 extern "C" {

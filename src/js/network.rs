@@ -168,7 +168,7 @@ impl Network {
     }
 }
 
-fn function(options: &JsValue, name: &str) -> Result<Option<Function>, JsValue> {
+pub(super) fn function(options: &JsValue, name: &str) -> Result<Option<Function>, JsValue> {
     let given = Reflect::get(options, &name.into()).unwrap_or_default();
     if given.is_undefined() {
         return Ok(None);
@@ -192,7 +192,7 @@ impl Vats {
 }
 
 /// Calls a function that may answer at once or with a promise.
-async fn call(
+pub(super) async fn call(
     function: Option<Function>,
     name: &'static str,
     arguments: impl IntoIterator<Item = JsValue>,
@@ -204,7 +204,7 @@ async fn call(
 }
 
 /// What JavaScript threw, by name and message.
-fn failure(thrown: &JsValue) -> RemoteError {
+pub(super) fn failure(thrown: &JsValue) -> RemoteError {
     match thrown.dyn_ref::<js_sys::Error>() {
         Some(error) => RemoteError::Other { name: error.name().into(), message: error.message().into() },
         None => RemoteError::Other {

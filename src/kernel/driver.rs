@@ -415,7 +415,9 @@ impl KernelDriver {
 
 fn log_failure(what: &'static str, handled: Result<(), KernelError>) {
     if let Err(error) = handled {
-        tracing::error!(%error, "the kernel could not handle {what}");
+        // The error may quote a message.
+        tracing::error!(name = error.name(), "the kernel could not handle {what}");
+        tracing::debug!(%error, "why");
     }
 }
 

@@ -223,7 +223,8 @@ fn reject_item(
     item: RunItem,
     error: &KernelError,
 ) -> Result<(), KernelError> {
-    tracing::warn!(%error, "a queued item could not be delivered");
+    tracing::warn!(name = error.name(), "a queued item could not be delivered");
+    tracing::debug!(%error, "why");
     match item {
         RunItem::Send { message: KernelMessage { result: Some(promise), .. }, .. } => {
             reject_result(store, queue, promise, RejectionCode::DeliveryFailed.rejection(&error.to_string()))

@@ -100,6 +100,11 @@ pub trait Links: 'static {
     /// or were given up are to be tried now.
     fn probe(&self) {}
 
+    /// Where peers reach this node now, as multiaddrs.
+    fn listen_addresses(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Ends all connections; completes when nothing is left.
     fn stop(&self) -> LocalBoxFuture<'static, ()>;
 }

@@ -20,6 +20,34 @@ pub enum Receipt {
     NoRoom,
 }
 
+/// How a sender that never tells its start repeats what is unacknowledged: in rounds, each from the lowest number that it
+/// still has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Rounds {
+    /// Where the last round began; 0 before the first.
+    begin: u64,
+    /// How many in a row began there.
+    count: u8,
+    /// The last number that was repeated.
+    last: u64,
+}
+
+impl Rounds {
+    /// Rounds that must begin at the same number before it is taken for the sender's lowest. The first may have lost its
+    /// beginning with a channel.
+    const ENOUGH: u8 = 2;
+
+    /// The sender has repeated `seq`. Answers its lowest number, if that is certain enough.
+    fn repeated(&mut self, seq: u64) -> Option<u64> {
+        if self.last == 0 || seq <= self.last {
+            self.count = if self.begin == seq { self.count.saturating_add(1) } else { 1 };
+            self.begin = seq;
+        }
+        self.last = seq;
+        (self.count >= Self::ENOUGH).then_some(self.begin)
+    }
+}
+
 /// Numbers that the sender will never send again and that did not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
@@ -50,6 +78,9 @@ pub(super) struct Inbox {
     sender_start: u64,
     /// Whether the sender has ever told its start: then it will whenever it matters, and a gap is never guessed at.
     explicit: bool,
+    rounds: Rounds,
+    /// The last number for which there was no room.
+    refused: u64,
 }
 
 impl Inbox {
@@ -62,6 +93,8 @@ impl Inbox {
             max_held_bytes,
             sender_start: 0,
             explicit: false,
+            rounds: Rounds::default(),
+            refused: 0,
         }
     }
 
@@ -99,19 +132,31 @@ impl Inbox {
             return Receipt::Duplicate;
         }
         if self.arrived.contains_key(&seq) {
-            // A sender of the older kind retransmits from the lowest number that it still has. If that is the lowest that
-            // we hold, what is missing before it was given up there and will never come.
-            if !self.explicit && self.arrived.first_key_value().is_some_and(|(first, _)| *first == seq) {
-                self.sender_start = self.sender_start.max(seq.get());
-            }
+            let is_lowest = self.arrived.first_key_value().is_some_and(|(first, _)| *first == seq);
+            self.repeated(seq, is_lowest);
             return Receipt::Duplicate;
         }
         let in_order = seq.get() == self.next();
         if !in_order && !self.has_room(size) {
+            if seq.get() <= std::mem::replace(&mut self.refused, seq.get()) {
+                self.repeated(seq, false);
+            }
             return Receipt::NoRoom;
         }
         self.arrived.insert(seq, Arrived { command, ack, size });
         if in_order { Receipt::InOrder } else { Receipt::Held }
+    }
+
+    /// A sender that never tells its start repeats from the lowest number that it still has. If that is the lowest that we
+    /// hold, what is missing before it was given up there and will never come. If it is higher, so was what we hold below.
+    fn repeated(&mut self, seq: Seq, is_lowest: bool) {
+        if self.explicit {
+            return;
+        }
+        let begins = self.rounds.repeated(seq.get());
+        if let Some(start) = begins.or(is_lowest.then_some(seq.get())) {
+            self.sender_start = self.sender_start.max(start);
+        }
     }
 
     fn has_room(&self, size: usize) -> bool {

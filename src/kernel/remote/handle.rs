@@ -119,6 +119,13 @@ impl RemoteHandle {
         self.session.pending()
     }
 
+    /// The last number that was given to a message; 0 before the first. The last [`pending`](Self::pending) numbers up to it
+    /// are not acknowledged.
+    pub fn last_sent(&self) -> u64 {
+        let before_start = self.session.start().get().saturating_sub(1);
+        before_start.saturating_add(self.pending() as u64)
+    }
+
     /// The highest number received in order, if anything was.
     pub fn highest_received(&self) -> Option<Seq> {
         self.session.highest_received()
@@ -139,6 +146,11 @@ impl RemoteHandle {
             self.info = info;
         }
         Ok(())
+    }
+
+    /// Whether nothing is under way with the peer.
+    pub(in crate::kernel) fn is_idle(&self) -> bool {
+        self.opening == Opening::Idle && self.session.pending() == 0 && !self.session.awaits_commit()
     }
 
     pub(in crate::kernel) fn channel_up(&mut self, now: Timestamp) {

@@ -90,6 +90,15 @@ impl KernelStore {
         Ok(entries)
     }
 
+    /// Whether anything is shared with an endpoint.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn has_references(&self, endpoint: EndpointId) -> Result<bool, StoreError> {
+        let prefix = slot_key(endpoint, "");
+        Ok(self.kv.next_key(&prefix)?.is_some_and(|key| key.starts_with(&*prefix)))
+    }
+
     pub(super) fn clist_promises(&self, endpoint: EndpointId) -> Result<Vec<Kref>, StoreError> {
         self.clist_krefs(endpoint, "kp")
     }

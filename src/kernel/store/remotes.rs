@@ -51,6 +51,11 @@ fn pending_key(remote: EndpointId, seq: u64) -> Key {
     key(format_args!("remotePending.{remote}.{seq}"))
 }
 
+fn incarnation_key(peer: &PeerId) -> String {
+    format!("peerIncarnation.{peer}")
+}
+
+const FORGOT_STRANGERS: &str = "forgotStrangers";
 const NEXT_SEND: &str = "nextSendSeq";
 const HIGHEST_RECEIVED: &str = "highestReceivedSeq";
 const START: &str = "startSeq";
@@ -109,6 +114,24 @@ impl KernelStore {
     pub fn delete_remote(&mut self, remote: EndpointId) -> Result<(), StoreError> {
         self.clear_remote_seq_state(remote)?;
         self.delete(&remote_key(remote))
+    }
+
+    /// Removes everything of a peer with whom nothing is shared, and remembers that such a thing has been done.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn forget_stranger(&mut self, remote: EndpointId, peer: &PeerId) -> Result<(), StoreError> {
+        self.delete_remote(remote)?;
+        self.delete(&incarnation_key(peer))?;
+        self.set(FORGOT_STRANGERS, "true")
+    }
+
+    /// Whether a peer without a record may be one that was [forgotten](Self::forget_stranger).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn has_forgotten_strangers(&self) -> Result<bool, StoreError> {
+        Ok(self.get(FORGOT_STRANGERS)?.is_some())
     }
 
     /// The sequence state; `None` when nothing was sent or received yet. A counter that is absent is 0.
@@ -229,7 +252,7 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn peer_incarnation(&self, peer: &PeerId) -> Result<Option<IncarnationId>, StoreError> {
-        self.parsed(&format!("peerIncarnation.{peer}"))
+        self.parsed(&incarnation_key(peer))
     }
 
     /// Remembers the incarnation of a peer.
@@ -237,7 +260,7 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn set_peer_incarnation(&mut self, peer: &PeerId, incarnation: &IncarnationId) -> Result<(), StoreError> {
-        self.set(&format!("peerIncarnation.{peer}"), incarnation.as_str())
+        self.set(&incarnation_key(peer), incarnation.as_str())
     }
 
     /// The incarnation of this store: made from `random` when it is first asked for, the same ever after.

@@ -122,8 +122,16 @@ fn the_queue_is_bounded_and_a_refused_send_leaves_nothing_behind() {
         (refused.name(), refused.to_string().as_str()),
         ("ResourceLimitError", "pendingMessages: 200 exceeds the limit of 200",)
     );
+    let numbers = |world: &mut World| {
+        let remote = world.alice.kernel().remotes().remotes().next().unwrap();
+        (remote.last_sent(), remote.pending())
+    };
+    let (sent, pending) = numbers(&mut world);
+    assert_eq!(pending, 200);
     world.connect();
     world.run();
+    world.wait(Duration::from_secs(1));
+    assert_eq!(numbers(&mut world), (sent, 0));
     assert_eq!(world.bob.messages().len(), 200);
     world.audit();
 }

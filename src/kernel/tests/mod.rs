@@ -7,6 +7,7 @@ mod driver;
 mod durability;
 mod restart;
 mod restoration;
+mod strangers;
 mod urls;
 mod waiting;
 

@@ -127,6 +127,11 @@ impl<L: Links> Driver<L> {
         NetworkStatus { peers, relays: self.relays.borrow().values().cloned().collect() }
     }
 
+    /// Where peers reach this node now.
+    pub(super) fn listen_addresses(&self) -> Vec<String> {
+        self.links.listen_addresses()
+    }
+
     fn path(&self, channel: ChannelId) -> Path {
         self.streams.borrow().get(&channel).map(|stream| stream.path.clone()).unwrap_or_default()
     }
@@ -218,7 +223,9 @@ impl<L: Links> Driver<L> {
                 });
             }
             Effect::Fault { peer, error } => {
-                tracing::warn!(%peer, %error, name = error.name(), "fault of a peer");
+                // The error may quote what the peer wrote.
+                tracing::warn!(%peer, name = error.name(), "fault of a peer");
+                tracing::debug!(%error, "what it did");
                 let (name, message) = (error.name().to_owned(), error.to_string());
                 self.tell(NetworkEvent::Fault { peer_id: peer, name, message });
             }

@@ -163,7 +163,8 @@ impl Driver {
 
     fn handle_timeout(&mut self) {
         let now = self.now();
-        for connection in self.heartbeat.silent(now) {
+        let streams = &self.swarm.behaviour().streams;
+        for connection in self.heartbeat.silent(now, |connection| streams.take_sign_of_life(connection)) {
             tracing::debug!(%connection, "closing a silent connection");
             self.swarm.behaviour_mut().streams.cut(connection);
             self.swarm.close_connection(connection);
@@ -198,6 +199,7 @@ impl Driver {
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { connection, result, peer })) => match result {
                 Ok(round_trip) => {
                     self.heartbeat.answered(connection, self.now());
+                    self.swarm.behaviour().streams.take_sign_of_life(connection);
                     self.swarm.behaviour().streams.note_round_trip(&peer, connection, round_trip);
                 }
                 Err(ping::Failure::Unsupported) => self.heartbeat.forget(connection),

@@ -90,6 +90,10 @@ impl Links for Node {
         Node::probe(self);
     }
 
+    fn listen_addresses(&self) -> Vec<String> {
+        Node::listen_addresses(self)
+    }
+
     fn stop(&self) -> LocalBoxFuture<'static, ()> {
         let node = self.clone();
         async move { Node::stop(&node).await }.boxed_local()

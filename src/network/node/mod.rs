@@ -11,6 +11,7 @@ mod address;
 mod dial_error;
 mod driver;
 mod heartbeat;
+mod limits;
 mod links;
 mod protocol;
 mod relays;

@@ -78,6 +78,12 @@ impl Behaviour {
         self.forget(connection, |cut| cut.cut());
     }
 
+    /// Whether there was a sign of life on the streams of a connection since this was last asked.
+    pub(super) fn take_sign_of_life(&self, connection: ConnectionId) -> bool {
+        let mut connections = self.connections.values().flatten();
+        connections.find(|known| known.id == connection).is_some_and(|known| known.cut.take_sign_of_life())
+    }
+
     /// Notes how long a connection's answer to a ping took.
     pub(super) fn note_round_trip(&self, peer: &PeerId, connection: ConnectionId, round_trip: Duration) {
         let connections = self.connections.get(peer).into_iter().flatten();

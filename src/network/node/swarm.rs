@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol, Swarm, Transport,
-    connection_limits::{self, ConnectionLimits},
     core::{muxing::StreamMuxerBox, transport::Boxed, upgrade},
     identify, identity, noise, ping, relay,
     swarm::{self, NetworkBehaviour},
     yamux,
 };
 
-use super::{NodeConfig, NodeError, address, heartbeat::LONGEST_SILENCE, protocol::Offer, streams};
+use super::{NodeConfig, NodeError, address, heartbeat::LONGEST_SILENCE, limits::Limits, protocol::Offer, streams};
 
 /// How long the set-up of one connection may take: dial, encryption, multiplexing.
 const SET_UP_LIMIT: Duration = Duration::from_secs(20);
@@ -25,7 +24,7 @@ const IDENTIFY_PROTOCOL: StreamProtocol = StreamProtocol::new("/ocap-kernel/id/1
 /// What the node does on each connection.
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
-    limits: connection_limits::Behaviour,
+    limits: Limits,
     relay: relay::client::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
@@ -40,19 +39,13 @@ pub(super) fn build(config: &NodeConfig) -> Result<Swarm<Behaviour>, NodeError> 
     let (relay_transport, relay) = relay::client::new(peer);
     let transport = transport(&key, relay_transport)?;
 
-    // The transport above limits peers; these keep strangers from exhausting what is below it.
-    let limits = ConnectionLimits::default()
-        .with_max_pending_incoming(Some(64))
-        .with_max_pending_outgoing(Some(64))
-        .with_max_established(Some(512))
-        .with_max_established_per_peer(Some(8));
     let identify = identify::Config::new(IDENTIFY_PROTOCOL.to_string(), key.public())
         .with_agent_version(concat!("ocap-remotes/", env!("CARGO_PKG_VERSION")).to_owned())
         // Addresses come from the kernel's hints only.
         .with_cache_size(0);
     let ping = ping::Config::new().with_interval(config.heartbeat_interval).with_timeout(LONGEST_SILENCE);
     let behaviour = Behaviour {
-        limits: connection_limits::Behaviour::new(limits),
+        limits: Limits::default(),
         relay,
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping),

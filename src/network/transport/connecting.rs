@@ -135,6 +135,12 @@ impl Peer {
         cx.effect(Effect::GiveUp { peer: self.id.clone() });
     }
 
+    /// Whether a channel that was lost is worth looking for: who came by itself and is nobody's acquaintance could make us
+    /// dial for ever just by leaving. What the kernel still has for a stranger is dialled for when it is sent again.
+    pub(super) fn is_worth_dialling(&self, dialled_by_us: bool) -> bool {
+        self.known || dialled_by_us
+    }
+
     /// The registered channel is gone, against our will.
     pub(super) fn lose_channel(&mut self, cx: &mut Context, reason: &str, end: End) {
         let Some(registered) = self.registered.take() else { return };
@@ -146,7 +152,7 @@ impl Peer {
         registered.writer.fail(cx, &error);
         // What was written last may be lost with the channel.
         self.gap = true;
-        self.wanted = true;
+        self.wanted = self.is_worth_dialling(registered.dialled_by_us);
         self.last_active = cx.now;
         if !registered.proven {
             // A channel that dies before anything passes over it is no better than an attempt that failed.

@@ -24,6 +24,8 @@ pub(super) struct Context {
     pub(super) now: Timestamp,
     /// Peers with a channel or on the way to one.
     pub(super) engaged: usize,
+    /// Those of them that came by themselves and that the kernel does not know.
+    pub(super) guests: usize,
     /// Peers whose status is news; no more than there are peers, for the driver takes them after each input.
     pub(super) changed: BTreeSet<PeerId>,
     random: RandomSource,
@@ -47,6 +49,7 @@ impl Context {
             policy,
             now,
             engaged: 0,
+            guests: 0,
             changed: BTreeSet::new(),
             random,
             effects: VecDeque::new(),

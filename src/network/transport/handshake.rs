@@ -44,9 +44,9 @@ impl HandshakeOutcome {
 impl Peer {
     /// The peer opened a stream.
     pub(super) fn inbound_opened(&mut self, cx: &mut Context, channel: ChannelId) {
-        let room = self.is_engaged() || cx.has_free_slot();
-        if self.standing == Standing::Closed || !room {
-            tracing::debug!(peer = %self.id, room, "refused a channel");
+        // A peer that shows another incarnation each time would make the kernel reset it each time.
+        if self.standing == Standing::Closed || !self.inbound_rate.try_take(cx.now) {
+            tracing::debug!(peer = %self.id, standing = ?self.standing, "refused a channel");
             return cx.close(channel);
         }
         // A peer that opens another stream has given the one before up.
@@ -120,7 +120,7 @@ impl Peer {
             let error = self.connection_lost("the peer opened another channel");
             former.writer.fail(cx, &error);
             self.gap = true;
-            self.wanted = true;
+            self.wanted = self.is_worth_dialling(former.dialled_by_us);
         }
         self.inbox.drop_unless_of(&incarnation);
         self.fenced |= std::mem::take(&mut self.gap);

@@ -59,10 +59,6 @@ impl LocationHints {
         }
         addresses
     }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.hints.is_empty()
-    }
 }
 
 /// A hint that ends in another peer's id names a relay; one that ends in no id is taken for the peer's own address.
@@ -133,7 +129,7 @@ mod tests {
         let bob = peer(1);
         let mut hints = LocationHints::default();
         hints.add(&bob, &["".into(), "nonsense".into(), "/ip4/999.0.0.1".into(), "https://example.org".into()]);
-        assert!(hints.is_empty());
+        assert!(hints.addresses(&bob, &[]).is_empty());
         let many: Vec<String> = (0..100).map(|port| format!("/ip4/10.0.0.1/tcp/{port}")).collect();
         hints.add(&bob, &many);
         let addresses = hints.addresses(&bob, &[]);

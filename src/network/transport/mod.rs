@@ -16,6 +16,7 @@ mod handshake;
 mod hints;
 mod io;
 mod peer;
+mod places;
 mod policy;
 mod rate;
 mod status;
@@ -86,11 +87,9 @@ impl Transport {
             Input::CloseConnection { peer } | Input::RegisterHints { peer, .. } | Input::Reconnect { peer, .. }
                 if peer == self.cx.own_id => {}
             Input::CloseConnection { peer } => self.with_peer(peer, Peer::close_on_purpose),
-            Input::RegisterHints { peer, hints } => {
-                self.with_peer(peer, |peer, _| peer.hints.add(&peer.id, &hints));
-            }
+            Input::RegisterHints { peer, hints } => self.with_peer(peer, |peer, _| peer.introduce(&hints)),
             Input::Reconnect { peer, hints } => self.with_peer(peer, |peer, cx| {
-                peer.hints.add(&peer.id, &hints);
+                peer.introduce(&hints);
                 peer.reconnect_now(cx);
             }),
             Input::ResetBackoffs => self.with_all(|peer, _| peer.reset_backoff()),
@@ -137,8 +136,8 @@ impl Transport {
     }
 
     fn inbound(&mut self, channel: ChannelId, peer: PeerId) {
-        let crowded = self.peers.len() >= self.cx.policy.max_known_peers && !self.peers.contains_key(&peer);
-        if peer == self.cx.own_id || crowded {
+        if peer == self.cx.own_id || !self.has_place_for(&peer) {
+            tracing::debug!(%peer, "refused a channel: no place");
             return self.cx.close(channel);
         }
         self.with_peer(peer, |peer, cx| peer.inbound_opened(cx, channel));
@@ -167,7 +166,7 @@ impl Transport {
         self.with_all(|peer, _| peer.reset_backoff());
     }
 
-    /// Forgets peers that were not heard of for long. Their hints stay: those are the kernel's, not an observation.
+    /// Forgets what was seen of peers that were not heard of for long. That the kernel knows them, and where, stays.
     fn forget_stale(&mut self) {
         let cx = &mut self.cx;
         self.peers.retain(|_, peer| {
@@ -178,10 +177,10 @@ impl Transport {
                 peer.give_up(cx);
             }
             cx.changed.insert(peer.id.clone());
-            let hints = std::mem::take(&mut peer.hints);
+            let (hints, known) = (std::mem::take(&mut peer.hints), peer.known);
             *peer = Peer::new(peer.id.clone(), &cx.policy, cx.now);
-            peer.hints = hints;
-            !peer.hints.is_empty()
+            (peer.hints, peer.known) = (hints, known);
+            known
         });
     }
 
@@ -233,17 +232,22 @@ impl Transport {
     }
 }
 
-/// Lets something happen to a peer, settles it, and keeps the count of engaged peers and the list of changed ones.
+/// Lets something happen to a peer, settles it, and keeps the counts of places and the list of changed peers.
 fn advance(peer: &mut Peer, cx: &mut Context, act: impl FnOnce(&mut Peer, &mut Context)) {
-    let (before, outline) = (peer.is_engaged(), peer.outline());
+    let (engaged, guest, outline) = (peer.is_engaged(), peer.is_guest(), peer.outline());
     act(peer, cx);
     peer.settle(cx);
-    match (before, peer.is_engaged()) {
-        (false, true) => cx.engaged = cx.engaged.saturating_add(1),
-        (true, false) => cx.engaged = cx.engaged.saturating_sub(1),
-        _ => {}
-    }
+    recount(&mut cx.engaged, engaged, peer.is_engaged());
+    recount(&mut cx.guests, guest, peer.is_guest());
     if peer.outline() != outline {
         cx.changed.insert(peer.id.clone());
+    }
+}
+
+fn recount(count: &mut usize, before: bool, after: bool) {
+    match (before, after) {
+        (false, true) => *count = count.saturating_add(1),
+        (true, false) => *count = count.saturating_sub(1),
+        _ => {}
     }
 }

@@ -128,6 +128,12 @@ pub(super) struct Peer {
     pub(super) message_rate: SlidingWindow,
     pub(super) attempt_rate: SlidingWindow,
     pub(super) hints: LocationHints,
+    /// Whether the kernel has spoken of it, if only to say that it knows no address. All others are strangers.
+    pub(super) known: bool,
+    /// Channels that it opened.
+    pub(super) inbound_rate: SlidingWindow,
+    /// Its last messages that the kernel refused, in a row.
+    pub(super) refusals: u32,
     /// Questions about this peer that the kernel has not answered.
     pub(super) verdicts_owed: u32,
     pub(super) last_active: Timestamp,
@@ -152,6 +158,9 @@ impl Peer {
             message_rate: SlidingWindow::new(policy.max_messages_per_second, Duration::from_secs(1)),
             attempt_rate: SlidingWindow::new(policy.max_attempts_per_minute, Duration::from_secs(60)),
             hints: LocationHints::default(),
+            known: false,
+            inbound_rate: SlidingWindow::new(policy.max_inbound_per_minute, Duration::from_secs(60)),
+            refusals: 0,
             verdicts_owed: 0,
             last_active: now,
             last_error: None,
@@ -168,15 +177,23 @@ impl Peer {
     /// Whether forgetting it would change nothing.
     pub(super) fn is_blank(&mut self, now: Timestamp) -> bool {
         self.standing == Standing::Open
-            && !self.is_engaged()
-            && !self.wanted
+            && !self.known
+            && self.is_at_rest()
             && !self.gap
-            && self.waiting.is_empty()
-            && self.hints.is_empty()
-            && self.inbox.is_idle()
-            && self.verdicts_owed == 0
             && self.message_rate.is_unused(now)
             && self.attempt_rate.is_unused(now)
+            && self.inbound_rate.is_unused(now)
+    }
+
+    /// Whether nothing is under way with it, or wanted of it.
+    pub(super) fn is_at_rest(&self) -> bool {
+        !self.is_engaged() && !self.wanted && self.waiting.is_empty() && self.inbox.is_idle() && self.verdicts_owed == 0
+    }
+
+    /// The kernel speaks of it; `hints` tell where it may be found.
+    pub(super) fn introduce(&mut self, hints: &[String]) {
+        self.known = true;
+        self.hints.add(&self.id, hints);
     }
 
     /// Whether it has had no channel for so long that it may be forgotten. An intentional close is never forgotten.

@@ -12,6 +12,14 @@ pub(super) const DELIVERIES_IN_FLIGHT: usize = 16;
 pub(super) const INBOX_FRAMES: usize = 32;
 /// Verdicts that the kernel owes for one peer before further handshakes of that peer are refused.
 pub(super) const VERDICTS_OWED: u32 = 4;
+/// How many channels a peer may open for each that it may dial by its own limits, were they ours: a page that is loaded
+/// again begins to count anew.
+const INBOUND_PER_ATTEMPT: u32 = 3;
+/// Messages in a row that the kernel may refuse before the channel is cut: a peer that writes nonsense is not worth a warning
+/// for each.
+pub(super) const REFUSALS_IN_A_ROW: u32 = 16;
+/// How long a stranger may keep its place when another stranger wants it.
+pub(super) const GUEST_TIME: Duration = Duration::from_secs(30);
 /// How long after a crossed dial the losing channel's hello may still arrive.
 pub(super) const CROSSING_GRACE: Duration = Duration::from_secs(1);
 
@@ -21,11 +29,15 @@ pub(super) struct Policy {
     pub(super) relays: Vec<String>,
     pub(super) max_retry_attempts: u32,
     pub(super) max_connections: usize,
-    /// Peers that were never heard of are refused when this many are known.
-    pub(super) max_known_peers: usize,
+    /// The part of them that strangers may have; the rest is for peers that the kernel knows.
+    pub(super) max_guests: usize,
+    /// Strangers that are remembered.
+    pub(super) max_strangers: usize,
     pub(super) max_message_bytes: usize,
     pub(super) max_messages_per_second: u32,
     pub(super) max_attempts_per_minute: u32,
+    /// Channels that one peer may open.
+    pub(super) max_inbound_per_minute: u32,
     /// Sends that wait for a channel or behind its writes, per peer.
     pub(super) max_waiting: usize,
     pub(super) handshake_timeout: Duration,
@@ -46,10 +58,12 @@ impl Policy {
             relays: options.relays.clone(),
             max_retry_attempts: options.max_retry_attempts,
             max_connections: options.max_concurrent_connections,
-            max_known_peers: options.max_concurrent_connections.saturating_mul(10),
+            max_guests: options.max_concurrent_connections.saturating_sub(options.max_concurrent_connections / 4),
+            max_strangers: options.max_concurrent_connections.saturating_mul(10),
             max_message_bytes: options.max_message_size_bytes,
             max_messages_per_second: options.max_messages_per_second,
             max_attempts_per_minute: options.max_connection_attempts_per_minute,
+            max_inbound_per_minute: options.max_connection_attempts_per_minute.saturating_mul(INBOUND_PER_ATTEMPT),
             // A kernel may have `max_queue` messages under way, its own replies not counted.
             max_waiting: options.max_queue.saturating_mul(2),
             handshake_timeout: at_least_one_ms(options.handshake_timeout_ms),

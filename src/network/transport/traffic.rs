@@ -5,7 +5,7 @@ use super::{
     context::Context,
     io::{ChannelId, DeliveryOutcome, Effect},
     peer::{Inbound, Outbound, Peer, Standing},
-    policy::DELIVERIES_IN_FLIGHT,
+    policy::{DELIVERIES_IN_FLIGHT, REFUSALS_IN_A_ROW},
 };
 use crate::{
     faults::{Fault, seeded},
@@ -117,12 +117,21 @@ impl Peer {
 
     pub(super) fn delivered(&mut self, cx: &mut Context, outcome: DeliveryOutcome) {
         self.inbox.handed_over = self.inbox.handed_over.saturating_sub(1);
+        let refused = matches!(outcome, DeliveryOutcome::Refused(_));
+        self.refusals = if refused { self.refusals.saturating_add(1) } else { 0 };
         match outcome {
             DeliveryOutcome::Accepted(None) => {}
             DeliveryOutcome::Accepted(Some(reply)) if reply.is_empty() => {}
             DeliveryOutcome::Accepted(Some(reply)) => self.send(cx, Outgoing::new(None, reply)),
             DeliveryOutcome::Refused(error) => {
-                tracing::warn!(peer = %self.id, %error, "the kernel refused a message");
+                // The error may quote the message.
+                tracing::warn!(peer = %self.id, name = error.name(), "the kernel refused a message");
+                tracing::debug!(%error, "why");
+                if self.refusals >= REFUSALS_IN_A_ROW {
+                    self.refusals = 0;
+                    self.inbox.clear();
+                    self.lose_channel(cx, "the kernel refuses what the peer writes", End::Broken);
+                }
             }
             DeliveryOutcome::Unreachable(error) => {
                 // What was read and not taken would be lost; on a new channel the peer sends it again.

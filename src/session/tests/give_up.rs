@@ -45,11 +45,60 @@ fn an_incumbent_that_gave_up_is_recognised_when_it_retransmits_from_above_the_ga
 }
 
 #[test]
+fn an_incumbent_that_gave_up_what_is_held_is_recognised_when_it_repeats_without_it() {
+    let mut bob = End::new();
+    // 1 is lost, 2 is held; both are given up. 3 may be repeated once because 2 was lost with a channel …
+    for number in [2, 3, 3] {
+        bob.take(&plain(number, number));
+    }
+    assert_eq!((&bob.delivered[..], &bob.lost[..]), (&[][..], &[][..]));
+    // … but not twice.
+    bob.take(&plain(3, 3));
+    assert_eq!(bob.lost, [Lost { first: seq(1), last: seq(1) }]);
+    assert_eq!(bob.delivered, [2, 3]);
+}
+
+#[test]
+fn rounds_that_begin_lower_speak_for_what_is_missing() {
+    let mut bob = End::new();
+    for number in [3, 4, 5, 4, 5, 3] {
+        bob.take(&plain(number, number));
+    }
+    assert_eq!(bob.lost, [Lost { first: seq(1), last: seq(2) }], "3 is the lowest held, and was repeated");
+    let mut bob = End::new();
+    for number in [3, 4, 5, 5, 4, 5, 4, 5] {
+        bob.take(&plain(number, number));
+    }
+    assert_eq!(bob.lost, [Lost { first: seq(1), last: seq(2) }], "two rounds began with 4");
+    assert_eq!(bob.delivered, [3, 4, 5]);
+}
+
+#[test]
+fn an_incumbent_that_gave_up_more_than_can_be_held_is_understood_too() {
+    let mut bob = End::new();
+    let room = bob.session.config.max_held as u64;
+    for number in 2..2 + room {
+        assert_eq!(bob.take(&plain(number, number)), Some(Receipt::Held));
+    }
+    let next = 2 + room;
+    for _ in 0..2 {
+        assert_eq!(bob.take(&plain(next, next)), Some(Receipt::NoRoom));
+    }
+    assert!(bob.lost.is_empty());
+    bob.take(&plain(next, next));
+    assert_eq!((bob.lost.len(), bob.delivered.len() as u64), (1, room));
+    bob.take(&plain(next, next));
+    assert_eq!(bob.delivered.last(), Some(&next));
+}
+
+#[test]
 fn a_peer_that_tells_its_start_is_never_guessed_at() {
     let mut bob = End::new();
     bob.take(r#"{"ack":0,"start":1}"#);
-    bob.take(&plain(3, 3));
-    bob.take(&plain(3, 3));
+    bob.take(&plain(2, 2));
+    for _ in 0..5 {
+        bob.take(&plain(3, 3));
+    }
     assert_eq!((bob.delivered.len(), bob.lost.len()), (0, 0));
 }
 

@@ -2,9 +2,12 @@
 //! was lost; leaves sequence numbers to each [`RemoteHandle`] and the network to whoever carries out its [`Effect`]s.
 
 mod network;
+mod strangers;
 mod urls;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use strangers::Strangers;
 
 use super::{
     super::{
@@ -27,11 +30,17 @@ pub struct RemoteManagerConfig {
     pub session: SessionConfig,
     /// Longest message, in bytes.
     pub max_message_bytes: usize,
+    /// Peers that are remembered although they came by themselves and nothing is shared with them.
+    pub max_strangers: usize,
 }
 
 impl From<&RemoteCommsOptions> for RemoteManagerConfig {
     fn from(options: &RemoteCommsOptions) -> Self {
-        RemoteManagerConfig { session: options.into(), max_message_bytes: options.max_message_size_bytes }
+        RemoteManagerConfig {
+            session: options.into(),
+            max_message_bytes: options.max_message_size_bytes,
+            max_strangers: 1_000,
+        }
     }
 }
 
@@ -41,6 +50,7 @@ pub struct RemoteManager {
     issuer: UrlIssuer,
     remotes: BTreeMap<EndpointId, RemoteHandle>,
     by_peer: HashMap<PeerId, EndpointId>,
+    strangers: Strangers,
     redemptions: Redemptions,
     effects: VecDeque<Effect>,
 }
@@ -61,10 +71,12 @@ impl RemoteManager {
             issuer,
             remotes: BTreeMap::new(),
             by_peer: HashMap::new(),
+            strangers: Strangers::default(),
             redemptions: Redemptions::default(),
             effects: VecDeque::new(),
         };
         for (id, info) in store.all_remotes()? {
+            manager.sort_in(store, id, &info)?;
             manager.take_up(store, id, info, now)?;
         }
         Ok(manager)
@@ -78,7 +90,7 @@ impl RemoteManager {
         now: Timestamp,
     ) -> Result<(), KernelError> {
         let peer = info.peer_id.clone();
-        let RemoteManagerConfig { session, max_message_bytes } = self.config.clone();
+        let RemoteManagerConfig { session, max_message_bytes, .. } = self.config.clone();
         let handle = RemoteHandle::restore(store, id, info, session, max_message_bytes, now)?;
         self.remotes.insert(id, handle);
         self.by_peer.insert(peer, id);
@@ -118,11 +130,13 @@ impl RemoteManager {
         let Some(id) = self.by_peer.get(peer).copied() else {
             return self.establish_remote(store, peer, hints, now);
         };
+        self.make_known(id);
         self.register_location_hints(store, peer, hints)?;
         Ok(id)
     }
 
-    /// Makes the record of a peer that is not known yet.
+    /// Makes the record of a peer that is not known yet. The network is told of it even without a hint: whom the kernel
+    /// knows comes before strangers.
     ///
     /// # Errors
     /// [`KernelError::Store`].
@@ -134,20 +148,8 @@ impl RemoteManager {
         now: Timestamp,
     ) -> Result<EndpointId, KernelError> {
         let info = RemoteInfo { peer_id: peer.clone(), hints: hints.clone() };
-        let id = store.transaction("establishRemote", |store| {
-            let id = store.next_remote_id()?;
-            store.set_remote_info(id, &info)?;
-            Ok::<_, KernelError>(id)
-        })?;
-        self.take_up(store, id, info, now)?;
-        if store.peer_incarnation(peer)?.is_some()
-            && let Some(remote) = self.remotes.get_mut(&id)
-        {
-            remote.channel_was_announced();
-        }
-        if !hints.is_empty() {
-            self.effects.push_back(Effect::RegisterLocationHints { peer: peer.clone(), hints });
-        }
+        let id = self.record_known(store, info, now)?;
+        self.effects.push_back(Effect::RegisterLocationHints { peer: peer.clone(), hints });
         Ok(id)
     }
 

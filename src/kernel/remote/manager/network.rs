@@ -28,13 +28,13 @@ impl RemoteManager {
         message: &str,
         now: Timestamp,
     ) -> Result<(), KernelError> {
-        let id = self.remote_for(store, from, Vec::new(), now)?;
+        let Some(id) = self.remote_of_sender(store, from, message, now)? else { return Ok(()) };
         let remote = self.remotes.get_mut(&id).ok_or(KernelError::UnknownRemote(id))?;
         let mut context = Inbound { store, queue, redemptions: &self.redemptions };
         for outcome in remote.handle_remote_message(now, &mut context, message)? {
             self.finish(id, from, outcome);
         }
-        Ok(())
+        self.review(store, id)
     }
 
     /// A URL that an [`Effect::OpenUrl`] asked for is open, or there is a reason for the peer why it cannot be opened. The
@@ -55,7 +55,7 @@ impl RemoteManager {
         for outcome in remote.url_opened(&mut context, ticket, result)? {
             self.finish(ticket.remote, &peer, outcome);
         }
-        Ok(())
+        self.review(store, ticket.remote)
     }
 
     fn finish(&mut self, remote: EndpointId, peer: &PeerId, outcome: Outcome) {
@@ -96,13 +96,13 @@ impl RemoteManager {
         observed: &IncarnationId,
         now: Timestamp,
     ) -> Result<bool, KernelError> {
-        let known = store.peer_incarnation(peer)?;
+        let known = self.last_seen(store, peer)?;
         let id = self.by_peer.get(peer).copied();
         let former = match known {
             Some(former) if former != *observed => former,
             same_or_first => {
                 if same_or_first.is_none() {
-                    store.transaction("firstIncarnation", |store| store.set_peer_incarnation(peer, observed))?;
+                    self.note_incarnation(store, peer, observed)?;
                 }
                 if let Some(remote) = id.and_then(|id| self.remotes.get_mut(&id)) {
                     remote.channel_up(now);
@@ -110,20 +110,18 @@ impl RemoteManager {
                 return Ok(false);
             }
         };
-        let remote = id.and_then(|id| self.remotes.get_mut(&id));
-        let promises_rejected = store.transaction("peerRestart", |store| {
-            store.set_peer_incarnation(peer, observed)?;
-            match &remote {
-                Some(remote) => remote.persist_peer_restart(store, queue),
-                None => Ok::<_, KernelError>(0),
+        let (mut discarded, mut promises_rejected) = (0, 0);
+        match id.and_then(|id| Some((id, self.remotes.get_mut(&id)?))) {
+            None => self.note_incarnation(store, peer, observed)?,
+            Some((id, remote)) => {
+                promises_rejected = store.transaction("peerRestart", |store| {
+                    store.set_peer_incarnation(peer, observed)?;
+                    remote.persist_peer_restart(store, queue)
+                })?;
+                discarded = remote.pending();
+                remote.handle_peer_restart();
+                self.reject_redemptions(id, &RemoteError::PeerRestarted(peer.clone()));
             }
-        })?;
-        let discarded = remote.as_ref().map_or(0, |remote| remote.pending());
-        if let Some(remote) = remote {
-            remote.handle_peer_restart();
-        }
-        if let Some(id) = id {
-            self.reject_redemptions(id, &RemoteError::PeerRestarted(peer.clone()));
         }
         self.effects.push_back(Effect::Event(RemoteEvent::PeerRestarted {
             peer: peer.clone(),
@@ -162,11 +160,11 @@ impl RemoteManager {
         Ok(())
     }
 
-    /// The network was started, perhaps again: whatever channels there were are gone, and it knows no hints.
+    /// The network was started, perhaps again: whatever channels there were are gone, and it knows nobody.
     pub fn network_started(&mut self) {
-        for remote in self.remotes.values_mut() {
+        for (id, remote) in &mut self.remotes {
             remote.network_started();
-            if !remote.hints().is_empty() {
+            if !self.strangers.contains(*id) {
                 self.effects.push_front(Effect::RegisterLocationHints {
                     peer: remote.peer().clone(),
                     hints: remote.hints().to_vec(),

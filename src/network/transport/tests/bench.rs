@@ -127,8 +127,19 @@ impl Bench {
         self.feed(Input::Delivered { peer: peer.clone(), outcome })
     }
 
-    /// A registered channel that the peer opened.
+    /// The kernel speaks of a peer.
+    pub(super) fn introduce(&mut self, peer: &PeerId) {
+        self.feed(Input::RegisterHints { peer: peer.clone(), hints: Vec::new() });
+    }
+
+    /// A registered channel that a peer opened whom the kernel knows.
     pub(super) fn accept(&mut self, peer: &PeerId, name: &str) -> ChannelId {
+        self.introduce(peer);
+        self.accept_stranger(peer, name)
+    }
+
+    /// A registered channel that the peer opened.
+    pub(super) fn accept_stranger(&mut self, peer: &PeerId, name: &str) -> ChannelId {
         let (channel, _) = self.inbound(peer);
         self.hello(channel, name);
         let effects = self.verdict(channel, peer, Ok(false));

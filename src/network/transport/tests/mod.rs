@@ -11,6 +11,7 @@ mod reconnection;
 mod sending;
 mod standing;
 mod status;
+mod strangers;
 mod world;
 
 use crate::wire::{IncarnationId, PeerId};

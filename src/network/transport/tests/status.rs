@@ -79,6 +79,7 @@ fn a_peer_that_is_forgotten_and_a_transport_that_stops_are_told() {
     changes(&mut alice);
     alice.closed(channel);
     assert_eq!(changes(&mut alice), [PeerState::Idle]);
+    alice.pass(75_000);
     assert_eq!(alice.transport.status(|_| Path::default()), []);
     alice.accept(&carol, "c1");
     changes(&mut alice);

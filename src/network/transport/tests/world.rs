@@ -115,6 +115,9 @@ impl World {
         let transport = Transport::new(self.now, peer.clone(), incarnation, &self.options, random);
         let node = Node { transport, kernel, arrived: HashMap::new(), asked_for: HashMap::new(), life };
         self.nodes.insert(peer.clone(), node);
+        for other in people().into_iter().filter(|other| other != peer) {
+            self.feed(peer, Input::RegisterHints { peer: other, hints: Vec::new() });
+        }
     }
 
     /// The kernel and its network die without a word; the same peer comes back with an empty store.

@@ -1,0 +1,193 @@
+//! Crowds of peers that the kernel has nothing to do with: what is kept of them is bounded, and nobody else is disturbed.
+
+use super::*;
+use crate::wire::{Message, Seq};
+
+fn stranger(number: u16) -> PeerId {
+    let mut seed = [9; 32];
+    seed[..2].copy_from_slice(&number.to_le_bytes());
+    PeerId::from_ed25519_seed(seed).unwrap()
+}
+
+fn incarnation(name: &str) -> IncarnationId {
+    name.parse().unwrap()
+}
+
+fn redeem(seq: u64, ack: Option<u64>, url: &str) -> String {
+    let ack = ack.map_or(String::new(), |ack| format!(r#""ack":{ack},"#));
+    format!(r#"{{"seq":{seq},{ack}"method":"redeemURL","params":["{url}","key-{seq}"]}}"#)
+}
+
+impl World {
+    /// Rows in bob's store.
+    fn rows(&self) -> usize {
+        let backup = self.bob.kernel.as_ref().unwrap().store().export().unwrap();
+        serde_json::from_slice::<serde_json::Value>(&backup).unwrap()["rows"].as_array().unwrap().len()
+    }
+
+    fn shows(&mut self, peer: &PeerId, name: &str) -> bool {
+        self.bob.kernel().handle_incarnation_change(peer, &incarnation(name), self.now).unwrap()
+    }
+
+    /// Hands bob what a stranger writes; gives what bob writes to it.
+    fn hears(&mut self, peer: &PeerId, text: &str) -> Result<Vec<Message>, KernelError> {
+        self.bob.kernel().handle_remote_message(peer, text, self.now)?;
+        while Self::collect(&mut self.bob, self.now, true) {}
+        Ok(self.bob.outbound.drain(..).map(|text| Message::parse(&text).unwrap()).collect())
+    }
+
+    /// A stranger asks for what does not exist, and acknowledges the answer.
+    fn pesters(&mut self, peer: &PeerId, name: &str) {
+        assert!(!self.shows(peer, name));
+        assert_eq!(self.hears(peer, &redeem(1, None, "ocap:nonsense")).unwrap().len(), 1);
+        self.hears(peer, r#"{"ack":1}"#).unwrap();
+    }
+}
+
+#[test]
+fn of_peers_that_only_shake_hands_nothing_is_stored() {
+    let (mut world, _, _) = World::introduced();
+    let rows = world.rows();
+    for number in 0..10_000 {
+        assert!(!world.shows(&stranger(number), "life"));
+    }
+    for number in 0..50 {
+        let peer = stranger(number);
+        assert!(world.hears(&peer, "garbage").is_err());
+        assert_eq!(world.hears(&peer, r#"{"ack":7}"#).unwrap(), []);
+    }
+    assert_eq!(world.rows(), rows);
+    assert_eq!(world.bob.kernel().remotes().remotes().count(), 1);
+    world.audit();
+}
+
+#[test]
+fn a_stranger_that_restarts_before_it_writes_is_told_apart_all_the_same() {
+    let mut world = World::new();
+    let peer = stranger(1);
+    assert!(!world.shows(&peer, "first"));
+    assert!(!world.shows(&peer, "first"));
+    assert!(world.shows(&peer, "second"));
+    world.hears(&peer, &redeem(1, None, "ocap:nonsense")).unwrap();
+    assert!(!world.shows(&peer, "second"), "its record has the incarnation that it showed");
+    assert!(world.shows(&peer, "third"));
+}
+
+#[test]
+fn what_a_stranger_gave_up_before_it_was_ever_heard_is_not_waited_for() {
+    let mut world = World::new();
+    let peer = stranger(1);
+    world.shows(&peer, "life");
+    assert_eq!(world.hears(&peer, r#"{"ack":0,"start":3}"#).unwrap(), []);
+    assert_eq!(world.bob.kernel().remotes().remotes().count(), 0);
+    assert_eq!(world.hears(&peer, &redeem(3, None, "ocap:nonsense")).unwrap().len(), 1);
+    let lost = |event| matches!(event, KernelEvent::Remote(RemoteEvent::MessagesLost { first, last, .. }) if (first.get(), last.get()) == (1, 2));
+    assert!(world.bob.take_events().into_iter().any(lost));
+    assert!(world.shows(&peer, "another"), "what it said in its former life is forgotten with it");
+    assert_eq!(world.hears(&peer, &redeem(1, None, "ocap:nonsense")).unwrap().len(), 1);
+    world.audit();
+}
+
+#[test]
+fn the_oldest_of_too_many_strangers_is_forgotten_and_no_acquaintance_is() {
+    let (mut world, for_alice, _) = World::introduced();
+    let before = world.rows();
+    world.pesters(&stranger(0), "life");
+    let rows_of_one = world.rows() - before;
+    for number in 1..1_500 {
+        world.pesters(&stranger(number), "life");
+    }
+    let remotes: Vec<PeerId> = world.bob.kernel().remotes().remotes().map(|remote| remote.peer().clone()).collect();
+    assert_eq!(remotes.len(), 1_001);
+    assert!(remotes.contains(&world.alice.peer()) && remotes.contains(&stranger(1_499)));
+    assert!(!remotes.contains(&stranger(499)) && remotes.contains(&stranger(500)));
+    assert_eq!(world.rows(), before + 1_000 * rows_of_one + 1);
+    world.send(for_alice, "#\"still there?\"");
+    world.run();
+    assert_eq!(world.bob.messages().len(), 1);
+    world.audit();
+
+    // The same holds for the kernel that is started again.
+    world.restart_bob(true);
+    world.pesters(&stranger(2_000), "life");
+    assert_eq!(world.bob.kernel().remotes().remotes().count(), 1_001);
+    world.audit();
+}
+
+#[test]
+fn a_forgotten_stranger_goes_on_where_it_was() {
+    let mut world = World::new();
+    let (early, of_bob) = (stranger(0), world.bob.kernel().export_object().unwrap());
+    let nonce = world.bob.fresh_bytes();
+    let url = world.bob.kernel().issue_ocap_url(of_bob, nonce).unwrap();
+    for number in 0..1_001 {
+        world.pesters(&stranger(number), "life");
+    }
+    assert!(world.bob.kernel().remotes().remotes().all(|remote| *remote.peer() != early));
+    assert!(!world.shows(&early, "life"), "it is no other than before");
+    let answers = world.hears(&early, &redeem(2, Some(1), &url)).unwrap();
+    let [Message { ack, command: Some((seq, _)), .. }] = &answers[..] else { panic!("{answers:?}") };
+    assert_eq!((seq.get(), ack.map(Seq::get)), (2, Some(2)), "neither side's numbers begin again");
+    assert!(world.shows(&early, "another"));
+    world.audit();
+}
+
+#[test]
+fn a_stranger_that_was_given_something_is_known_from_then_on() {
+    let mut world = World::new();
+    let (guest, of_bob) = (stranger(0), world.bob.kernel().export_object().unwrap());
+    let nonce = world.bob.fresh_bytes();
+    let url = world.bob.kernel().issue_ocap_url(of_bob, nonce).unwrap();
+    world.shows(&guest, "life");
+    world.bob.kernel().handle_remote_message(&guest, &redeem(1, None, &url), world.now).unwrap();
+    let mut told = Vec::new();
+    world.bob.kernel().commit(world.now).unwrap();
+    while let Some(effect) = world.bob.kernel().poll_effect(world.now) {
+        match effect {
+            KernelEffect::OpenUrl { ticket, url } => world.bob.kernel().open_url(ticket, &url).unwrap(),
+            KernelEffect::RegisterLocationHints { peer, hints } => told.push((peer, hints)),
+            KernelEffect::Write(_) => {}
+        }
+        world.bob.kernel().commit(world.now).unwrap();
+    }
+    assert_eq!(told, [(guest.clone(), Vec::new())]);
+    for number in 1..1_200 {
+        world.pesters(&stranger(number), "life");
+    }
+    assert!(world.bob.kernel().remotes().remotes().any(|remote| *remote.peer() == guest));
+    world.audit();
+}
+
+#[test]
+fn strangers_that_acknowledge_nothing_are_refused_until_they_are_given_up() {
+    let mut world = World::new();
+    for number in 0..1_000 {
+        world.shows(&stranger(number), "life");
+        world.hears(&stranger(number), &redeem(1, None, "ocap:nonsense")).unwrap();
+    }
+    let error = world.hears(&stranger(1_000), &redeem(1, None, "ocap:nonsense")).unwrap_err();
+    assert_eq!(error.name(), "ResourceLimitError", "{error}");
+    for _ in 0..50 {
+        world.now = world.now.after(Duration::from_secs(1));
+        world.bob.kernel().handle_timeout(world.now).unwrap();
+        World::collect(&mut world.bob, world.now, true);
+    }
+    world.bob.outbound.clear();
+    world.pesters(&stranger(1_000), "life");
+    assert_eq!(world.bob.kernel().remotes().remotes().count(), 1_000);
+    world.audit();
+}
+
+#[test]
+fn repeated_frames_are_processed_once() {
+    let (mut world, _, of_bob) = World::introduced();
+    let nonce = world.bob.fresh_bytes();
+    let url = world.bob.kernel().issue_ocap_url(of_bob, nonce).unwrap();
+    let peer = stranger(1);
+    world.shows(&peer, "life");
+    let written: usize = (0..10_000).map(|_| world.hears(&peer, &redeem(1, None, &url)).unwrap().len()).sum();
+    assert_eq!(written, 1, "one answer; the acknowledgements wait for their time, together");
+    let remote = world.bob.kernel().remotes().remotes().find(|remote| *remote.peer() == peer).unwrap();
+    assert_eq!((remote.counters().delivered, remote.counters().duplicates), (1, 9_999));
+    world.audit();
+}

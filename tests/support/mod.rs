@@ -1,0 +1,112 @@
+//! A whole kernel natively: its store, its driver, a bridge in memory, and libp2p over WebSocket on loopback.
+#![allow(dead_code)] // Not every test needs all of it.
+
+use std::{cell::RefCell, net::TcpListener, rc::Rc, time::Duration};
+
+use ocap_remotes::{
+    bridge::{KernelServices, PlatformServicesClient, PlatformServicesServer, memory_ports},
+    kernel::{Kernel, KernelDriver, KernelError, KernelEvent, SeedSource, store::KernelStore},
+    network::{NetworkService, node::Libp2p},
+    runtime::{NativeRuntime, Runtime},
+    storage::MemoryStore,
+    wire::{CapData, Kref, PeerId, RemoteCommsOptions},
+};
+
+/// One kernel with its network, and what its program has seen.
+pub(crate) struct Party {
+    pub(crate) driver: Rc<KernelDriver>,
+    pub(crate) peer: PeerId,
+    pub(crate) events: Rc<RefCell<Vec<KernelEvent>>>,
+}
+
+pub(crate) fn free_address() -> String {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    format!("/ip4/127.0.0.1/tcp/{port}/ws")
+}
+
+pub(crate) fn options(address: &str) -> RemoteCommsOptions {
+    RemoteCommsOptions {
+        direct_listen_addresses: vec![address.to_owned()],
+        max_messages_per_second: 1_000,
+        ..RemoteCommsOptions::default()
+    }
+}
+
+pub(crate) async fn start(seed: u8, address: &str) -> Party {
+    let runtime: Rc<dyn Runtime> = Rc::new(NativeRuntime::new());
+    let options = options(address);
+    let store = KernelStore::open(Box::new(MemoryStore::new())).unwrap();
+    let seed = SeedSource::Hex(format!("{seed:02x}").repeat(32).into());
+    let mut random = |bytes: &mut [u8]| runtime.fill_random(bytes);
+    let kernel = Kernel::open(store, &options, Some(seed), &mut random, runtime.now()).unwrap();
+    let peer = kernel.peer_id().clone();
+
+    let (here, there) = memory_ports::<()>(Rc::clone(&runtime), Duration::from_millis(1));
+    let client = Rc::new(PlatformServicesClient::new(here, Rc::clone(&runtime)));
+    let server = Rc::new(PlatformServicesServer::new(there, Rc::clone(&runtime)));
+    let kernel_services: Rc<dyn KernelServices> = Rc::clone(&server) as _;
+    let service = NetworkService::new(Rc::clone(&runtime), kernel_services, Libp2p::new(Rc::clone(&runtime)));
+    server.start(Rc::new(service), None);
+
+    let events = Rc::new(RefCell::new(Vec::new()));
+    let seen = Rc::clone(&events);
+    let on_event = Box::new(move |event| seen.borrow_mut().push(event));
+    let driver = KernelDriver::start(kernel, Rc::clone(&client) as _, runtime, on_event);
+    client.start(Rc::clone(&driver) as _, || {});
+    driver.start_network(options).await.unwrap();
+    Party { driver, peer, events }
+}
+
+pub(crate) fn data(body: &str) -> CapData<Kref> {
+    CapData { body: body.to_owned(), slots: Vec::new() }
+}
+
+impl Party {
+    pub(crate) fn send(&self, target: Kref, body: &str) -> Kref {
+        self.driver.call(|kernel, _| kernel.send(target, data(body))).unwrap()
+    }
+
+    pub(crate) fn knows(&self, other: &Party, address: &str) {
+        let hints = vec![format!("{address}/p2p/{}", other.peer)];
+        self.driver.call(|kernel, now| kernel.register_location_hints(&other.peer, hints, now)).unwrap();
+    }
+
+    /// Waits for an event that `wanted` takes, and gives what it makes of it.
+    pub(crate) async fn hears<T>(&self, what: &str, wanted: impl Fn(&KernelEvent) -> Option<T>) -> T {
+        for _ in 0..400 {
+            if let Some(found) = self.events.borrow().iter().find_map(&wanted) {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("waited 10 s for {what}; there were {:?}", self.events.borrow());
+    }
+
+    pub(crate) async fn redeem(&self, url: &str) -> Result<Kref, KernelError> {
+        self.events.borrow_mut().retain(|event| !matches!(event, KernelEvent::Redeemed { .. }));
+        let random = self.driver.random();
+        self.driver.call(|kernel, now| kernel.redeem_ocap_url(url, random, now))?;
+        self.hears("the redemption", |event| match event {
+            KernelEvent::Redeemed { result, .. } => Some(result.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(crate) async fn issue(&self) -> String {
+        let object = self.driver.call(|kernel, _| kernel.export_object()).unwrap();
+        self.driver.issue_ocap_url(object).await.unwrap()
+    }
+
+    pub(crate) fn bodies(&self) -> Vec<String> {
+        let body = |event: &KernelEvent| match event {
+            KernelEvent::Message { methargs, .. } => Some(methargs.body.clone()),
+            _ => None,
+        };
+        self.events.borrow().iter().filter_map(body).collect()
+    }
+
+    pub(crate) async fn has_received(&self, count: usize) {
+        self.hears("messages", |_| (self.bodies().len() >= count).then_some(())).await;
+    }
+}
