@@ -51,20 +51,6 @@ pub(super) fn thrown_remote(thrown: &JsValue) -> RemoteError {
     RemoteError::from_parts(&name, &message, &data)
 }
 
-/// Calls a function of JavaScript, which may answer at once or with a promise. It is called before this returns.
-#[cfg(feature = "network")]
-pub(super) fn ask(
-    function: &js_sys::Function,
-    arguments: impl IntoIterator<Item = JsValue>,
-) -> impl Future<Output = Result<JsValue, RemoteError>> + 'static {
-    let answer = function.apply(&JsValue::UNDEFINED, &arguments.into_iter().collect());
-    async move {
-        let answer = answer.map_err(|thrown| thrown_remote(&thrown))?;
-        let answer = wasm_bindgen_futures::JsFuture::from(js_sys::Promise::resolve(&answer)).await;
-        answer.map_err(|thrown| thrown_remote(&thrown))
-    }
-}
-
 /// What a kernel in JavaScript threw.
 #[cfg(feature = "kernel")]
 pub(super) fn host_error(thrown: JsValue) -> crate::kernel::KernelError {

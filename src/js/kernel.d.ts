@@ -9,6 +9,14 @@ export interface KernelOptions extends RemoteCommsOptions {
    * together with the event, or not at all: after a crash the event comes again.
    */
   onEvent: (event: KernelEvent) => void;
+  /** Ends the waiting for the network's end; the promise is rejected with the signal's reason, and the store is closed. */
+  signal?: AbortSignal;
+}
+
+/** How to redeem a URL. */
+export interface RedeemOptions {
+  /** Ends the waiting; the promise is rejected with the signal's reason. `AbortSignal.timeout(ms)` sets a deadline. */
+  signal?: AbortSignal;
 }
 
 /** Something for the program. References are strings: `ko<N>` objects, `kp<N>` promises. */

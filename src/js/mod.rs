@@ -3,6 +3,8 @@
 //! Options and events cross as plain objects; references, bodies and URLs as strings. What fails throws an `Error` with a
 //! stable `name` and, where there is any, `data`. After a panic every call throws a `CrashError`.
 
+#[cfg(feature = "kernel")]
+mod abort;
 mod crash;
 mod error;
 #[cfg(feature = "kernel")]
@@ -36,10 +38,7 @@ pub use transport::init_transport;
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(typescript_custom_section)]
-const TYPES: &str = include_str!("bridge_port.d.ts");
-
-#[wasm_bindgen(typescript_custom_section)]
-const OPTION_TYPES: &str = include_str!("remote_comms_options.d.ts");
+const TYPES: &str = concat!(include_str!("bridge_port.d.ts"), include_str!("options.d.ts"));
 
 #[wasm_bindgen]
 extern "C" {

@@ -6,11 +6,12 @@ use futures::{FutureExt as _, TryFutureExt as _};
 use js_sys::{Function, Promise, Reflect};
 use serde_json::Value;
 use wasm_bindgen::{JsCast as _, prelude::*};
+use wasm_bindgen_futures::JsFuture;
 use web_sys::MessagePort;
 
 use super::{
     BridgePort, crash,
-    error::{ask, remote, thrown_remote, to_js, type_error},
+    error::{remote, thrown_remote, to_js, type_error},
     network_changes::NetworkChanges,
     options,
 };
@@ -74,9 +75,22 @@ export interface RelayStatus {
   relay: string;
   /** `up`: peers reach this kernel through it. `down`: it is tried again. `givenUp`: only a dial or a wake tries again. */
   state: 'up' | 'down' | 'givenUp';
-  /** What happened last, unless it is up. */
+  /** What kind of failure happened last, unless it is up; see `ConnectionErrorCode`. */
+  code: ConnectionErrorCode | null;
+  /** What happened last, for people, unless it is up. */
   reason: string | null;
 }
+
+/**
+ * What kept a relay or a peer from being reached. From the relay's own answers: `RelayLimit` (no room for a reservation or a
+ * circuit), `ReservationRefused`, `PermissionDenied`, `NoReservation` (the peer has none there), `ConnectionFailed` (it has, but
+ * cannot be reached). `NotARelay`: what answers there is none. `RelayUnreachable`: nothing answers there. The names of errno
+ * mean what they mean elsewhere; a browser does not tell them apart and says `ECONNREFUSED` of any WebSocket that does not open.
+ */
+export type ConnectionErrorCode =
+  | 'ECONNREFUSED' | 'EHOSTUNREACH' | 'ENOTFOUND' | 'ENETUNREACH' | 'ETIMEDOUT' | 'ECONNRESET'
+  | 'RelayLimit' | 'ReservationRefused' | 'PermissionDenied' | 'NoReservation' | 'ConnectionFailed' | 'NotARelay'
+  | 'RelayUnreachable' | 'NoAddress' | 'Unsupported' | 'WrongPeer' | 'ProtocolUnsupported' | 'Stopped' | 'Other';
 
 export interface NetworkStatus {
   peers: PeerStatus[];
@@ -167,7 +181,7 @@ impl Network {
     }
 }
 
-fn function(options: &JsValue, name: &str) -> Result<Option<Function>, JsValue> {
+pub(super) fn function(options: &JsValue, name: &str) -> Result<Option<Function>, JsValue> {
     let given = Reflect::get(options, &name.into()).unwrap_or_default();
     if given.is_undefined() {
         return Ok(None);
@@ -191,13 +205,15 @@ impl Vats {
 }
 
 /// Calls a function that may answer at once or with a promise.
-async fn call(
+pub(super) async fn call(
     function: Option<Function>,
     name: &'static str,
     arguments: impl IntoIterator<Item = JsValue>,
 ) -> Result<JsValue, RemoteError> {
     let function = function.ok_or_else(|| thrown_remote(&type_error(&format!("no {name} function was given"))))?;
-    ask(&function, arguments).await
+    let arguments: js_sys::Array = arguments.into_iter().collect();
+    let answer = function.apply(&JsValue::UNDEFINED, &arguments).map_err(|error| thrown_remote(&error))?;
+    JsFuture::from(Promise::resolve(&answer)).await.map_err(|error| thrown_remote(&error))
 }
 
 impl VatWorkerService for Vats {

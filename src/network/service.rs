@@ -59,8 +59,8 @@ impl<N: Network> NetworkService<N> {
         self.driver().map(|driver| driver.status()).unwrap_or_default()
     }
 
-    /// Multiaddrs at which peers reach this network now: of relays that serve it, and those it listens on; none before the
-    /// start and after the stop.
+    /// Where peers reach this kernel now, as multiaddrs: listening addresses, and circuits through relays. Empty while remote
+    /// communications do not run.
     pub fn listen_addresses(&self) -> Vec<String> {
         self.driver().map(|driver| driver.listen_addresses()).unwrap_or_default()
     }
