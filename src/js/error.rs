@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 
 use js_sys::{Error, Reflect};
-use wasm_bindgen::{JsCast as _, JsValue};
+#[cfg(any(feature = "guests", feature = "network"))]
+use wasm_bindgen::JsCast as _;
+use wasm_bindgen::JsValue;
 
 use crate::wire::RemoteError;
 
@@ -29,6 +31,7 @@ thread_local! {
 }
 
 /// The name and message of what JavaScript threw. If it comes out again as it went in, it is the very same object.
+#[cfg(any(feature = "guests", feature = "network"))]
 fn caught(thrown: &JsValue) -> (String, String) {
     let (name, message) = match thrown.dyn_ref::<Error>() {
         Some(error) => (error.name().into(), error.message().into()),
@@ -43,7 +46,8 @@ fn original(name: &str, message: &str) -> Option<JsValue> {
     THROWN.with_borrow_mut(|last| last.take_if(|thrown| is_it(thrown))).map(|(_, _, thrown)| thrown)
 }
 
-/// What a network in JavaScript threw, by name and message.
+/// What JavaScript threw where a network was expected to answer, by name and message.
+#[cfg(any(feature = "guests", feature = "network"))]
 pub(super) fn thrown_remote(thrown: &JsValue) -> RemoteError {
     let (name, message) = caught(thrown);
     let data = Reflect::get(thrown, &"data".into()).unwrap_or_default();
@@ -52,7 +56,7 @@ pub(super) fn thrown_remote(thrown: &JsValue) -> RemoteError {
 }
 
 /// What a kernel in JavaScript threw.
-#[cfg(feature = "kernel")]
+#[cfg(feature = "guests")]
 pub(super) fn host_error(thrown: JsValue) -> crate::kernel::KernelError {
     let (name, message) = caught(&thrown);
     crate::kernel::KernelError::Host { name, message }

@@ -15,7 +15,7 @@ mod network;
 #[cfg(feature = "network")]
 mod network_changes;
 mod options;
-#[cfg(feature = "kernel")]
+#[cfg(feature = "guests")]
 mod remotes;
 #[cfg(feature = "kernel")]
 mod store;
@@ -27,7 +27,7 @@ pub use kernel::Kernel;
 pub use log::set_log_level;
 #[cfg(feature = "network")]
 pub use network::Network;
-#[cfg(feature = "kernel")]
+#[cfg(feature = "guests")]
 pub use remotes::{KernelRecords, RemoteComms, RemoteHandle, RemoteManager};
 #[cfg(feature = "kernel")]
 pub use store::{KernelStore, open_kernel_store};

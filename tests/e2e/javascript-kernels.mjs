@@ -15,7 +15,7 @@ const FOLDERS = {
 };
 const TYPES = { '.mjs': 'text/javascript', '.js': 'text/javascript', '.wasm': 'application/wasm' };
 /** Workers have no import maps, so the names are replaced on the way. */
-const names = (source) => source.replaceAll(/from 'ocap-remotes\/(kernel|network)'/g, `from '/pkg/$1/$1.js'`);
+const names = (source) => source.replaceAll(/from 'ocap-remotes\/(remotes|network)'/g, `from '/pkg/$1/$1.js'`);
 
 const OPTIONS = {
   ackTimeoutMs: 1_000,

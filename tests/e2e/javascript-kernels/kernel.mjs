@@ -1,12 +1,12 @@
 // @ts-check
 // A JavaScript kernel whose remotes and transport are ours: everything else in it is a few lines of JavaScript.
 
-import initKernel, { KernelRecords, KernelStore, RemoteManager } from 'ocap-remotes/kernel';
+import initKernel, { KernelRecords, KernelStore, RemoteManager } from 'ocap-remotes/remotes';
 import initNetwork, { initTransport } from 'ocap-remotes/network';
 import { Database } from './database.mjs';
 import { KernelQueue, PROGRAM } from './queue.mjs';
 
-/** @import { KernelMessage, RemoteCommsOptions } from 'ocap-remotes/kernel' */
+/** @import { KernelMessage, RemoteCommsOptions } from 'ocap-remotes/remotes' */
 
 /** What a message on the wire is. */
 const kindOf = (/** @type {string} */ message) => {
@@ -21,7 +21,7 @@ class PlatformServices {
   /** @type {string[]} */
   written = [];
 
-  /** @type {import('ocap-remotes/kernel').PlatformServicesRemotePart['initializeRemoteComms']} */
+  /** @type {import('ocap-remotes/remotes').PlatformServicesRemotePart['initializeRemoteComms']} */
   async initializeRemoteComms(keySeed, options, onMessage, onGiveUp, incarnationId, onIncarnationChange) {
     this.#transport = await initTransport(keySeed, options, onMessage, onGiveUp, incarnationId, onIncarnationChange);
   }

@@ -1,7 +1,7 @@
 // @ts-check
 // The run queue and the router of a JavaScript kernel: it works in cranks, each in a savepoint that is open until it is over.
 
-/** @import { KernelMessage, KernelRecords, OneResolution, RemoteManager } from 'ocap-remotes/kernel' */
+/** @import { KernelMessage, KernelRecords, OneResolution, RemoteManager } from 'ocap-remotes/remotes' */
 
 /** The endpoint of the program. */
 export const PROGRAM = 'v1';
