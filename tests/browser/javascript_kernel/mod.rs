@@ -98,14 +98,15 @@ async fn a_transport_is_functions_that_need_no_this() -> Result<(), JsValue> {
     use_parts(&parts());
     let start = |arguments: js_sys::Array| {
         let optional = |index| Some(arguments.get(index)).filter(|value| !value.is_undefined());
-        init_transport(
+        let started = init_transport(
             arguments.get(0).as_string().unwrap_or_default(),
             arguments.get(1).unchecked_into(),
             arguments.get(2).unchecked_into(),
             optional(3).map(JsCast::unchecked_into),
             optional(4).and_then(|text| text.as_string()),
             optional(5).map(JsCast::unchecked_into),
-        )
+        );
+        wasm_bindgen_futures::future_to_promise(async move { started.await.map(JsValue::from) })
     };
     let start = Closure::<dyn Fn(js_sys::Array) -> js_sys::Promise>::new(start);
     let spread = js_sys::Function::new_with_args("start", "return (...given) => start(given)");
