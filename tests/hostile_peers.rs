@@ -384,7 +384,7 @@ fn a_peer_that_claims_a_new_incarnation_each_time() {
 #[test]
 fn many_keys_and_repeated_frames() {
     let attack = async |target: Target| {
-        let mut held = Vec::new();
+        let (mut held, begun) = (Vec::new(), Instant::now());
         for number in 0..200 {
             let attacker = Attacker::new(number);
             let Some(mut stream) = attacker.channel(&target, "one-of-many").await else { continue };
@@ -394,16 +394,18 @@ fn many_keys_and_repeated_frames() {
             let _ = stream.flush().await;
             held.push((attacker, stream));
         }
-        held.len()
+        (held.len(), begun.elapsed())
     };
-    under_attack("200 keys of one address, each repeating a frame 50 times", attack, async |honest, served| {
+    under_attack("200 keys of one address, each repeating a frame 50 times", attack, async |honest, (served, took)| {
         let (remotes, processed) = honest.bob.driver.inspect(|kernel| {
             let remotes = kernel.remotes().remotes();
             let others = remotes.filter(|remote| *remote.peer() != honest.alice.peer);
             others.fold((0, 0), |(count, sum), remote| (count + 1, sum + remote.counters().delivered))
         });
         eprintln!("hostile peers: {served} served, {remotes} remotes, {processed} messages processed");
-        assert!(served <= 75 && processed <= remotes);
+        // Strangers have 75 places, and lend them after half a minute.
+        let places = 75 * (1 + took.as_secs() / 30);
+        assert!(served as u64 <= places && processed <= remotes, "{served} of {places}");
         let time = honest.newcomer().await;
         eprintln!("hostile peers: after it a newcomer is served in {time:?}");
     });
