@@ -88,7 +88,16 @@ export class Stage {
    */
   address(name, network) {
     const relay = this.relay.addresses[TRANSPORT[network]];
-    return `${this.#site}?${new URLSearchParams({ name, network, relay })}`;
+    return `${this.#site}kernel.html?${new URLSearchParams({ name, network, relay })}`;
+  }
+
+  /**
+   * The address of the page that shows many kernels.
+   * @param {Record<string, string>} [settings] what else its address says; see www/src/lab/address.js
+   */
+  labAddress(settings = {}) {
+    const { ws, webrtc } = this.relay.addresses;
+    return `${this.#site}#${new URLSearchParams([['relay', ws], ['relay', webrtc], ...Object.entries(settings)])}`;
   }
 
   /**

@@ -1,0 +1,415 @@
+// The live picture: kernels around their relays, channels between them, and every frame on its way.
+
+import { count, html, svg, write } from './dom.js';
+import { nameOf, outline } from './marks.js';
+import { peerOf } from './lab.js';
+
+/** @typedef {{ x: number, y: number }} Point */
+
+/** How long a frame is shown on each half of its way, in milliseconds; real ones are quicker than the eye. */
+const HALF_MS = 420;
+/** How long a frame may wait in the middle for the news that it arrived, in milliseconds. */
+const PATIENCE_MS = 1_600;
+/** How long it stays after it was given up, in milliseconds. */
+const FADE_MS = 900;
+/** Frames shown at once; beyond that they are counted only. */
+const MOST_DOTS = 70;
+/** Where a frame stops whose sender has no line. */
+const BEFORE_THE_CUT = 0.16;
+const RADIUS = 21;
+
+/**
+ * @typedef {object} Dot
+ * @property {SVGGElement} shape
+ * @property {string} from a peer id
+ * @property {string} to
+ * @property {number | undefined} lastSeq
+ * @property {number} t how far it is, from 0 to 1
+ * @property {boolean} arrived whether its receiver has it
+ * @property {number} waited in milliseconds
+ * @property {number | undefined} failedFor in milliseconds
+ */
+
+export class Picture {
+  #svg = svg('svg', { role: 'img' });
+  #wires = svg('g');
+  #tubes = svg('g');
+  #nodes = svg('g');
+  #dots = svg('g');
+  /** @type {Dot[]} */
+  #moving = [];
+  /** @type {Map<string, Point>} By peer id, of kernels and relays. */
+  #places = new Map();
+  #size = { width: 0, height: 0 };
+  #lab;
+  #onSelect;
+  #last = 0;
+  #stillness = matchMedia('(prefers-reduced-motion: reduce)');
+  #selected = '';
+
+  /**
+   * @param {HTMLElement} container
+   * @param {import('./lab.js').Lab} lab
+   * @param {(name: string) => void} onSelect
+   */
+  constructor(container, lab, onSelect) {
+    this.#lab = lab;
+    this.#onSelect = onSelect;
+    this.#svg.append(this.#tubes, this.#wires, this.#nodes, this.#dots);
+    container.append(this.#svg);
+    new ResizeObserver(([{ contentRect }]) => {
+      const width = Math.round(contentRect.width);
+      if (width > 0 && width !== this.#size.width) {
+        this.#size = { width, height: Math.round(Math.min(430, Math.max(250, width * 0.52))) };
+        this.#svg.setAttribute('viewBox', `0 0 ${width} ${this.#size.height}`);
+        this.draw(this.#selected);
+      }
+    }).observe(container);
+  }
+
+  /** The relays of all kernels: peer ids. */
+  get #relays() {
+    return [...new Set(this.#lab.settings.relays.map(peerOf))];
+  }
+
+  #arrange() {
+    const { width, height } = this.#size;
+    const centre = { x: width / 2, y: height / 2 };
+    const others = [...this.#lab.kernels.map((kernel) => kernel.peerId || kernel.name), ...this.#lab.elsewhere];
+    const across = Math.max(60, width / 2 - Math.max(46, width * 0.1));
+    const down = height / 2 - 58;
+    this.#places.clear();
+    this.#relays.forEach((relay, index, { length }) => {
+      this.#places.set(relay, { x: centre.x + (index - (length - 1) / 2) * 96, y: centre.y });
+    });
+    others.forEach((peer, index, { length }) => {
+      const angle = Math.PI + (index * 2 * Math.PI) / Math.max(2, length);
+      this.#places.set(peer, { x: centre.x + across * Math.cos(angle), y: centre.y + down * Math.sin(angle) - 4 });
+    });
+  }
+
+  /** @param {string} selected the name of the kernel that is chosen */
+  draw(selected) {
+    this.#selected = selected;
+    if (this.#size.width === 0) {
+      return;
+    }
+    this.#arrange();
+    const { kernels } = this.#lab;
+    this.#wires.replaceChildren(...kernels.flatMap((kernel) => this.#relays.flatMap((relay) => this.#drawWire(kernel, relay))));
+    this.#tubes.replaceChildren(...this.#drawTubes());
+    this.#nodes.replaceChildren(
+      ...this.#relays.map((relay) => this.#drawRelay(relay)),
+      ...kernels.map((kernel) => this.#drawKernel(kernel)),
+      ...this.#lab.elsewhere.map((peerId) => this.#drawElsewhere(peerId)),
+    );
+    this.#svg.setAttribute('aria-label', this.#describe());
+  }
+
+  #describe() {
+    const { kernels, elsewhere } = this.#lab;
+    const relays = this.#relays.length;
+    const each = kernels.map((kernel) => {
+      const { life, condition, line } = kernel;
+      const state = line.cut ? ', cut off' : line.silent ? ', offline' : line.throttle ? ', slow' : '';
+      return `${life ? nameOf(life) : kernel.name}: ${condition}${state}`;
+    });
+    const away = elsewhere.length > 0 ? ` ${elsewhere.length} more elsewhere.` : '';
+    return `${kernels.length} kernels around ${relays === 1 ? 'a relay' : `${relays} relays`}. ${each.join('; ')}.${away}`;
+  }
+
+  /**
+   * @param {import('./lab-kernel.js').LabKernel} kernel
+   * @param {string} relay
+   */
+  #drawWire(kernel, relay) {
+    const [from, to] = [this.#places.get(kernel.peerId || kernel.name), this.#places.get(relay)];
+    if (!from || !to || kernel.condition !== 'running') {
+      return [];
+    }
+    const { line } = kernel;
+    const up = this.#lab.relayStates.get(`${kernel.name} ${relay}`)?.state === 'up';
+    const look = line.cut ? 'cut' : line.silent ? 'silent' : line.throttle ? 'slow' : up ? 'up' : 'down';
+    const wire = svg('line', { class: `wire ${look}`, x1: from.x, y1: from.y, x2: to.x, y2: to.y });
+    if (!line.cut && !line.silent) {
+      return [wire];
+    }
+    const gap = between(from, to, 0.4);
+    const text = svg('text', { class: 'wire-label', x: gap.x, y: gap.y - 12, 'text-anchor': 'middle' }, line.cut ? 'cut' : 'offline');
+    return [wire, cross(gap, 7), text];
+  }
+
+  #drawTubes() {
+    /** @type {Set<string>} */
+    const drawn = new Set();
+    const tubes = [];
+    for (const kernel of this.#lab.kernels.filter(({ condition }) => condition === 'running')) {
+      for (const peerId of this.#lab.samples.remotes(kernel.name)) {
+        const pair = [kernel.peerId, peerId].sort().join(' ');
+        const sample = this.#lab.samples.last(kernel.name, peerId);
+        const [from, to] = [this.#places.get(kernel.peerId), this.#places.get(peerId)];
+        if (from && to && !drawn.has(pair) && sample?.state === 'connected') {
+          drawn.add(pair);
+          const via = this.#control(from, to, 0);
+          tubes.push(svg('path', { class: 'tube', d: `M${from.x} ${from.y}Q${via.x} ${via.y} ${to.x} ${to.y}` }));
+        }
+      }
+    }
+    return tubes;
+  }
+
+  /** @param {string} relay */
+  #drawRelay(relay) {
+    const { x, y } = /** @type {Point} */ (this.#places.get(relay));
+    const states = this.#lab.kernels.map(({ name }) => this.#lab.relayStates.get(`${name} ${relay}`)?.state);
+    const up = states.filter((state) => state === 'up').length;
+    return svg('g', { class: `relay ${up > 0 ? 'up' : 'down'}` },
+      svg('rect', { x: x - 26, y: y - 15, width: 52, height: 30, rx: 6 }),
+      svg('text', { x, y: y + 5, 'text-anchor': 'middle' }, 'relay'));
+  }
+
+  /** @param {import('./lab-kernel.js').LabKernel} kernel */
+  #drawKernel(kernel) {
+    const { x, y } = /** @type {Point} */ (this.#places.get(kernel.peerId || kernel.name));
+    const { life, condition, name } = kernel;
+    const group = svg('g', { class: `kernel ${condition}${name === this.#selected ? ' selected' : ''}` });
+    if (name === this.#selected) {
+      group.append(svg('circle', { class: 'halo', cx: x, cy: y, r: RADIUS + 9 }));
+    }
+    if (life) {
+      group.append(svg('path', { class: `life life-${life.colour}`, d: outline(life, x, y, RADIUS) }));
+    } else {
+      group.append(svg('circle', { class: 'life none', cx: x, cy: y, r: RADIUS }));
+    }
+    group.append(svg('text', { class: `letter life-${life?.colour ?? ''}`, x, y: y + 6, 'text-anchor': 'middle' }, name));
+    if (condition === 'killed' || condition === 'failed') {
+      group.append(cross({ x, y }, RADIUS * 0.9));
+    }
+    const below = condition === 'running' ? (life ? `life ${life.number}` : '') : condition;
+    group.append(svg('text', { class: 'below', x, y: y + RADIUS + 21, 'text-anchor': 'middle' }, below));
+    group.addEventListener('click', () => this.#onSelect(name));
+    return group;
+  }
+
+  /** @param {string} peerId */
+  #drawElsewhere(peerId) {
+    const { x, y } = /** @type {Point} */ (this.#places.get(peerId));
+    return svg('g', { class: 'kernel elsewhere' },
+      svg('circle', { class: 'life none', cx: x, cy: y, r: RADIUS }),
+      svg('text', { class: 'below', x, y: y + 5, 'text-anchor': 'middle' }, '?'),
+      svg('text', { class: 'below', x, y: y + RADIUS + 21, 'text-anchor': 'middle' }, 'elsewhere'),
+      svg('text', { class: 'below', x, y: y + RADIUS + 37, 'text-anchor': 'middle' }, `…${peerId.slice(-6)}`));
+  }
+
+  /**
+   * The control point of a way that passes the nearest relay in its middle, `aside` of it.
+   * @param {Point} from
+   * @param {Point} to
+   * @param {number} aside
+   */
+  #control(from, to, aside) {
+    const middle = between(from, to, 0.5);
+    const [relay = middle] = this.#relays
+      .map((peer) => /** @type {Point} */ (this.#places.get(peer)))
+      .sort((one, other) => distance(one, middle) - distance(other, middle));
+    const length = distance(from, to) || 1;
+    return {
+      x: 2 * relay.x - middle.x - ((to.y - from.y) / length) * aside,
+      y: 2 * relay.y - middle.y + ((to.x - from.x) / length) * aside,
+    };
+  }
+
+  /**
+   * @param {import('./lab-kernel.js').LabKernel} kernel
+   * @param {string} peerId
+   * @param {import('./lab.js').Group} group
+   */
+  addFrames(kernel, peerId, { direction, look, count: frames, lastSeq }) {
+    if (direction === 'in') {
+      for (const dot of this.#moving) {
+        if (dot.from === peerId && dot.to === kernel.peerId && (dot.lastSeq ?? 0) <= (lastSeq ?? 0)) {
+          dot.arrived = true;
+        }
+      }
+      if (!this.#lab.findPeer(peerId)) {
+        this.#launch(peerId, kernel.peerId, frameShape(look, undefined, frames), undefined, true);
+      }
+      return;
+    }
+    const isAway = !this.#lab.findPeer(peerId);
+    const shape = frameShape(look, kernel.life, frames);
+    this.#launch(kernel.peerId, peerId, shape, lastSeq, isAway || lastSeq === undefined);
+  }
+
+  /**
+   * @param {import('./lab-kernel.js').LabKernel} kernel
+   * @param {import('./tap.js').Observation} seen
+   */
+  addObservation(kernel, seen) {
+    if (seen.type === 'handshake') {
+      const life = this.#lab.findPeer(seen.peer)?.life;
+      const shape = svg('g', {}, svg('path', { class: `dot ${life ? `life-${life.colour}` : ''}`, d: 'M0-8l8 8-8 8-8-8Z' }));
+      this.#launch(seen.peer, kernel.peerId, shape, undefined, true);
+    } else if (seen.type === 'givenUp') {
+      this.#launch(kernel.peerId, seen.peer, svg('g'), undefined, false);
+    }
+  }
+
+  /**
+   * @param {string} from
+   * @param {string} to
+   * @param {SVGGElement} shape
+   * @param {number | undefined} lastSeq
+   * @param {boolean} arrived
+   */
+  #launch(from, to, shape, lastSeq, arrived) {
+    if (this.#moving.length >= MOST_DOTS || document.hidden || !this.#places.has(from) || !this.#places.has(to)) {
+      return;
+    }
+    // Without motion it appears in the middle of its way and goes again.
+    const t = this.#stillness.matches ? 0.5 : 0;
+    this.#moving.push({ shape, from, to, lastSeq, t, arrived, waited: 0, failedFor: undefined });
+    this.#dots.append(shape);
+    if (this.#moving.length === 1) {
+      this.#last = performance.now();
+      requestAnimationFrame((now) => this.#move(now));
+    }
+  }
+
+  /** @param {number} now */
+  #move(now) {
+    const passed = Math.min(100, Math.max(0, now - this.#last));
+    this.#last = now;
+    this.#moving = this.#moving.filter((dot) => {
+      if (!this.#advance(dot, passed)) {
+        dot.shape.remove();
+        return false;
+      }
+      return true;
+    });
+    if (this.#moving.length > 0) {
+      requestAnimationFrame((next) => this.#move(next));
+    }
+  }
+
+  /**
+   * @param {Dot} dot
+   * @param {number} passed milliseconds since the last time
+   */
+  #advance(dot, passed) {
+    const [from, to] = [this.#places.get(dot.from), this.#places.get(dot.to)];
+    if (!from || !to) {
+      return false;
+    }
+    const line = this.#lab.findPeer(dot.from)?.line;
+    const end = dot.arrived ? 1 : line?.cut || line?.silent ? BEFORE_THE_CUT : 0.5;
+    if (this.#stillness.matches) {
+      dot.waited += passed;
+      if (dot.waited > HALF_MS && dot.arrived) {
+        return false;
+      }
+    } else if (dot.t < end) {
+      dot.t = Math.min(end, dot.t + passed / (2 * HALF_MS));
+    } else {
+      dot.waited += passed;
+    }
+    if (dot.t >= 1) {
+      return false;
+    }
+    if (!dot.arrived && dot.waited > PATIENCE_MS) {
+      if (dot.failedFor === undefined) {
+        dot.shape.replaceChildren(cross({ x: 0, y: 0 }, 6));
+        dot.failedFor = 0;
+      }
+      dot.failedFor += passed;
+      if (dot.failedFor > FADE_MS) {
+        return false;
+      }
+    }
+    const via = this.#control(from, to, 16);
+    const { t } = dot;
+    const along = (/** @type {'x' | 'y'} */ axis) =>
+      ((1 - t) ** 2 * from[axis] + 2 * t * (1 - t) * via[axis] + t ** 2 * to[axis]).toFixed(1);
+    dot.shape.setAttribute('transform', `translate(${along('x')} ${along('y')})`);
+    return true;
+  }
+}
+
+/**
+ * @param {import('./lab.js').Group['look']} look
+ * @param {import('./marks.js').Life | undefined} life of the sender
+ * @param {number} frames
+ */
+function frameShape(look, life, frames) {
+  const colour = life ? `life-${life.colour}` : '';
+  const radius = Math.min(9, 4 + Math.log2(frames));
+  const shape = svg('g', {}, svg('circle', { class: `dot ${colour} ${look === 'ack' ? 'hollow' : ''}`, r: look === 'ack' ? 3 : radius }));
+  if (look === 'again') {
+    shape.append(svg('circle', { class: `dot hollow ${colour}`, r: radius + 4 }));
+  }
+  if (frames > 1) {
+    shape.append(svg('text', { class: 'frames', x: 0, y: -radius - 6, 'text-anchor': 'middle' }, `×${count(frames)}`));
+  }
+  return shape;
+}
+
+/**
+ * @param {Point} at
+ * @param {number} size
+ */
+function cross({ x, y }, size) {
+  const d = `M${x - size} ${y - size}L${x + size} ${y + size}M${x + size} ${y - size}L${x - size} ${y + size}`;
+  return svg('path', { class: 'stroke bad', d });
+}
+
+/**
+ * @param {Point} from
+ * @param {Point} to
+ * @param {number} t
+ */
+const between = (from, to, t) => ({ x: from.x + (to.x - from.x) * t, y: from.y + (to.y - from.y) * t });
+
+/**
+ * @param {Point} one
+ * @param {Point} other
+ */
+const distance = (one, other) => Math.hypot(one.x - other.x, one.y - other.y);
+
+/**
+ * A life's mark, for text.
+ * @param {import('./marks.js').Life | undefined} life
+ */
+export function mark(life) {
+  const shape = life
+    ? svg('path', { class: `life life-${life.colour}`, d: outline(life, 12, 12, 8) })
+    : svg('circle', { class: 'life none', cx: 12, cy: 12, r: 8 });
+  return svg('svg', { class: 'mark', viewBox: '0 0 24 24', 'aria-hidden': 'true' }, shape);
+}
+
+/**
+ * The sum of all messages, in words and numbers.
+ * @param {HTMLElement} list
+ * @param {import('./ledger.js').Tally} tally
+ */
+export function showTally(list, tally) {
+  const { sent, delivered, waiting, reported, gone, lost, doubled, outOfOrder, stale } = tally;
+  /** @type {[string, number, string, string][]} */
+  const rows = [
+    ['Sent', sent, '', 'by programs of this page'],
+    ['Delivered', delivered, '', 'taken by the program that they were sent to'],
+    ['On the way', waiting, '', 'neither delivered nor reported yet'],
+    ['Reported', reported + gone, '', 'not known to have been delivered, and the sender was told; or its life had ended'],
+    ['Lost', lost, lost > 0 ? 'bad' : 'good', 'neither delivered nor reported'],
+    ['Doubled', doubled, doubled > 0 ? 'bad' : 'good', 'delivered twice'],
+    ['Out of order', outOfOrder, outOfOrder > 0 ? 'bad' : 'good', 'delivered after a later one'],
+    ['Stale', stale, stale > 0 ? 'bad' : 'good', 'delivered to another life than the one they were sent to'],
+  ];
+  if (list.childElementCount === 0) {
+    list.append(...rows.map(([name, , , what]) => html('div', { title: what }, html('dt', {}, name), html('dd'))));
+  }
+  rows.forEach(([, value, look], index) => {
+    const row = list.children[index];
+    write(/** @type {Element} */ (row.lastElementChild), count(value));
+    row.className = look;
+  });
+}
