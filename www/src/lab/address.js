@@ -5,7 +5,7 @@
 //   kernels=<n>           how many are started; two, or one that redeems
 //   store=memory|durable  of these
 //   network=worker|frame  of these; by default one of each kind where the relay is reached both ways
-//   options=<JSON>        RemoteCommsOptions of all kernels
+//   options=<JSON>        RemoteCommsOptions of all kernels, beside those of BRISK below
 //   log=<level>           what the modules write on the console
 
 /**
@@ -19,6 +19,11 @@
  * @property {import('../settings.js').LogLevel} log
  */
 
+/**
+ * So that nobody waits long for a thousand messages, nor because of many cuts in a row; the library's defaults are 100 and 10.
+ * @type {LabAddress['options']}
+ */
+export const BRISK = { maxMessagesPerSecond: 400, maxConnectionAttemptsPerMinute: 60 };
 /** More than one page should carry. */
 const MOST_KERNELS = 40;
 
@@ -39,7 +44,7 @@ export function readAddress(hash) {
     kernels,
     storage: oneOf(said, 'store', ['durable', 'memory']) ?? 'durable',
     place: oneOf(said, 'network', ['worker', 'frame']),
-    options: readOptions(said.get('options')),
+    options: { ...BRISK, ...readOptions(said.get('options')) },
     log: /** @type {LabAddress['log']} */ (said.get('log') ?? 'warn'),
   };
 }

@@ -41,6 +41,8 @@ export class LabKernel {
   targets = new Map();
   /** @type {Map<string, { book: import('./ledger.js').Book, n: number }>} What was sent, by the promise of its answer. */
   unanswered = new Map();
+  /** @type {Map<string, Extract<import('./kernel-worker.js').LabNews, { type: 'settled' }>>} Answers to messages not yet told of. */
+  early = new Map();
   /** @type {{ book: import('./ledger.js').Book, first: number, count: number }[]} What it is to send, and partly has. */
   orders = [];
 
@@ -107,6 +109,7 @@ export class LabKernel {
       this.lives.push(newLife(this.name, incarnationId, this.lives.length + 1));
       this.targets.clear();
       this.unanswered.clear();
+      this.early.clear();
     }
     this.#greeter = { incarnationId, object: await peer.call('greeter') };
     this.error = undefined;

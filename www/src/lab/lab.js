@@ -30,6 +30,8 @@ import { Samples } from './samples.js';
  * @typedef {{ direction: 'out' | 'in', look: 'message' | 'answer' | 'ack' | 'again', count: number, lastSeq: number | undefined }} Group
  */
 
+/** How long an introduction waits for room among what is pending, in milliseconds. */
+const ROOM_LIMIT_MS = 45_000;
 /** Answers that wait for their message; those of messages whose sender was killed wait in vain. */
 const EARLY_LIMIT = 1_000;
 const NAMES = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
@@ -139,7 +141,20 @@ export class Lab {
    */
   async introduce(from, to) {
     this.#introductions.add(`${from.name}>${to.name}`);
-    await this.redeem(from, await to.call('url'));
+    const url = await to.call('url');
+    const deadline = performance.now() + ROOM_LIMIT_MS;
+    for (;;) {
+      try {
+        await this.redeem(from, url);
+        return;
+      } catch (error) {
+        // What is pending to a former life makes room as soon as a handshake shows the new one.
+        if (!(error instanceof Error) || error.name !== 'ResourceLimitError' || performance.now() > deadline) {
+          throw error;
+        }
+        await new Promise((resolve) => setTimeout(resolve, 200));
+      }
+    }
   }
 
   /**
@@ -197,6 +212,9 @@ export class Lab {
     if (kernel.plan.storage === 'memory') {
       this.#endOfLife(kernel);
     }
+    for (const { book } of this.kernels.flatMap((other) => other.targets.get(kernel.name) ?? [])) {
+      book.endOfReceiver();
+    }
     this.#tell(kernel, 'life', '', 'was killed: its Worker and its network are terminated');
     for (const key of [...this.relayStates.keys()].filter((key) => key.startsWith(`${kernel.name} `))) {
       this.relayStates.delete(key);
@@ -248,6 +266,7 @@ export class Lab {
     }
     kernel.targets.clear();
     kernel.unanswered.clear();
+    kernel.early.clear();
   }
 
   /**
@@ -307,11 +326,10 @@ export class Lab {
         const found = this.ledger.find(news.value);
         if (found) {
           found.book.markSent(found.n);
-          // An answer may have come before this was told.
-          if (this.#early.delete(`${kernel.name} ${news.promise}`)) {
-            found.book.markSettled(found.n, false);
-          } else {
-            kernel.unanswered.set(news.promise, found);
+          kernel.unanswered.set(news.promise, found);
+          const early = kernel.early.get(news.promise);
+          if (early) {
+            this.#takeAnswer(kernel, early);
           }
         }
         break;
@@ -333,22 +351,21 @@ export class Lab {
     }
   }
 
-  /** @type {Set<string>} Answers that came before the page was told of the message. */
-  #early = new Set();
-
   /**
    * @param {LabKernel} kernel
    * @param {Extract<import('./kernel-worker.js').LabNews, { type: 'settled' }>} news
    */
-  #takeAnswer(kernel, { promise, rejected, answer }) {
+  #takeAnswer(kernel, news) {
+    const { promise, rejected, answer } = news;
     const sent = kernel.unanswered.get(promise);
     kernel.unanswered.delete(promise);
+    kernel.early.delete(promise);
+    if (!sent && kernel.early.size < EARLY_LIMIT) {
+      kernel.early.set(promise, news); // it may come before the page is told of its message
+    }
     const found = sent ?? this.ledger.find(answer);
     if (!found) {
       return;
-    }
-    if (!sent && !rejected && this.#early.size < EARLY_LIMIT) {
-      this.#early.add(`${kernel.name} ${promise}`);
     }
     found.book.markSettled(found.n, rejected);
     if (rejected) {

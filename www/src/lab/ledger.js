@@ -4,6 +4,8 @@
 /**
  * @typedef {object} Entry a message whose fate is not yet known
  * @property {boolean} delivered its receiver's program took it, or answered
+ * @property {boolean} received its receiver's program told that it took it, which one in another page does not
+ * @property {boolean} settled its sender's program was told what became of it
  * @property {boolean} reported its sender's program was told that it may not have been delivered
  * @property {number | undefined} overtakenAt when a later one was delivered
  *
@@ -36,7 +38,7 @@ export class Book {
   /** @type {Map<number, Entry>} By number, of which only those are kept whose fate is open. */
   open = new Map();
   #registered = 0;
-  #highestDelivered = 0;
+  #highestReceived = 0;
 
   /**
    * @param {number} id
@@ -60,7 +62,7 @@ export class Book {
       this.#registered = n;
       this.next = Math.max(this.next, n + 1);
       this.sent += 1;
-      this.open.set(n, { delivered: false, reported: false, overtakenAt: undefined });
+      this.open.set(n, { delivered: false, received: false, settled: false, reported: false, overtakenAt: undefined });
     }
   }
 
@@ -75,11 +77,27 @@ export class Book {
     }
     this.markSent(n);
     const entry = this.open.get(n);
-    if (!entry || entry.delivered) {
+    if (!entry || entry.received) {
       this.doubled += 1;
       return;
     }
+    entry.received = true;
+    // Not judged by answers: that of one whose receiver was killed before it could tell comes after later ones were taken.
+    this.outOfOrder += n < this.#highestReceived ? 1 : 0;
+    this.#highestReceived = Math.max(this.#highestReceived, n);
     this.#deliver(n, entry);
+    this.#closeIfOver(n, entry);
+  }
+
+  /**
+   * @param {number} n
+   * @param {Entry} entry
+   */
+  #closeIfOver(n, { received, settled, delivered }) {
+    const isToBeReceived = this.direction.toIncarnation !== undefined;
+    if (settled && (received || (delivered && !isToBeReceived))) {
+      this.open.delete(n);
+    }
   }
 
   /**
@@ -87,16 +105,14 @@ export class Book {
    * @param {Entry} entry
    */
   #deliver(n, entry) {
+    if (entry.delivered) {
+      return;
+    }
     entry.delivered = true;
     this.delivered += 1;
     if (entry.reported) {
       this.reported -= 1; // a report says that it may not have been delivered
-      this.open.delete(n);
     }
-    if (n < this.#highestDelivered) {
-      this.outOfOrder += 1;
-    }
-    this.#highestDelivered = Math.max(this.#highestDelivered, n);
     for (const [other, { delivered, overtakenAt }] of this.open) {
       if (other >= n) {
         break;
@@ -117,16 +133,14 @@ export class Book {
     if (!entry) {
       return;
     }
-    if (rejected) {
-      entry.reported = true;
-      if (!entry.delivered) {
-        this.reported += 1;
-        return; // whoever took it may not have said so yet
-      }
-    } else if (!entry.delivered) {
+    entry.settled = true;
+    if (!rejected) {
       this.#deliver(n, entry);
+    } else {
+      entry.reported = true;
+      this.reported += entry.delivered ? 0 : 1;
     }
-    this.open.delete(n);
+    this.#closeIfOver(n, entry);
   }
 
   /** The sender's life is over: nobody is left to be told. */
@@ -137,10 +151,10 @@ export class Book {
     this.open.clear();
   }
 
-  /** No more comes: forgets what was reported, which now cannot have been delivered late. */
+  /** The receiver was killed: of what is settled it will tell nothing more. */
   endOfReceiver() {
-    for (const [n, { delivered, reported }] of this.open) {
-      if (delivered || reported) {
+    for (const [n, { settled }] of this.open) {
+      if (settled) {
         this.open.delete(n);
       }
     }

@@ -8,6 +8,8 @@ const KEPT = 5_000;
 const SLACK = 500;
 /** Entries that are shown; the others can be exported, and found by the filter. */
 const SHOWN = 150;
+/** Longer texts are cut short where they are shown. */
+const LONGEST = 180;
 
 /** @typedef {import('./lab.js').Entry} Entry */
 
@@ -94,7 +96,7 @@ export class Log {
       html('li', { class: bad ? 'bad' : kind },
         html('time', { datetime: new Date(at).toISOString() }, CLOCK.format(at)),
         html('b', {}, `${kernel}${life > 0 ? `·${life}` : ''}${peer ? ` – ${peer}` : ''}`),
-        html('span', {}, text)));
+        html('span', {}, text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text)));
     element('log').replaceChildren(...rows);
     const shown = chosen.length > SHOWN ? `, the newest ${SHOWN} shown` : '';
     write(element('log-count'), `${count(chosen.length)} entries${shown}${this.#isPaused ? ', paused' : ''}`);

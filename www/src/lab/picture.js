@@ -14,8 +14,12 @@ const PATIENCE_MS = 1_600;
 const FADE_MS = 900;
 /** Frames shown at once; beyond that they are counted only. */
 const MOST_DOTS = 70;
+/** From how many on frames that go together are counted. */
+const MANY_FRAMES = 5;
 /** Where a frame stops whose sender has no line. */
 const BEFORE_THE_CUT = 0.16;
+/** How far the ways of the two directions are apart at the relay, in pixels. */
+const ASIDE = 60;
 const RADIUS = 21;
 
 /**
@@ -41,6 +45,8 @@ export class Picture {
   /** @type {Map<string, Point>} By peer id, of kernels and relays. */
   #places = new Map();
   #size = { width: 0, height: 0 };
+  /** @type {Map<string, { seq: number, at: number }>} The last arrival, by both peer ids. */
+  #arrivals = new Map();
   #lab;
   #onSelect;
   #last = 0;
@@ -55,13 +61,12 @@ export class Picture {
   constructor(container, lab, onSelect) {
     this.#lab = lab;
     this.#onSelect = onSelect;
-    this.#svg.append(this.#tubes, this.#wires, this.#nodes, this.#dots);
+    this.#svg.append(this.#tubes, this.#wires, this.#dots, this.#nodes);
     container.append(this.#svg);
     new ResizeObserver(([{ contentRect }]) => {
       const width = Math.round(contentRect.width);
       if (width > 0 && width !== this.#size.width) {
-        this.#size = { width, height: Math.round(Math.min(430, Math.max(250, width * 0.52))) };
-        this.#svg.setAttribute('viewBox', `0 0 ${width} ${this.#size.height}`);
+        this.#size.width = width;
         this.draw(this.#selected);
       }
     }).observe(container);
@@ -73,9 +78,15 @@ export class Picture {
   }
 
   #arrange() {
-    const { width, height } = this.#size;
-    const centre = { x: width / 2, y: height / 2 };
     const others = [...this.#lab.kernels.map((kernel) => kernel.peerId || kernel.name), ...this.#lab.elsewhere];
+    const { width } = this.#size;
+    // Two are beside each other; more need a circle.
+    const height = Math.round(others.length <= 2 ? 200 : Math.min(430, Math.max(280, width * 0.52)));
+    if (height !== this.#size.height || !this.#svg.viewBox.baseVal || this.#svg.viewBox.baseVal.width !== width) {
+      this.#size.height = height;
+      this.#svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
+    }
+    const centre = { x: width / 2, y: height / 2 };
     const across = Math.max(60, width / 2 - Math.max(46, width * 0.1));
     const down = height / 2 - 58;
     this.#places.clear();
@@ -84,7 +95,7 @@ export class Picture {
     });
     others.forEach((peer, index, { length }) => {
       const angle = Math.PI + (index * 2 * Math.PI) / Math.max(2, length);
-      this.#places.set(peer, { x: centre.x + across * Math.cos(angle), y: centre.y + down * Math.sin(angle) - 4 });
+      this.#places.set(peer, { x: centre.x + across * Math.cos(angle), y: centre.y + down * Math.sin(angle) });
     });
   }
 
@@ -226,6 +237,7 @@ export class Picture {
    */
   addFrames(kernel, peerId, { direction, look, count: frames, lastSeq }) {
     if (direction === 'in') {
+      this.#arrivals.set(`${peerId} ${kernel.peerId}`, { seq: lastSeq ?? 0, at: performance.now() });
       for (const dot of this.#moving) {
         if (dot.from === peerId && dot.to === kernel.peerId && (dot.lastSeq ?? 0) <= (lastSeq ?? 0)) {
           dot.arrived = true;
@@ -236,9 +248,11 @@ export class Picture {
       }
       return;
     }
-    const isAway = !this.#lab.findPeer(peerId);
     const shape = frameShape(look, kernel.life, frames);
-    this.#launch(kernel.peerId, peerId, shape, lastSeq, isAway || lastSeq === undefined);
+    // Its receiver may have told of it before its sender did; one in another page never tells.
+    const arrival = this.#arrivals.get(`${kernel.peerId} ${peerId}`);
+    const isThere = arrival && arrival.seq >= (lastSeq ?? 0) && performance.now() - arrival.at < PATIENCE_MS;
+    this.#launch(kernel.peerId, peerId, shape, lastSeq, isThere || lastSeq === undefined || !this.#lab.findPeer(peerId));
   }
 
   /**
@@ -326,7 +340,7 @@ export class Picture {
         return false;
       }
     }
-    const via = this.#control(from, to, 16);
+    const via = this.#control(from, to, ASIDE);
     const { t } = dot;
     const along = (/** @type {'x' | 'y'} */ axis) =>
       ((1 - t) ** 2 * from[axis] + 2 * t * (1 - t) * via[axis] + t ** 2 * to[axis]).toFixed(1);
@@ -347,7 +361,7 @@ function frameShape(look, life, frames) {
   if (look === 'again') {
     shape.append(svg('circle', { class: `dot hollow ${colour}`, r: radius + 4 }));
   }
-  if (frames > 1) {
+  if (frames >= MANY_FRAMES) {
     shape.append(svg('text', { class: 'frames', x: 0, y: -radius - 6, 'text-anchor': 'middle' }, `×${count(frames)}`));
   }
   return shape;

@@ -1,4 +1,5 @@
-// Reads along on the bridge between a kernel and its network: every frame that the kernel writes or is brought, and each handshake.
+// Reads along on the bridge between a kernel and its network: every frame that was written for the kernel or brought to it, and each
+// handshake.
 
 /**
  * What a frame is: a message, the outcome of promises, something about URLs, about references, or an acknowledgement by itself.
@@ -60,11 +61,10 @@ export function tapped(port, observe) {
     switch (method) {
       case 'sendRemoteMessage': {
         const { frame, seq, ack } = readFrame(params.message);
-        observe({ at, peer: params.to, type: 'out', frame, seq, ack });
-        await_(id, (reply) => {
-          if (reply.error) {
-            observe({ at: now(), peer: params.to, type: 'refused', frame, seq, reason: String(reply.error.message) });
-          }
+        await_(id, ({ error: refusal }) => {
+          observe(refusal
+            ? { at: now(), peer: params.to, type: 'refused', frame, seq, reason: String(refusal.message) }
+            : { at: now(), peer: params.to, type: 'out', frame, seq, ack });
         });
         break;
       }
