@@ -148,8 +148,9 @@ export class Lab {
         await this.redeem(from, url);
         return;
       } catch (error) {
-        // What is pending to a former life makes room as soon as a handshake shows the new one.
-        if (!(error instanceof Error) || error.name !== 'ResourceLimitError' || performance.now() > deadline) {
+        // What is pending to a former life makes room, or takes the request along, when a handshake shows the new one.
+        const isPassing = error instanceof Error && ['ResourceLimitError', 'PeerRestartedError'].includes(error.name);
+        if (!isPassing || performance.now() > deadline) {
           throw error;
         }
         await new Promise((resolve) => setTimeout(resolve, 200));
@@ -247,12 +248,12 @@ export class Lab {
    */
   async #introduceAgain(kernel) {
     const pairs = [...this.#introductions].map((pair) => pair.split('>').map((name) => this.find(name)));
-    const concerned = pairs.filter(([from, to]) => from === kernel || to === kernel);
-    const results = await Promise.allSettled(concerned.map(([from, to]) =>
-      from?.condition === 'running' && to?.condition === 'running' ? this.introduce(from, to) : undefined));
-    const failed = results.find((result) => result.status === 'rejected');
-    if (failed) {
-      throw failed.reason;
+    const concerned = pairs.filter(([from, to]) =>
+      (from === kernel || to === kernel) && from?.condition === 'running' && to?.condition === 'running');
+    // Its own redemptions first: their handshakes show the others who it is now.
+    for (const own of [true, false]) {
+      await Promise.all(concerned.filter(([from]) => (from === kernel) === own).map(([from, to]) =>
+        from && to && this.introduce(from, to)));
     }
   }
 
@@ -449,7 +450,7 @@ export class Lab {
       this.#listener.onFrames(kernel, peer, group);
       const { direction, look, count, lastSeq } = group;
       const what = { message: 'message', answer: 'answer', ack: 'acknowledgement', again: 'message again' }[look];
-      const text = count === 1 ? `${what}${lastSeq === undefined ? '' : ` ${lastSeq}`}` : `${count} × ${what}, up to ${lastSeq}`;
+      const text = count === 1 ? `${what}${lastSeq === undefined ? '' : ` ${lastSeq}`}` : `${count} × ${what}${lastSeq === undefined ? '' : `, up to ${lastSeq}`}`;
       this.#tell(kernel, 'frame', peer, `${direction === 'out' ? '→' : '←'} ${text}`);
     }
     if (omitted > 0) {

@@ -12,6 +12,9 @@
 
 /** @typedef {WebSocket | RTCDataChannel} Socket */
 
+/** How long a browser waits for the answer to a close, in milliseconds. */
+const UNANSWERED_CLOSE_MS = 1_000;
+
 /** What is held back for the line, in its order. */
 class Gate {
   /** @type {{ pass: () => void, size: number, at: number }[]} */
@@ -89,6 +92,8 @@ class Wire {
   #forgotten = false;
   #incoming;
   #outgoing;
+  /** @type {Map<string, ((event: Event) => void) | null>} The network's, by the type of event. */
+  #handlers = new Map();
 
   /**
    * @param {Line} line
@@ -100,14 +105,11 @@ class Wire {
     this.#outgoing = new Gate(line, () => socket.dispatchEvent(new Event('bufferedamountlow')));
     const send = socket.send.bind(socket);
     const buffered = bufferedAmountOf(socket);
-    /** @type {Record<string, ((event: Event) => void) | null>} */
-    const handlers = { message: null, close: null, error: null };
-    const handle = (/** @type {Event} */ event) => handlers[event.type]?.call(socket, event);
-    for (const type of Object.keys(handlers)) {
+    for (const type of ['message', 'close', 'error']) {
       Object.defineProperty(socket, `on${type}`, {
-        get: () => handlers[type],
+        get: () => this.#handlers.get(type) ?? null,
         set: (handler) => {
-          handlers[type] = handler;
+          this.#handlers.set(type, handler);
         },
       });
       socket.addEventListener(type, (event) => {
@@ -115,9 +117,9 @@ class Wire {
           return;
         }
         if (type !== 'message' || this.#incoming.isOpen) {
-          handle(event);
+          this.#handle(event);
         } else {
-          this.#incoming.push(sizeOf(/** @type {MessageEvent} */ (event).data), () => handle(event));
+          this.#incoming.push(sizeOf(/** @type {MessageEvent} */ (event).data), () => this.#handle(event));
         }
       });
     }
@@ -144,6 +146,11 @@ class Wire {
     });
   }
 
+  /** @param {Event} event */
+  #handle(event) {
+    this.#handlers.get(event.type)?.call(this.#socket, event);
+  }
+
   get isOver() {
     return [2, 3, 'closing', 'closed'].includes(this.#socket.readyState);
   }
@@ -159,12 +166,23 @@ class Wire {
     this.#socket.close();
   }
 
-  /** Closes it for the other end only: at this end it looks open and is dead. */
+  /** Closes it for the other end only: at this end it looks open and is dead, until it is closed here too. */
   forget() {
+    const socket = this.#socket;
     this.#forgotten = true;
     this.close();
-    const open = typeof this.#socket.readyState === 'string' ? 'open' : 1;
-    Object.defineProperty(this.#socket, 'readyState', { get: () => open });
+    const [open, closed] = typeof socket.readyState === 'string' ? ['open', 'closed'] : [1, 3];
+    let state = open;
+    Object.defineProperty(socket, 'readyState', { get: () => state });
+    Object.defineProperty(socket, 'close', {
+      value: () => {
+        if (state === open) {
+          state = closed;
+          // Nobody answers; a browser waits a little for it.
+          setTimeout(() => this.#handle(new Event('close')), UNANSWERED_CLOSE_MS);
+        }
+      },
+    });
   }
 }
 

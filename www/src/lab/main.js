@@ -96,7 +96,7 @@ function openLab({ relays, redeem, kernels, storage, place, options, log: logLev
     panel.draw();
     picture.draw(chosen);
     const isCut = lab.kernels.every(({ line }) => line.cut);
-    write(element('relay-cut'), isCut ? 'Heal all' : 'Cut from all');
+    write(element('relay-cut'), isCut ? 'Heal all lines' : 'Cut all lines');
     log.setKernels(lab.kernels.map(({ name }) => name));
   }
 
@@ -160,7 +160,7 @@ function openLab({ relays, redeem, kernels, storage, place, options, log: logLev
   });
   element('relay-cut').addEventListener('click', () => attempt(async () => {
     const cut = !lab.kernels.every(({ line }) => line.cut);
-    trials.begin({ title: cut ? 'Cut all kernels from the relay' : 'Heal all lines', promise: cut ? PROMISES.cutAll : PROMISES.heal });
+    trials.begin({ title: cut ? 'Cut all lines to the relay' : 'Heal all lines', promise: cut ? PROMISES.cutAll : PROMISES.heal });
     await Promise.all(lab.kernels.map((kernel) => lab.setLine(kernel, { cut }, cut ? 'its line was cut' : 'its line was healed')));
   }));
   element('problem').querySelector('button')?.addEventListener('click', () => showProblem(undefined));
