@@ -11,6 +11,9 @@ import { twoKernelsInJavaScript } from './javascript-kernels.mjs';
 import { aPageKilledInMidStream } from './killed-page.mjs';
 import { aStoreKilledInMidWrite } from './killed-store.mjs';
 import { aSecondTabWithTheSameStore } from './second-tab.mjs';
+import { theLinesOfThePage, theLivesOfThePage, theTalkOfThePage } from './page.mjs';
+import { theLooksOfThePage } from './page-look.mjs';
+import { aShortSoakOfThePage } from './page-soak.mjs';
 import { theStoryOfTheDemo } from './story.mjs';
 
 /** @typedef {[name: string, test: () => Promise<void>]} Test */
@@ -25,6 +28,11 @@ if (!hasFirefox) {
 const TESTS = [
   ['the ways to connect a kernel and its network', theWaysToConnect],
   ['the story of the demo', theStoryOfTheDemo],
+  ['the page: messages, invitations and the log', theTalkOfThePage],
+  ['the page: lines', theLinesOfThePage],
+  ['the page: lives', theLivesOfThePage],
+  ['the page: its looks, with keyboard and axe', theLooksOfThePage],
+  ['the page: a short soak', aShortSoakOfThePage],
   ['a page whose network is in a Worker is killed in mid-stream', aPageKilledInMidStream('window', 'worker')],
   ['a page whose network is in the window is killed in mid-stream', aPageKilledInMidStream('worker', 'window')],
   ['an origin without space', aFullDisk],

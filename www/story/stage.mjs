@@ -57,10 +57,11 @@ export class Stage {
         configFile: false,
         logLevel: 'error',
         build: { outDir: required('OCAP_WWW_DIST', 'the folder of the built page') },
-        preview: { host: '127.0.0.1', port: 0 },
+        preview: { host: process.env.OCAP_HOST ?? '127.0.0.1', port: 0 },
       });
       stage.#closers.push(() => site.close());
-      stage.#site = site.resolvedUrls?.local[0] ?? '';
+      const urls = site.resolvedUrls;
+      stage.#site = urls?.local[0] ?? urls?.network[0] ?? '';
       const relay = await Relay.create(required('OCAP_RELAY_BIN', 'the relay'));
       stage.#closers.push(() => relay.remove());
       stage.relay = relay;

@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: the simulator, or a browser's network, for as long as one likes; the last line on stdout is the outcome
+//! `cargo xtask soak`: the simulator, a browser's network, or a page of kernels, for as long as one likes; the last line on stdout is the outcome
 //! as JSON.
 
 use std::process::{Command, ExitCode, Stdio};
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use clap::ValueEnum;
 
-use crate::{config::Config, network_stage, package, process, project::Project, setup::Tools};
+use crate::{artifacts::Artifacts, config::Config, network_stage, package, process, project::Project, setup::Tools};
 
 /// What is kept busy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -16,10 +16,15 @@ pub(crate) enum Soaked {
     Kernels,
     /// WebRTC connections and long messages of our transport in Chromium
     Network,
+    /// Many kernels on the page of the demo
+    Page,
 }
 
 /// Keeps a browser's network busy.
 pub(crate) const NETWORK: &str = "tests/bench/network-soak.mjs";
+
+/// Keeps a page with many kernels busy.
+const PAGE: &str = "tests/e2e/page-soak.mjs";
 
 /// Builds the simulator with every check in it and runs it.
 pub(crate) fn kernels(project: &Project, tools: &Tools, steps: u64, seed: Option<u64>) -> Result<ExitCode> {
@@ -43,6 +48,18 @@ pub(crate) fn network(
     let (cycles, messages) = (cycles.to_string(), messages.to_string());
     package::build(project, config, tools)?;
     run(&mut network_stage::script(project, tools, "tools", NETWORK, &[&cycles, &messages])?)
+}
+
+/// Builds the package and the page, and lets many kernels talk on it while things go wrong.
+pub(crate) fn page(
+    project: &Project,
+    config: &Config,
+    tools: &Tools,
+    kernels: u32,
+    minutes: u32,
+) -> Result<ExitCode> {
+    let mut soak = Artifacts::build(project, config, tools)?.script(project, tools, PAGE)?;
+    run(soak.args([kernels.to_string(), minutes.to_string()]))
 }
 
 fn run(soak: &mut Command) -> Result<ExitCode> {

@@ -440,7 +440,7 @@ export class Lab {
             + seen.incarnation, false, seen.at);
           break;
         case 'refused':
-          this.#tell(kernel, 'network', seen.peer, `the network refused ${seen.seq ?? 'an acknowledgement'}: ${seen.reason}`, true, seen.at);
+          this.#tell(kernel, 'network', seen.peer, `the network refused ${seen.seq ?? 'an acknowledgement'}: ${brief(seen.reason)}`, false, seen.at);
           break;
         case 'givenUp':
           this.#tell(kernel, 'give-up', seen.peer, 'the network stopped trying to reach its peer', true, seen.at);
@@ -488,14 +488,14 @@ export class Lab {
       case 'relay':
         this.relayStates.set(`${kernel.name} ${peerOf(change.relay)}`, { state: change.state, reason: change.reason });
         this.#tell(kernel, 'network', '', `relay …${peerOf(change.relay).slice(-6)} is ${
-          { up: 'up', down: 'down', givenUp: 'given up until a dial or a wake' }[change.state]}${change.reason ? `: ${change.reason}` : ''}`,
+          { up: 'up', down: 'down', givenUp: 'given up until a dial or a wake' }[change.state]}${change.reason ? `: ${brief(change.reason)}` : ''}`,
           change.state !== 'up');
         break;
       case 'peer': {
         const { channel } = change;
-        const why = change.state !== 'connected' && change.lastError ? `: ${change.lastError.reason}` : '';
+        const why = change.state === 'connected' || !change.lastError ? '' : `: ${brief(change.lastError.reason)}`;
         const way = channel ? ` over ${channel.kind}${channel.relay ? ` through …${channel.relay.slice(-6)}` : ''}` : '';
-        this.#tell(kernel, 'network', change.peerId, `channel is ${change.state}${way}${why}`, Boolean(why));
+        this.#tell(kernel, 'network', change.peerId, `channel is ${change.state}${way}${why}`, change.state === 'failed');
         break;
       }
       case 'fault':
@@ -517,6 +517,12 @@ export class Lab {
     this.#listener.onEntry({ at, kind, kernel: kernel.name, life: kernel.life?.number ?? 0, peer, text, bad });
   }
 }
+
+/**
+ * A reason without the addresses that were tried, which repeat each other.
+ * @param {string} reason
+ */
+const brief = (reason) => reason.split(/:? \[\(/)[0];
 
 /** @param {string} address a relay's multiaddr */
 export const peerOf = (address) => address.split('/p2p/').at(-1) ?? address;

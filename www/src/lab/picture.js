@@ -411,11 +411,11 @@ export function showTally(list, tally) {
   const rows = [
     ['Sent', sent, '', 'by programs of this page'],
     ['Delivered', delivered, '', 'taken by the program that they were sent to'],
-    ['On the way', waiting, '', 'neither delivered nor reported yet'],
+    ['Under way', waiting, '', 'neither delivered nor reported yet'],
     ['Reported', reported + gone, '', 'not known to have been delivered, and the sender was told; or its life had ended'],
     ['Lost', lost, lost > 0 ? 'bad' : 'good', 'neither delivered nor reported'],
     ['Doubled', doubled, doubled > 0 ? 'bad' : 'good', 'delivered twice'],
-    ['Out of order', outOfOrder, outOfOrder > 0 ? 'bad' : 'good', 'delivered after a later one'],
+    ['Reordered', outOfOrder, outOfOrder > 0 ? 'bad' : 'good', 'delivered after a later one'],
     ['Stale', stale, stale > 0 ? 'bad' : 'good', 'delivered to another life than the one they were sent to'],
   ];
   if (list.childElementCount === 0) {

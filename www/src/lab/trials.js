@@ -84,6 +84,7 @@ export class Trials {
     const { counts } = this.#lab;
     const { sent, delivered, reported, waiting, gone, lost, doubled, outOfOrder, stale } = add(this.#lab.ledger.tally(), before.tally, -1);
     const since = (/** @type {keyof typeof counts} */ what) => counts[what] - before.counts[what];
+    const isIdle = sent + delivered + reported + waiting + gone === 0;
     const parts = [
       `sent ${count(sent)}`,
       `delivered ${count(delivered)}`,
@@ -100,7 +101,8 @@ export class Trials {
     ];
     write(observed, `Observed ${parts.join(' · ')}`);
     const isBroken = lost + doubled + outOfOrder + stale > 0;
-    verdict.className = `verdict ${isBroken ? 'bad' : waiting > 0 ? 'open' : 'good'}`;
-    write(verdict, isBroken ? '✗ The promise was broken' : waiting > 0 ? '… Not over yet' : '✓ As promised');
+    verdict.className = `verdict ${isBroken ? 'bad' : waiting > 0 ? 'open' : isIdle ? 'quiet' : 'good'}`;
+    write(verdict, isBroken ? '✗ The promise was broken' : waiting > 0 ? '… Not over yet' : isIdle ? '– Send something to put it to the test'
+      : '✓ As promised');
   }
 }
