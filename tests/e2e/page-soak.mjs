@@ -18,7 +18,7 @@ const TROUBLE_EVERY = 3;
 /** What the second half may need more than the end of the first, in parts of it and in bytes: collectors take their time. */
 const GROWTH = 0.1;
 const SLACK_BYTES = 24 << 20;
-const SHORT = { kernels: 6, seconds: 14 };
+const SHORT = { kernels: 6, seconds: 10 };
 
 /**
  * What the renderers of a browser have in memory, in bytes; none where there is no /proc.

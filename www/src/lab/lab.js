@@ -522,7 +522,7 @@ export class Lab {
  * A reason without the addresses that were tried, which repeat each other.
  * @param {string} reason
  */
-const brief = (reason) => reason.split(/:? \[\(/)[0];
+export const brief = (reason) => reason.split(/:? \[\(/)[0];
 
 /** @param {string} address a relay's multiaddr */
 export const peerOf = (address) => address.split('/p2p/').at(-1) ?? address;

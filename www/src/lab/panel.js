@@ -2,6 +2,7 @@
 
 import { count, element, html, write } from './dom.js';
 import { showInvitation } from './invite.js';
+import { brief, peerOf } from './lab.js';
 import { nameOf } from './marks.js';
 import { mark } from './picture.js';
 import { PROMISES } from './trials.js';
@@ -157,6 +158,10 @@ export class Panel {
       plan.place === 'worker' ? 'a Worker, over websockets' : 'a frame, over WebRTC where the relay offers it'}.`);
     write(element('peer-id'), kernel.peerId || '–');
     write(element('incarnation'), life?.incarnation ?? '–');
+    write(element('kernel-relays'), plan.relays.map((relay) => {
+      const { state, reason } = lab.relayStates.get(`${kernel.name} ${peerOf(relay)}`) ?? {};
+      return `${relay}: ${state ?? 'not reached yet'}${reason ? `, ${brief(reason)}` : ''}`;
+    }).join('\n') || 'none that can be reached from where its network is');
 
     this.#drawTargets(kernel);
     for (const control of element('send').querySelectorAll('button')) {

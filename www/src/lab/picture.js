@@ -15,7 +15,7 @@ const FADE_MS = 900;
 /** Frames shown at once; beyond that they are counted only. */
 const MOST_DOTS = 70;
 /** From how many on frames that go together are counted. */
-const MANY_FRAMES = 5;
+const MANY_FRAMES = 20;
 /** Where a frame stops whose sender has no line. */
 const BEFORE_THE_CUT = 0.16;
 /** How far the ways of the two directions are apart at the relay, in pixels. */
@@ -411,7 +411,7 @@ export function showTally(list, tally) {
   const rows = [
     ['Sent', sent, '', 'by programs of this page'],
     ['Delivered', delivered, '', 'taken by the program that they were sent to'],
-    ['Under way', waiting, '', 'neither delivered nor reported yet'],
+    ['Underway', waiting, '', 'neither delivered nor reported yet'],
     ['Reported', reported + gone, '', 'not known to have been delivered, and the sender was told; or its life had ended'],
     ['Lost', lost, lost > 0 ? 'bad' : 'good', 'neither delivered nor reported'],
     ['Doubled', doubled, doubled > 0 ? 'bad' : 'good', 'delivered twice'],

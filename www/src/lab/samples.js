@@ -15,6 +15,8 @@ const KEPT = 400;
  * @property {number | undefined} roundTripMs
  * @property {import('ocap-remotes/network').PeerState | undefined} state
  * @property {string | undefined} way what the channel runs over
+ * @property {import('ocap-remotes/kernel').RemoteStatus} remote all that the kernel says
+ * @property {import('ocap-remotes/network').PeerStatus | undefined} peer all that the network says, of the last sample only
  */
 
 export class Samples {
@@ -30,7 +32,8 @@ export class Samples {
   add(at, kernel, remotes, { peers }) {
     const series = this.#series.get(kernel) ?? new Map();
     this.#series.set(kernel, series);
-    for (const { peerId, pending, lastSent, highestReceived } of remotes) {
+    for (const remote of remotes) {
+      const { peerId, pending, lastSent, highestReceived } = remote;
       const peer = peers.find((other) => other.peerId === peerId);
       const list = series.get(peerId) ?? [];
       series.set(peerId, list);
@@ -43,7 +46,14 @@ export class Samples {
         roundTripMs: peer?.channel?.roundTripMs ?? undefined,
         state: peer?.state,
         way: peer?.channel?.kind,
+        remote,
+        peer,
       });
+      // Only the newest is ever read as a whole.
+      const before = list.at(-2);
+      if (before) {
+        before.peer = undefined;
+      }
       if (list.length > KEPT) {
         list.shift();
       }

@@ -1,10 +1,13 @@
 // What became of the numbers of each remote over the last minutes: sent, acknowledged, delivered; pending and the round trip.
 
 import { CLOCK, count, html, set, svg, write } from './dom.js';
+import { brief } from './lab.js';
 import { SPAN_MS } from './samples.js';
 
 const WIDTH = 600;
 const SEQUENCE = { top: 6, height: 84 };
+/** How far back a figure may go, in milliseconds. */
+const SPANS_MS = [30_000, 60_000, SPAN_MS];
 const BELOW = { top: 102, height: 34 };
 const HEIGHT = BELOW.top + BELOW.height + 20;
 
@@ -20,6 +23,9 @@ class Timeline {
   #pending = svg('path', { class: 'plot pending' });
   #roundTrip = svg('path', { class: 'plot round-trip' });
   #events = svg('g');
+  #why = html('p', { class: 'why' });
+  #most = html('span', { class: 'most', 'aria-hidden': 'true' });
+  #since = html('span');
   #svg;
 
   constructor() {
@@ -30,9 +36,9 @@ class Timeline {
       }),
       this.#pending, this.#roundTrip, this.#delivered, this.#acknowledged, this.#sent, this.#events);
     this.figure = html('figure', { class: 'timeline' },
-      html('figcaption', {}, this.#title, this.#numbers),
-      html('div', { class: 'plot-area' }, this.#svg,
-        html('div', { class: 'axis', 'aria-hidden': 'true' }, html('span', {}, '3 min ago'), html('span', {}, 'now'))));
+      html('figcaption', {}, this.#title, this.#numbers, this.#why),
+      html('div', { class: 'plot-area' }, this.#most, this.#svg,
+        html('div', { class: 'axis', 'aria-hidden': 'true' }, this.#since, html('span', {}, 'now'))));
   }
 
   /**
@@ -47,9 +53,12 @@ class Timeline {
       return;
     }
     const now = Date.now();
-    const x = (/** @type {number} */ at) => WIDTH * (1 - (now - at) / SPAN_MS);
-    const shown = samples.filter(({ at }) => now - at < SPAN_MS);
-    const delivered = fromPeer.filter(({ at }) => now - at < SPAN_MS);
+    // What has not run for long is shown in more detail.
+    const span = SPANS_MS.find((ms) => now - samples[0].at < ms) ?? SPAN_MS;
+    const x = (/** @type {number} */ at) => WIDTH * (1 - (now - at) / span);
+    const shown = samples.filter(({ at }) => now - at < span);
+    const delivered = fromPeer.filter(({ at }) => now - at < span);
+    write(this.#since, `${span / 1_000} s ago`);
     const most = Math.max(10, ...shown.map(({ sent }) => sent), ...delivered.map(({ received }) => received));
     const path = (/** @type {Sample[]} */ list, /** @type {(sample: Sample) => number | undefined} */ value,
       /** @type {number} */ scale, /** @type {{ top: number, height: number }} */ { top, height }) => {
@@ -66,6 +75,7 @@ class Timeline {
       }
       return d;
     };
+    write(this.#most, count(most));
     set(this.#sent, { d: path(shown, ({ sent }) => sent, most, SEQUENCE) });
     set(this.#acknowledged, { d: path(shown, ({ acknowledged }) => acknowledged, most, SEQUENCE) });
     set(this.#delivered, { d: path(delivered, ({ received }) => received, most, SEQUENCE) });
@@ -75,7 +85,7 @@ class Timeline {
     set(this.#pending, { d: shown.length > 1 ? `${line}L${x(last.at).toFixed(1)} ${floor}L${x(shown[0].at).toFixed(1)} ${floor}Z` : '' });
     const slowest = Math.max(20, ...shown.map(({ roundTripMs }) => roundTripMs ?? 0));
     set(this.#roundTrip, { d: path(shown, ({ roundTripMs }) => roundTripMs, slowest, BELOW) });
-    this.#events.replaceChildren(...events.filter(({ at }) => now - at < SPAN_MS).map(({ at, text }) =>
+    this.#events.replaceChildren(...events.filter(({ at }) => now - at < span).map(({ at, text }) =>
       svg('path', { class: 'incident', d: `M${x(at).toFixed(1)} ${SEQUENCE.top}V${floor}` }, svg('title', {}, `${CLOCK.format(at)} ${text}`))));
 
     const received = fromPeer.at(-1)?.received;
@@ -88,8 +98,9 @@ class Timeline {
       ['round-trip', `round trip, of ${count(Math.round(slowest))} ms`, last.roundTripMs === undefined ? '–' : `${last.roundTripMs.toFixed(0)} ms`],
       ['', 'channel', last.state === 'connected' ? `${last.way}` : last.state ?? '–'],
     ]);
+    write(this.#why, explain(last, now));
     set(this.#svg, {
-      'aria-label': `Numbers of the remote ${name} over the last three minutes. Now: sent ${last.sent}, acknowledged ${last.acknowledged}, `
+      'aria-label': `Numbers of the remote ${name} over the last minutes. Now: sent ${last.sent}, acknowledged ${last.acknowledged}, `
         + `pending ${last.pending}`,
     });
   }
@@ -106,6 +117,33 @@ class Timeline {
       write(/** @type {Element} */ (row.querySelector('dd')), value);
     });
   }
+}
+
+/**
+ * What helps to see why something does not happen.
+ * @param {Sample} sample
+ * @param {number} now
+ */
+function explain({ remote, peer }, now) {
+  const { duplicates, outOfOrder, rejected, malformed, lost } = remote;
+  /** @type {[number, string][]} */
+  const counters = [
+    [duplicates, 'dropped because they came again'],
+    [outOfOrder, 'held because they came before their turn'],
+    [rejected, 'that could not be processed'],
+    [malformed, 'malformed'],
+    [lost, 'given up by the peer'],
+  ];
+  const frames = counters.filter(([number]) => number > 0).map(([number, what]) => `${count(number)} ${what}`);
+  const parts = frames.length > 0 ? [`Frames of this life: ${frames.join(', ')}.`] : [];
+  if (peer && peer.state !== 'connected') {
+    const wait = peer.nextAttemptAt === null ? '' : `, the next in ${Math.max(0, (peer.nextAttemptAt - now) / 1_000).toFixed(1)} s`;
+    parts.push(`${count(peer.failedAttempts)} failed attempts in a row${wait}.`);
+    if (peer.lastError) {
+      parts.push(`Last error: ${brief(peer.lastError.reason)}`);
+    }
+  }
+  return parts.join(' ');
 }
 
 /** @param {string} look */
