@@ -116,8 +116,8 @@ export const theLivesOfThePage = withLab(async (lab) => {
   await lab.press('Remove');
   await lab.until('it to be gone', 10, async () => (await lab.kernels()).length === 2);
 
-  // The four scenes, at the press of a button.
-  for (const name of ['Cut the line in mid-stream', 'Kill one that remembers', 'Kill one that forgets']) {
+  // Scenes, at the press of a button.
+  for (const name of ['Cut the line in mid-stream', 'Kill one that forgets']) {
     const scene = page.locator('.scene', { hasText: name });
     const { sent } = await lab.tally();
     await scene.click();
@@ -126,6 +126,17 @@ export const theLivesOfThePage = withLab(async (lab) => {
     await lab.until('its verdict', 10, async () => (await lab.trial()).verdict.includes('As promised'));
   }
   await lab.kept();
+
+  // The incumbent's rule loses what ours does not, on kernels of their own.
+  const tally = await lab.tally();
+  await page.locator('.scene', { hasText: 'Compare' }).click();
+  await lab.until('the comparison to begin', 20, async () => (await lab.trial()).title.startsWith('Compare, now ours'));
+  await lab.until('the comparison to be over', 60, () => page.locator('.scene', { hasText: 'Compare' }).isEnabled());
+  const [ours, theirs] = await page.locator('.trial .observed').allTextContents();
+  check(/sent 20 · delivered 20 · lost 0 · doubled 0/.test(ours), `whether our rule loses nothing: ${ours}`);
+  check(/sent 20 · delivered 17 · lost 3 · doubled 0/.test(theirs), `whether the incumbent's rule loses three: ${theirs}`);
+  equal(await lab.tally(), tally, 'the sum of all messages after the comparison');
+  equal((await lab.kernels()).length, 2, 'kernels after the comparison');
 });
 
 export const theTalkOfThePage = withLab(async (lab) => {

@@ -3,7 +3,7 @@
 //   relay=<multiaddr>     a relay; may be repeated
 //   redeem=<OCAP URL>     one kernel is started and redeems it, ready to talk to the kernel that issued it
 //   kernels=<n>           how many are started; two, or one that redeems
-//   store=memory|durable  of these
+//   store=memory|durable  of these; by default durable where the browser has it, which is over https and on localhost
 //   network=worker|frame  of these; by default one of each kind where the relay is reached both ways
 //   options=<JSON>        RemoteCommsOptions of all kernels, beside those of BRISK below
 //   log=<level>           what the modules write on the console
@@ -42,7 +42,7 @@ export function readAddress(hash) {
     relays: said.getAll('relay').map((relay) => relay.trim()).filter(Boolean),
     redeem,
     kernels,
-    storage: oneOf(said, 'store', ['durable', 'memory']) ?? 'durable',
+    storage: oneOf(said, 'store', ['durable', 'memory']) ?? (isSecureContext ? 'durable' : 'memory'),
     place: oneOf(said, 'network', ['worker', 'frame']),
     options: { ...BRISK, ...readOptions(said.get('options')) },
     log: /** @type {LabAddress['log']} */ (said.get('log') ?? 'warn'),

@@ -12,6 +12,7 @@ import { LabNetwork } from './networks.js';
  * @property {string[]} relays
  * @property {Partial<import('ocap-remotes/kernel').RemoteCommsOptions>} options
  * @property {import('../settings.js').LogLevel} log
+ * @property {{ acceptsGaps: boolean }} [comparison] for one that shows what another rule comes to
  *
  * @typedef {'starting' | 'running' | 'killed' | 'failed'} Condition
  *
@@ -121,8 +122,9 @@ export class LabKernel {
    * @param {(error: Error) => void} onFailure
    */
   async #serveNetwork(port, onFailure) {
-    const { name, place, log } = this.plan;
-    const network = await LabNetwork.open(place, name, { port, log, line: this.line }, {
+    const { name, place, log, comparison } = this.plan;
+    const acceptsGaps = comparison?.acceptsGaps ?? false;
+    const network = await LabNetwork.open(place, name, { port, log, line: this.line, acceptsGaps }, {
       onObserved: (observed, omitted) => this.#listener.onObserved(this, observed, omitted),
       onChanged: (change) => this.#listener.onChanged(this, change),
     }, onFailure);
@@ -149,6 +151,15 @@ export class LabKernel {
   async setLine(change) {
     this.line = { ...this.line, ...change };
     await this.#network?.call('line', change);
+  }
+
+  /**
+   * Of the messages that it writes from now on, some vanish as if they had been written.
+   * @param {number} spared
+   * @param {number} count
+   */
+  async swallow(spared, count) {
+    await this.#network?.call('swallow', spared, count);
   }
 
   /** @param {number} ms */

@@ -80,15 +80,16 @@ export class Lab {
   }
 
   /**
-   * @param {Pick<import('./lab-kernel.js').KernelPlan, 'storage' | 'place'>} plan
+   * @param {Pick<import('./lab-kernel.js').KernelPlan, 'storage' | 'place' | 'comparison'>
+   *   & Partial<Pick<import('./lab-kernel.js').KernelPlan, 'options'>>} plan options are beside those of the lab
    */
-  async add({ storage, place }) {
+  async add({ storage, place, comparison, options: more }) {
     this.#made += 1;
     const index = this.#made - 1;
     const name = NAMES[index % NAMES.length] + (index < NAMES.length ? '' : String(Math.floor(index / NAMES.length) + 1));
     const relays = relaysFor(place, this.settings.relays);
     const { options, log } = this.settings;
-    const kernel = new LabKernel({ name, storage, place, relays, options, log }, {
+    const kernel = new LabKernel({ name, storage, place, relays, options: { ...options, ...more }, log, comparison }, {
       onCondition: (changed) => {
         if (changed.condition === 'failed') {
           this.#tell(changed, 'error', '', `failed: ${changed.error?.message}`, true);
@@ -172,7 +173,8 @@ export class Lab {
     const known = kernel.targets.get(name);
     if (known?.incarnation !== incarnation || known?.reference !== reference) {
       known?.book.endOfReceiver();
-      const book = this.ledger.open({ from: kernel.name, to: name, toIncarnation: incarnation });
+      const isComparison = kernel.plan.comparison !== undefined;
+      const book = this.ledger.open({ from: kernel.name, to: name, toIncarnation: incarnation, isComparison });
       kernel.targets.set(name, { reference, incarnation, book });
       this.#tell(kernel, 'program', peerId, `redeemed a URL of ${this.nameOfPeer(peerId)} and holds its greeter as ${reference}`);
     }

@@ -42,8 +42,8 @@ export class Book {
 
   /**
    * @param {number} id
-   * @param {{ from: string, to: string, toIncarnation: string | undefined }} direction names of the kernels; the life that is written to,
-   *   if it is in this page
+   * @param {{ from: string, to: string, toIncarnation: string | undefined, isComparison: boolean }} direction names of the kernels; the
+   *   life that is written to, if it is in this page; whether it is left out of the sum of all
    */
   constructor(id, direction) {
     this.id = id;
@@ -213,7 +213,7 @@ export class Ledger {
 
   /** @param {Book} book nothing is written to it any more, and nothing is open in it */
   close(book) {
-    if (this.#books.delete(book.id)) {
+    if (this.#books.delete(book.id) && !book.direction.isComparison) {
       this.#closed = add(this.#closed, book.tally());
     }
   }
@@ -233,6 +233,6 @@ export class Ledger {
   }
 
   tally() {
-    return this.books.reduce((sum, book) => add(sum, book.tally()), this.#closed);
+    return this.books.filter(({ direction }) => !direction.isComparison).reduce((sum, book) => add(sum, book.tally()), this.#closed);
   }
 }

@@ -2,6 +2,7 @@
 
 import { advise } from './advice.js';
 import { readAddress } from './address.js';
+import { compare } from './compare.js';
 import { count, element, html, write } from './dom.js';
 import { Lab } from './lab.js';
 import { Log } from './log.js';
@@ -137,6 +138,12 @@ function openLab({ relays, redeem, kernels, storage, place, options, log: logLev
     setTimeout(tick, lab.kernels.length > MANY_KERNELS ? SAMPLE_MANY_MS : SAMPLE_MS);
   }
 
+  if (!isSecureContext) {
+    const [durable, memory] = element('add').querySelectorAll('input');
+    durable.disabled = true;
+    memory.checked = true;
+    element('no-durable').hidden = false;
+  }
   element('add').addEventListener('submit', (event) => {
     event.preventDefault();
     const form = /** @type {HTMLFormElement} */ (event.currentTarget);
@@ -165,29 +172,35 @@ function openLab({ relays, redeem, kernels, storage, place, options, log: logLev
   }));
   element('problem').querySelector('button')?.addEventListener('click', () => showProblem(undefined));
 
+  /** @param {() => Promise<void>} play while no other scene can be begun */
+  const onStage = async (play) => {
+    const buttons = [...element('scenes').querySelectorAll('button')];
+    const hold = (/** @type {boolean} */ held) => buttons.forEach((button) => {
+      button.disabled = held;
+    });
+    hold(true);
+    try {
+      await play();
+    } finally {
+      write(busy, '');
+      hold(false);
+    }
+  };
+  const tell = (/** @type {string} */ step) => write(busy, step);
   showScenes(element('scenes'), (scene) => attempt(async () => {
     const from = selected();
     const to = lab.kernels.find((kernel) => kernel !== from && kernel.condition === 'running');
     if (from.condition !== 'running' || !to) {
       throw new Error('this needs two running kernels: revive the one that was killed, or add another');
     }
-    const buttons = [...element('scenes').querySelectorAll('button')];
-    buttons.forEach((button) => {
-      button.disabled = true;
-    });
-    try {
+    await onStage(async () => {
       if (!from.targets.has(to.name)) {
         await lab.introduce(from, to);
       }
       trials.begin({ title: `${scene.name}: ${from.name} to ${to.name}`, promise: scene.promise });
-      await scene.play({ lab, from, to, tell: (step) => write(busy, step) });
-    } finally {
-      write(busy, '');
-      buttons.forEach((button) => {
-        button.disabled = false;
-      });
-    }
-  }));
+      await scene.play({ lab, from, to, tell });
+    });
+  }), () => attempt(() => onStage(() => compare({ lab, trials, tell }))));
 
   /** Starts the kernels that the address asks for, and introduces them in a ring. */
   async function begin() {

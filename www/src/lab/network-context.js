@@ -4,6 +4,7 @@ import { jump } from './clock.js';
 import init, { Network, setLogLevel } from 'ocap-remotes/network';
 import { answer, plain } from '../calls.js';
 import { Line } from './line.js';
+import { Meddling } from './meddler.js';
 import { tapped } from './tap.js';
 
 /**
@@ -12,6 +13,7 @@ import { tapped } from './tap.js';
  * @property {MessagePort} control leads to the page
  * @property {import('../settings.js').LogLevel} log
  * @property {Partial<import('./line.js').LineState>} line
+ * @property {boolean} acceptsGaps whether the kernel is made to accept gaps, as the incumbent does
  *
  * What the page is told.
  * @typedef {{ observed: import('./tap.js').Observation[], omitted: number } | { changed: import('ocap-remotes/network').NetworkEvent }
@@ -27,7 +29,7 @@ const TOLD_AT_ONCE = 1_000;
  * @param {typeof globalThis} scope
  * @param {NetworkStart} start
  */
-export async function serveNetwork(scope, { port, control, log, line: lineState }) {
+export async function serveNetwork(scope, { port, control, log, line: lineState, acceptsGaps }) {
   const tell = (/** @type {FromNetwork} */ message) => control.postMessage(message);
   /** @type {import('./tap.js').Observation[]} */
   let observed = [];
@@ -52,7 +54,8 @@ export async function serveNetwork(scope, { port, control, log, line: lineState 
     line.set(lineState);
     await init();
     setLogLevel(log);
-    const network = Network.serve(tapped(port, observe), { onEvent: (changed) => tell({ changed }) });
+    const meddling = new Meddling(acceptsGaps);
+    const network = Network.serve(tapped(port, observe, meddling), { onEvent: (changed) => tell({ changed }) });
     const calls = {
       status: () => network.status(),
       line: (/** @type {Partial<import('./line.js').LineState>} */ change) => {
@@ -62,6 +65,7 @@ export async function serveNetwork(scope, { port, control, log, line: lineState 
           scope.dispatchEvent(new Event('online')); // as the browser says when the way to the network is back
         }
       },
+      swallow: (/** @type {number} */ spared, /** @type {number} */ count) => meddling.swallow(spared, count),
       sleep: (/** @type {number} */ ms) => {
         line.forgetAll();
         jump(ms);

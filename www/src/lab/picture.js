@@ -81,7 +81,7 @@ export class Picture {
     const others = [...this.#lab.kernels.map((kernel) => kernel.peerId || kernel.name), ...this.#lab.elsewhere];
     const { width } = this.#size;
     // Two are beside each other; more need a circle.
-    const height = Math.round(others.length <= 2 ? 200 : Math.min(430, Math.max(280, width * 0.52)));
+    const height = Math.round(others.length <= 2 ? 200 : Math.min(380, Math.max(280, width * 0.5)));
     if (height !== this.#size.height || !this.#svg.viewBox.baseVal || this.#svg.viewBox.baseVal.width !== width) {
       this.#size.height = height;
       this.#svg.setAttribute('viewBox', `0 0 ${width} ${height}`);

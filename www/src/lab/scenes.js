@@ -2,33 +2,18 @@
 
 import { html } from './dom.js';
 import { PROMISES } from './trials.js';
+import { sleep, until } from './waiting.js';
 
 /** @typedef {import('./lab-kernel.js').LabKernel} LabKernel */
 
-/** How long a scene waits for something, in milliseconds. */
-const LIMIT_MS = 60_000;
 /** Messages of a scene in which something goes wrong. */
 const STREAM = 400;
 /** How many of them are delivered by then. */
 const MID_STREAM = 60;
+/** By when the page has been told of what was sent, in milliseconds. */
+const TOLD_MS = 200;
 /** How long a kernel or its line is away, in milliseconds. */
 const AWAY_MS = 1_500;
-
-const sleep = (/** @type {number} */ ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-/**
- * @param {string} what
- * @param {() => boolean} isSo
- */
-async function until(what, isSo) {
-  const deadline = performance.now() + LIMIT_MS;
-  while (!isSo()) {
-    if (performance.now() > deadline) {
-      throw Object.assign(new Error(`waited a minute for ${what}`), { name: 'TimeoutError' });
-    }
-    await sleep(50);
-  }
-}
 
 /**
  * @typedef {object} Scene
@@ -59,6 +44,7 @@ async function inMidStream({ lab, from, to, tell }, trouble) {
   await trouble();
   await sent;
   tell('waiting for the rest');
+  await sleep(TOLD_MS);
   await until('every message to be delivered or reported', () => lab.ledger.tally().waiting === 0);
 }
 
@@ -71,6 +57,7 @@ export const SCENES = [
     async play({ lab, from, to, tell }) {
       tell(`${from.name} sends 1,000 messages to ${to.name}`);
       await lab.send(from, to.name, 1_000);
+      await sleep(TOLD_MS);
       await until('every message to be delivered or reported', () => lab.ledger.tally().waiting === 0);
     },
   },
@@ -118,11 +105,16 @@ export const SCENES = [
 /**
  * @param {HTMLElement} container
  * @param {(scene: Scene) => void} play
+ * @param {() => void} compare
  */
-export function showScenes(container, play) {
-  container.append(...SCENES.map((scene) => {
-    const button = html('button', { type: 'button', class: 'scene' }, html('b', {}, scene.name), html('span', {}, scene.what));
-    button.addEventListener('click', () => play(scene));
-    return button;
-  }));
+export function showScenes(container, play, compare) {
+  const button = (/** @type {string} */ name, /** @type {string} */ what, /** @type {() => void} */ action) => {
+    const made = html('button', { type: 'button', class: 'scene' }, html('b', {}, name), html('span', {}, what));
+    made.addEventListener('click', action);
+    return made;
+  };
+  container.append(
+    ...SCENES.map((scene) => button(scene.name, scene.what, () => play(scene))),
+    button('Compare with accepting gaps', 'Messages vanish: what the incumbent’s rule makes of it, and what ours.', compare),
+  );
 }

@@ -41,12 +41,21 @@ export function readFrame(message) {
 }
 
 /**
+ * Who may change what passes, for experiments; each is given a peer and a frame.
+ * @typedef {object} Meddler
+ * @property {(frame: FrameKind) => boolean} swallows whether the kernel's next frame vanishes, as if it had been written
+ * @property {(peer: string, message: string) => string} outgoing
+ * @property {(peer: string, message: string) => string} incoming
+ */
+
+/**
  * A port that does what `port` does, and tells what passes.
  * @param {MessagePort} port the network's end
  * @param {(observation: Observation) => void} observe
+ * @param {Meddler} [meddler]
  * @returns {Pick<MessagePort, 'postMessage' | 'addEventListener' | 'removeEventListener'>}
  */
-export function tapped(port, observe) {
+export function tapped(port, observe, meddler) {
   /** @type {Map<string, (reply: Rpc) => void>} By the ids of the kernel's calls and of the network's, which differ. */
   const waiting = new Map();
   const now = () => performance.timeOrigin + performance.now();
@@ -99,10 +108,40 @@ export function tapped(port, observe) {
       }
     }
   };
-  port.addEventListener('message', ({ data }) => readAll(data));
+  /** Whether a message of the kernel passes; one that does not is answered here. @param {Rpc} message */
+  const passes = ({ id, method, params }) => {
+    if (method !== 'sendRemoteMessage' || !meddler) {
+      return true;
+    }
+    if (typeof params.message === 'string') {
+      params.message = meddler.outgoing(params.to, params.message);
+    }
+    if (!meddler.swallows(readFrame(params.message).frame)) {
+      return true;
+    }
+    const written = { jsonrpc: '2.0', id, result: null };
+    readAll(written);
+    port.postMessage(written);
+    return false;
+  };
+  // Heard before the network's own listener, which is added later.
+  port.addEventListener('message', (event) => {
+    const { data } = event;
+    readAll(data);
+    if (Array.isArray(data)) {
+      data.splice(0, data.length, ...data.filter(passes));
+    } else if (!passes(data)) {
+      event.stopImmediatePropagation();
+    }
+  });
   port.start();
   return {
     postMessage: (/** @type {unknown} */ message, /** @type {any} */ transfer) => {
+      for (const { method, params } of /** @type {Rpc[]} */ (Array.isArray(message) ? message : [message])) {
+        if (meddler && method === 'remoteDeliver' && typeof params.message === 'string') {
+          params.message = meddler.incoming(params.from, params.message);
+        }
+      }
       readAll(message);
       port.postMessage(message, transfer);
     },

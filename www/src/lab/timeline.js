@@ -167,7 +167,7 @@ export class Timelines {
   /**
    * @param {import('./lab.js').Lab} lab
    * @param {import('./lab-kernel.js').LabKernel} kernel
-   * @param {{ at: number, text: string }[]} events
+   * @param {{ at: number, kernel: string, text: string }[]} events
    * @returns {boolean} whether there is any
    */
   draw(lab, kernel, events) {
@@ -180,7 +180,8 @@ export class Timelines {
     for (const [peerId, timeline] of this.#figures) {
       const peer = lab.findPeer(peerId);
       const fromPeer = peer ? lab.samples.of(peer.name, kernel.peerId) : [];
-      timeline.draw(peer ? `Kernel ${peer.name}` : `Elsewhere …${peerId.slice(-6)}`, lab.samples.of(kernel.name, peerId), fromPeer, events);
+      const concerned = events.filter((event) => event.kernel === kernel.name || event.kernel === peer?.name);
+      timeline.draw(peer ? `Kernel ${peer.name}` : `Elsewhere …${peerId.slice(-6)}`, lab.samples.of(kernel.name, peerId), fromPeer, concerned);
     }
     return peers.length > 0;
   }

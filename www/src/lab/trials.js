@@ -29,16 +29,25 @@ export const PROMISES = {
   sleep: 'A late clock accuses nobody: no peer is given up for the time that this kernel slept. Its dead connections are found by '
     + 'pings, and backoffs are forgotten.',
   cutAll: 'Without a relay kernels cannot reach each other; nothing that they promised is lost while they try.',
+  gapRefused: 'A gap is never delivered over: what is ahead of it waits, unacknowledged, until the missing messages were written again.',
+  gapAccepted: 'A frame ahead of a gap is taken as if none were missing, and acknowledged with all before it: its sender forgets them, and '
+    + 'their callers wait for ever.',
   redeem: 'A URL names an object and gives the right to use it. Its issuer alone can read it; a URL from before a wipe names nothing.',
 };
 
-/** @typedef {{ title: string, promise: string }} What */
+/**
+ * @typedef {object} What
+ * @property {string} title
+ * @property {string} promise
+ * @property {() => import('./ledger.js').Tally} [tally] of what it is about, if not of everything
+ * @property {string} [word] what stands before the promise
+ */
 
 export class Trials {
   #container;
   #lab;
   /** @type {{ before: { tally: import('./ledger.js').Tally, counts: import('./lab.js').Counts }, verdict: HTMLElement, observed: HTMLElement,
-   *   startedAt: number } | undefined} The newest. */
+   *   tally: () => import('./ledger.js').Tally } | undefined} The newest. */
   #current;
 
   /**
@@ -51,21 +60,21 @@ export class Trials {
   }
 
   /** @param {What} what has just been done */
-  begin({ title, promise }) {
+  begin({ title, promise, tally = () => this.#lab.ledger.tally(), word = 'Promised' }) {
     this.update();
     const verdict = html('p', { class: 'verdict' });
     const observed = html('p', { class: 'observed' });
     const now = Date.now();
     this.#current = {
       // What is still open from before is part of what happens now.
-      before: { tally: { ...this.#lab.ledger.tally(), waiting: 0 }, counts: { ...this.#lab.counts } },
+      before: { tally: { ...tally(), waiting: 0 }, counts: { ...this.#lab.counts } },
       verdict,
       observed,
-      startedAt: now,
+      tally,
     };
     this.#container.prepend(html('article', { class: 'trial' },
       html('h3', {}, title, ' ', html('time', { datetime: new Date(now).toISOString() }, CLOCK.format(now).slice(0, 8))),
-      html('p', { class: 'promise' }, html('b', {}, 'Promised '), promise),
+      html('p', { class: 'promise' }, html('b', {}, `${word} `), promise),
       observed,
       verdict));
     while (this.#container.childElementCount > KEPT) {
@@ -75,14 +84,20 @@ export class Trials {
     this.update();
   }
 
+  /** What is observed from now on is not about the newest any more. */
+  end() {
+    this.update();
+    this.#current = undefined;
+  }
+
   /** Tells what has been observed since the newest began. */
   update() {
     if (!this.#current) {
       return;
     }
-    const { before, verdict, observed } = this.#current;
+    const { before, verdict, observed, tally } = this.#current;
     const { counts } = this.#lab;
-    const { sent, delivered, reported, waiting, gone, lost, doubled, outOfOrder, stale } = add(this.#lab.ledger.tally(), before.tally, -1);
+    const { sent, delivered, reported, waiting, gone, lost, doubled, outOfOrder, stale } = add(tally(), before.tally, -1);
     const since = (/** @type {keyof typeof counts} */ what) => counts[what] - before.counts[what];
     const isIdle = sent + delivered + reported + waiting + gone === 0;
     const parts = [
@@ -102,7 +117,8 @@ export class Trials {
     write(observed, `Observed ${parts.join(' · ')}`);
     const isBroken = lost + doubled + outOfOrder + stale > 0;
     verdict.className = `verdict ${isBroken ? 'bad' : waiting > 0 ? 'open' : isIdle ? 'quiet' : 'good'}`;
-    write(verdict, isBroken ? '✗ The promise was broken' : waiting > 0 ? '… Not over yet' : isIdle ? '– Send something to put it to the test'
+    const broken = lost > 0 ? `${count(lost)} lost, and nobody was told` : 'The promise was broken';
+    write(verdict, isBroken ? `✗ ${broken}` : waiting > 0 ? '… Not over yet' : isIdle ? '– Send something to put it to the test'
       : '✓ As promised');
   }
 }
