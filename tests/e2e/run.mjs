@@ -18,6 +18,18 @@ import { theStoryOfTheDemo } from './story.mjs';
 
 /** @typedef {[name: string, test: () => Promise<void>]} Test */
 
+/**
+ * Tests that mostly wait need not wait for each other; each has a browser of its own.
+ * @param {...() => Promise<void>} tests
+ */
+const together = (...tests) => async () => {
+  const results = await Promise.allSettled(tests.map((test) => test()));
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed) {
+    throw failed.reason;
+  }
+};
+
 /** @type {Test[]} Firefox is there on some machines only. */
 const firefox = hasFirefox ? [['the extension in Firefox', theExtensionInFirefox]] : [];
 if (!hasFirefox) {
@@ -29,9 +41,8 @@ const TESTS = [
   ['the ways to connect a kernel and its network', theWaysToConnect],
   ['the story of the demo', theStoryOfTheDemo],
   ['the page: messages, invitations and the log', theTalkOfThePage],
-  ['the page: lines and lives', async () => void (await Promise.all([theLinesOfThePage(), theLivesOfThePage()]))],
-  ['the page: its looks, with keyboard and axe', theLooksOfThePage],
-  ['the page: a short soak', aShortSoakOfThePage],
+  ['the page: lines and lives', together(theLinesOfThePage, theLivesOfThePage)],
+  ['the page: its looks, with keyboard and axe, and a short soak', together(theLooksOfThePage, aShortSoakOfThePage)],
   ['a page whose network is in a Worker is killed in mid-stream', aPageKilledInMidStream('window', 'worker')],
   ['a page whose network is in the window is killed in mid-stream', aPageKilledInMidStream('worker', 'window')],
   ['an origin without space', aFullDisk],
