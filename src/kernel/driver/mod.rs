@@ -28,7 +28,7 @@ pub use remotes::{Crank, RemotesDriver};
 use super::{Kernel, KernelEffect, KernelError, KernelEvent, RemoteWrite, UrlTicket, store::StoreError};
 use crate::{
     bridge::{ALREADY_INITIALIZED, KernelServices, PlatformServices, Reply},
-    runtime::{Runtime, Timestamp},
+    runtime::{Runtime, Timestamp, random_bytes},
     session::WriteToken,
     wire::{EndpointId, IncarnationId, Kref, PeerId, RemoteCommsOptions, RemoteError},
 };
@@ -257,9 +257,7 @@ impl KernelDriver {
 
     /// Random bytes for the kernel's keys and nonces.
     pub fn random<const N: usize>(&self) -> [u8; N] {
-        let mut bytes = [0; N];
-        self.runtime.fill_random(&mut bytes);
-        bytes
+        random_bytes(&*self.runtime)
     }
 
     /// Stops everything here, and then the network. Calls fail from now on, and the store is free.

@@ -26,7 +26,7 @@ use crate::{
         Effect, HostKernel, KernelError, KernelIdentity, RedemptionId, RemoteEvent, RemoteManager, RemoteWrite,
         UrlTicket,
     },
-    runtime::{Runtime, Timestamp},
+    runtime::{Runtime, Timestamp, random_bytes},
     wire::{IncarnationId, Kref, LimitType, PeerId, RemoteCommsOptions, RemoteError},
 };
 
@@ -175,8 +175,7 @@ impl RemotesDriver {
         &self,
         work: impl FnOnce(&mut RemoteManager, &mut dyn HostKernel, [u8; 16], Timestamp) -> Result<RedemptionId, KernelError>,
     ) -> LocalBoxFuture<'static, Result<Kref, KernelError>> {
-        let mut random = [0; 16];
-        self.runtime.fill_random(&mut random);
+        let random = random_bytes(&*self.runtime);
         let begun = self.call(|remotes, host, now| work(remotes, host, random, now)).map(|id| {
             let (done, result) = oneshot::channel();
             self.redemptions.borrow_mut().insert(id, done);
