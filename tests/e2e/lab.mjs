@@ -70,7 +70,7 @@ export class LabPage {
     return this.page.evaluate(() => /** @type {any} */ (window).lab.ledger.tally());
   }
 
-  /** @returns {Promise<import('../../www/src/lab/lab.js').Counts>} */
+  /** @returns {Promise<import('../../www/src/lab/watch.js').Counts>} */
   counts() {
     return this.page.evaluate(() => ({ .../** @type {any} */ (window).lab.counts }));
   }

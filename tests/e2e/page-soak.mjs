@@ -91,6 +91,7 @@ async function soak({ kernels, seconds, tell }) {
         if (bytes !== undefined) {
           memories.push({ seconds: passed(), bytes });
         }
+        await lab.kept();
         if (round % 30 === 0) {
           tell(`${passed().toFixed(0)} s: ${((bytes ?? 0) / 2 ** 20).toFixed(0)} MiB, ${JSON.stringify(await lab.tally())}`);
         }
@@ -104,7 +105,7 @@ async function soak({ kernels, seconds, tell }) {
     const [before, after] = [most(0.25, 0.5), most(0.75, 1)];
     const { sent, delivered, reported, lost, doubled } = await lab.tally();
     return { kernels, seconds, sent, delivered, reported, lost, doubled, ...(await lab.counts()), bytesBefore: before, bytesAfter: after };
-  });
+  }, { limitMs: (seconds + 300) * 1_000 });
 }
 
 /** @param {Awaited<ReturnType<typeof soak>>} outcome */

@@ -19,8 +19,8 @@ import { Program } from '../program.js';
 
 /** Entries of the program's own records; the page keeps its own. */
 const RECORD_LIMIT = 100;
-/** What the program sent and took is told so much later, in milliseconds: by then it is durable, or never happened. */
-const DURABLE_AFTER_MS = 20;
+/** What the program sent and took is gathered for so long before it is told, in milliseconds. */
+const GATHER_MS = 20;
 /** Pause before the next attempt when there is no room for a message, in milliseconds. */
 const ROOM_AFTER_MS = 20;
 
@@ -28,14 +28,24 @@ const post = (/** @type {unknown} */ message) => self.postMessage(message);
 
 /** @type {LabNews[]} */
 let soon = [];
-/** @param {LabNews} news */
+/**
+ * Tells what the program sent or took when it is durable: before that it may never have happened, if this Worker is killed.
+ * @param {LabNews} news
+ */
 function tellWhenDurable(news) {
   soon.push(news);
   if (soon.length === 1) {
-    setTimeout(() => {
-      post({ news: soon });
+    setTimeout(async () => {
+      const gathered = soon;
       soon = [];
-    }, DURABLE_AFTER_MS);
+      try {
+        // A URL is given when everything before it is durable.
+        await program.url();
+        post({ news: gathered });
+      } catch (error) {
+        console.warn('what was not made durable is not told', error);
+      }
+    }, GATHER_MS);
   }
 }
 

@@ -151,7 +151,7 @@ export class Book {
     this.open.clear();
   }
 
-  /** The receiver was killed: of what is settled it will tell nothing more. */
+  /** The receiver's Worker is gone: of what is settled it will tell nothing more. */
   endOfReceiver() {
     for (const [n, { settled }] of this.open) {
       if (settled) {

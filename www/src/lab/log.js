@@ -11,9 +11,9 @@ const SHOWN = 150;
 /** Longer texts are cut short where they are shown. */
 const LONGEST = 180;
 
-/** @typedef {import('./lab.js').Entry} Entry */
+/** @typedef {import('./watch.js').Entry} Entry */
 
-/** @type {Record<import('./lab.js').Kind, string>} */
+/** @type {Record<import('./watch.js').Kind, string>} */
 const KINDS = {
   frame: 'frames',
   handshake: 'handshakes',

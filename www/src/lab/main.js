@@ -6,12 +6,13 @@ import { compare } from './compare.js';
 import { count, element, html, write } from './dom.js';
 import { Lab } from './lab.js';
 import { Log } from './log.js';
-import { nameOf } from './marks.js';
+import { mark, nameOf } from './marks.js';
 import { Panel } from './panel.js';
-import { Picture, mark, showTally } from './picture.js';
+import { Picture } from './picture.js';
 import { showScenes } from './scenes.js';
 import { Timelines } from './timeline.js';
 import { PROMISES, Trials } from './trials.js';
+import { showTally } from './tally.js';
 
 /** How often kernels and networks are asked what they know, in milliseconds; a page with many asks less often. */
 const SAMPLE_MS = 500;

@@ -1,5 +1,7 @@
 // How a life of a kernel is told from all others: by a colour, a shape and a number.
 
+import { svg } from './dom.js';
+
 /** Colours of lives, as classes of the style sheet. */
 export const COLOURS = 8;
 /** By the number of the life. */
@@ -57,4 +59,15 @@ export function outline(life, x, y, radius) {
     return `${(x + radius * scale * Math.cos(angle)).toFixed(1)} ${(y + radius * scale * Math.sin(angle)).toFixed(1)}`;
   });
   return `M${points.join('L')}Z`;
+}
+
+/**
+ * A life's mark, for text.
+ * @param {Life | undefined} life
+ */
+export function mark(life) {
+  const shape = life
+    ? svg('path', { class: `life life-${life.colour}`, d: outline(life, 12, 12, 8) })
+    : svg('circle', { class: 'life none', cx: 12, cy: 12, r: 8 });
+  return svg('svg', { class: 'mark', viewBox: '0 0 24 24', 'aria-hidden': 'true' }, shape);
 }

@@ -2,9 +2,8 @@
 
 import { count, element, html, write } from './dom.js';
 import { showInvitation } from './invite.js';
-import { brief, peerOf } from './lab.js';
-import { nameOf } from './marks.js';
-import { mark } from './picture.js';
+import { brief, peerOf } from './watch.js';
+import { mark, nameOf } from './marks.js';
 import { PROMISES } from './trials.js';
 
 /** How slow a throttled line is. */

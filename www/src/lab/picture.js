@@ -1,8 +1,8 @@
 // The live picture: kernels around their relays, channels between them, and every frame on its way.
 
-import { count, html, svg, write } from './dom.js';
+import { count, svg } from './dom.js';
 import { nameOf, outline } from './marks.js';
-import { peerOf } from './lab.js';
+import { peerOf } from './watch.js';
 
 /** @typedef {{ x: number, y: number }} Point */
 
@@ -233,7 +233,7 @@ export class Picture {
   /**
    * @param {import('./lab-kernel.js').LabKernel} kernel
    * @param {string} peerId
-   * @param {import('./lab.js').Group} group
+   * @param {import('./watch.js').Group} group
    */
   addFrames(kernel, peerId, { direction, look, count: frames, lastSeq }) {
     if (direction === 'in') {
@@ -350,7 +350,7 @@ export class Picture {
 }
 
 /**
- * @param {import('./lab.js').Group['look']} look
+ * @param {import('./watch.js').Group['look']} look
  * @param {import('./marks.js').Life | undefined} life of the sender
  * @param {number} frames
  */
@@ -388,42 +388,3 @@ const between = (from, to, t) => ({ x: from.x + (to.x - from.x) * t, y: from.y +
  * @param {Point} other
  */
 const distance = (one, other) => Math.hypot(one.x - other.x, one.y - other.y);
-
-/**
- * A life's mark, for text.
- * @param {import('./marks.js').Life | undefined} life
- */
-export function mark(life) {
-  const shape = life
-    ? svg('path', { class: `life life-${life.colour}`, d: outline(life, 12, 12, 8) })
-    : svg('circle', { class: 'life none', cx: 12, cy: 12, r: 8 });
-  return svg('svg', { class: 'mark', viewBox: '0 0 24 24', 'aria-hidden': 'true' }, shape);
-}
-
-/**
- * The sum of all messages, in words and numbers.
- * @param {HTMLElement} list
- * @param {import('./ledger.js').Tally} tally
- */
-export function showTally(list, tally) {
-  const { sent, delivered, waiting, reported, gone, lost, doubled, outOfOrder, stale } = tally;
-  /** @type {[string, number, string, string][]} */
-  const rows = [
-    ['Sent', sent, '', 'by programs of this page'],
-    ['Delivered', delivered, '', 'taken by the program that they were sent to'],
-    ['Underway', waiting, '', 'neither delivered nor reported yet'],
-    ['Reported', reported + gone, '', 'not known to have been delivered, and the sender was told; or its life had ended'],
-    ['Lost', lost, lost > 0 ? 'bad' : 'good', 'neither delivered nor reported'],
-    ['Doubled', doubled, doubled > 0 ? 'bad' : 'good', 'delivered twice'],
-    ['Reordered', outOfOrder, outOfOrder > 0 ? 'bad' : 'good', 'delivered after a later one'],
-    ['Stale', stale, stale > 0 ? 'bad' : 'good', 'delivered to another life than the one they were sent to'],
-  ];
-  if (list.childElementCount === 0) {
-    list.append(...rows.map(([name, , , what]) => html('div', { title: what }, html('dt', {}, name), html('dd'))));
-  }
-  rows.forEach(([, value, look], index) => {
-    const row = list.children[index];
-    write(/** @type {Element} */ (row.lastElementChild), count(value));
-    row.className = look;
-  });
-}

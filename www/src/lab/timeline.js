@@ -1,7 +1,7 @@
 // What became of the numbers of each remote over the last minutes: sent, acknowledged, delivered; pending and the round trip.
 
 import { CLOCK, count, html, set, svg, write } from './dom.js';
-import { brief } from './lab.js';
+import { brief } from './watch.js';
 import { SPAN_MS } from './samples.js';
 
 const WIDTH = 600;

@@ -46,7 +46,7 @@ export const PROMISES = {
 export class Trials {
   #container;
   #lab;
-  /** @type {{ before: { tally: import('./ledger.js').Tally, counts: import('./lab.js').Counts }, verdict: HTMLElement, observed: HTMLElement,
+  /** @type {{ before: { tally: import('./ledger.js').Tally, counts: import('./watch.js').Counts }, verdict: HTMLElement, observed: HTMLElement,
    *   tally: () => import('./ledger.js').Tally } | undefined} The newest. */
   #current;
 
