@@ -22,6 +22,25 @@ async function violations(page, axe) {
   return found.map((/** @type {any} */ { id, nodes }) => `${id}: ${nodes.map((/** @type {any} */ node) => node.target.join(' ')).join(', ')}`);
 }
 
+/**
+ * At how many places the frames of some messages are seen at most.
+ * @param {import('playwright-core').Page} page
+ */
+const positions = (page) => page.evaluate(async () => {
+  /** @type {Map<Element, Set<string | null>>} */
+  const seen = new Map();
+  const { lab } = /** @type {any} */ (window);
+  const [from, to] = lab.kernels;
+  await lab.send(from, to.name, 5);
+  for (const deadline = performance.now() + 800; performance.now() < deadline;) {
+    await new Promise(requestAnimationFrame);
+    for (const dot of document.querySelectorAll('.picture svg > g:nth-child(3) > g[transform]')) {
+      seen.set(dot, (seen.get(dot) ?? new Set()).add(dot.getAttribute('transform')));
+    }
+  }
+  return Math.max(0, ...[...seen.values()].map((places) => places.size));
+});
+
 /** Whether everything is inside of the page's width. @param {import('playwright-core').Page} page */
 const overflow = (page) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 
@@ -37,6 +56,8 @@ export const theLooksOfThePage = () =>
     page.on('websocket', (socket) => asked.add(socket.url()));
     await onLab(lab, async () => {
       await lab.say(2);
+      await lab.settled();
+      equal(await positions(page), 1, 'places at which a frame is seen by those who want no motion');
       await lab.settled();
       // A picture with much in it: three kernels, one cut off, one killed, an invitation.
       await page.evaluate(() => /** @type {any} */ (window).lab.add({ storage: 'memory', place: 'worker' }));
@@ -88,5 +109,13 @@ export const theLooksOfThePage = () =>
       await empty.page.fill('#relays', `${stage.relay.addresses.ws}\n${stage.relay.addresses.webrtc}`);
       await empty.press('Start two kernels');
       await empty.untilReady(2);
+    });
+
+    // A relay that does not answer.
+    const lonely = new LabPage(stage, await (await stage.browser.newContext()).newPage());
+    const nowhere = stage.relay.addresses.ws.replace(/tcp\/\d+/, 'tcp/9');
+    await lonely.page.goto(stage.labAddress().replace(/#.*/, `#${new URLSearchParams({ relay: nowhere, kernels: '1' })}`));
+    await onLab(lonely, async () => {
+      equal(/no relay answers.*Check that it runs/i.test(await lonely.problem()), true, 'whether the page says that the relay does not answer');
     });
   });

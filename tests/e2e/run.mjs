@@ -12,6 +12,7 @@ import { aPageKilledInMidStream } from './killed-page.mjs';
 import { aStoreKilledInMidWrite } from './killed-store.mjs';
 import { aSecondTabWithTheSameStore } from './second-tab.mjs';
 import { theLinesOfThePage, theLivesOfThePage, theTalkOfThePage } from './page.mjs';
+import { theBooksOfThePage } from './page-ledger.mjs';
 import { theLooksOfThePage } from './page-look.mjs';
 import { aShortSoakOfThePage } from './page-soak.mjs';
 import { theStoryOfTheDemo } from './story.mjs';
@@ -40,6 +41,7 @@ if (!hasFirefox) {
 const TESTS = [
   ['the ways to connect a kernel and its network', theWaysToConnect],
   ['the story of the demo', theStoryOfTheDemo],
+  ['the page: its books', theBooksOfThePage],
   ['the page: messages, invitations and the log', theTalkOfThePage],
   ['the page: lines and lives', together(theLinesOfThePage, theLivesOfThePage)],
   ['the page: its looks, with keyboard and axe, and a short soak', together(theLooksOfThePage, aShortSoakOfThePage)],

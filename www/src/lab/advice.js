@@ -11,6 +11,7 @@ const ADVICE = {
   RedemptionError: 'Its issuer may have been wiped since: ask for a fresh URL.',
   RedemptionTimeoutError: 'Check that its issuer is open and that both know the same relay, and redeem it again.',
   ReferenceError: 'The life that it belonged to is over: introduce the kernels again by sending, or redeem a fresh URL.',
+  RelayError: 'Check that it runs and that this device can reach it, then reload this page; or enter another.',
   ResourceLimitError: 'Wait until some of what was sent is acknowledged, and try again.',
   StoreDamagedError: 'Remove this kernel, or wipe its store.',
   StoreFullError: 'Free some space on this device and revive the kernel: it goes on from its last commit.',

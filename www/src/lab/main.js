@@ -12,12 +12,15 @@ import { Picture } from './picture.js';
 import { showScenes } from './scenes.js';
 import { Timelines } from './timeline.js';
 import { PROMISES, Trials } from './trials.js';
+import { until } from './waiting.js';
 import { showTally } from './tally.js';
 
 /** How often kernels and networks are asked what they know, in milliseconds; a page with many asks less often. */
 const SAMPLE_MS = 500;
 const SAMPLE_MANY_MS = 1_500;
 const MANY_KERNELS = 8;
+/** How long a relay may take to answer at the beginning, in milliseconds. */
+const RELAY_LIMIT_MS = 8_000;
 /** Incidents that are marked on the timelines. */
 const INCIDENTS = 100;
 
@@ -212,6 +215,10 @@ function openLab({ relays, redeem, kernels, storage, place, options, log: logLev
       await lab.add({ storage, place: place ?? (onlyWebrtc || (both && index % 2 === 0) ? 'frame' : 'worker') });
       redraw();
     }
+    write(busy, 'The relay is called…');
+    await until('the relay', () => [...lab.relayStates.values()].some(({ state }) => state === 'up'), RELAY_LIMIT_MS).catch(() => {
+      throw Object.assign(new Error(`no relay answers at ${relays.join(' or ')}`), { name: 'RelayError' });
+    });
     const ring = lab.kernels.length < 2 ? [] : lab.kernels.map((kernel, index) => [kernel, lab.kernels[(index + 1) % lab.kernels.length]]);
     for (const [from, to] of ring) {
       write(busy, `${from.name} redeems a URL of ${to.name}…`);
