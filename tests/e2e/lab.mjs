@@ -10,6 +10,8 @@ const EXPECTED = /relay lost|closed before the connection is established|WebSock
 export class LabPage {
   /** @type {string[]} What the page complained of. */
   complaints = [];
+  /** @type {Set<string>} Every address that the page, its frames and its Workers asked. */
+  asked = new Set();
 
   /**
    * @param {Stage} stage
@@ -19,6 +21,8 @@ export class LabPage {
     this.stage = stage;
     this.page = page;
     page.setDefaultTimeout(20_000);
+    page.on('request', (request) => this.asked.add(request.url()));
+    page.on('websocket', (socket) => this.asked.add(socket.url()));
     page.on('pageerror', (error) => this.complaints.push(String(error.stack ?? error)));
     page.on('console', (message) => {
       if (['error', 'warning'].includes(message.type()) && !EXPECTED.test(message.text())) {

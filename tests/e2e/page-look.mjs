@@ -50,10 +50,6 @@ export const theLooksOfThePage = () =>
     const folder = process.env.OCAP_SCREENSHOTS;
     const lab = await LabPage.open(stage, { context: { viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce' } });
     const { page } = lab;
-    /** @type {Set<string>} */
-    const asked = new Set();
-    page.on('request', (request) => asked.add(request.url()));
-    page.on('websocket', (socket) => asked.add(socket.url()));
     await onLab(lab, async () => {
       await lab.say(2);
       await lab.settled();
@@ -93,8 +89,9 @@ export const theLooksOfThePage = () =>
       equal(await page.evaluate(() => document.activeElement?.id), 'cut', 'where the focus is after a control was used');
       const { origin } = new URL(page.url());
       const relay = /\/tcp\/(\d+)\/ws/.exec(stage.relay.addresses.ws)?.[1];
-      const strangers = [...asked].filter((url) => !url.startsWith(origin) && !url.startsWith('data:') && !url.startsWith('blob:')
-        && url !== `ws://127.0.0.1:${relay}/`);
+      const ofRelay = `ws://127.0.0.1:${relay}/`;
+      equal(lab.asked.has(ofRelay), true, 'whether the requests of Workers are seen');
+      const strangers = [...lab.asked].filter((url) => url !== ofRelay && !/^(data|blob):/.test(url) && !url.startsWith(origin));
       equal(strangers, [], 'whom the page asked beside its own origin and the relay');
     });
 

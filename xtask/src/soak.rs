@@ -51,13 +51,7 @@ pub(crate) fn network(
 }
 
 /// Builds the package and the page, and lets many kernels talk on it while things go wrong.
-pub(crate) fn page(
-    project: &Project,
-    config: &Config,
-    tools: &Tools,
-    kernels: u32,
-    minutes: u32,
-) -> Result<ExitCode> {
+pub(crate) fn page(project: &Project, config: &Config, tools: &Tools, kernels: u32, minutes: u32) -> Result<ExitCode> {
     let mut soak = Artifacts::build(project, config, tools)?.script(project, tools, PAGE)?;
     run(soak.args([kernels.to_string(), minutes.to_string()]))
 }
