@@ -8,6 +8,8 @@ import { Watch, peerOf } from './watch.js';
 
 /** How long an introduction waits for room among what is pending, in milliseconds. */
 const ROOM_LIMIT_MS = 45_000;
+/** A book that is out of use and was not written in for so long is closed, in milliseconds: give-ups take less. */
+const UNTOUCHED_MS = 120_000;
 const NAMES = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
 
 export class Lab {
@@ -147,7 +149,9 @@ export class Lab {
     const incarnation = peer?.life?.incarnation;
     const known = kernel.targets.get(name);
     if (known?.incarnation !== incarnation || known?.reference !== reference) {
-      known?.book.endOfReceiver();
+      if (known && known.incarnation !== incarnation) {
+        known.book.endOfReceiver();
+      }
       const isComparison = kernel.plan.comparison !== undefined;
       const book = this.ledger.open({ from: kernel.name, to: name, toIncarnation: incarnation, isComparison });
       kernel.targets.set(name, { reference, incarnation, book });
@@ -285,11 +289,11 @@ export class Lab {
     this.#tidyBooks();
   }
 
-  /** Books in which nothing is open and nothing more will be written are added up and forgotten. */
+  /** Books in which nothing more will be written are added up and forgotten. */
   #tidyBooks() {
     const inUse = new Set(this.kernels.flatMap(({ targets }) => [...targets.values()].map(({ book }) => book)));
     for (const book of this.ledger.books) {
-      if (!inUse.has(book) && book.open.size === 0) {
+      if (!inUse.has(book) && (book.open.size === 0 || Date.now() - book.touchedAt > UNTOUCHED_MS)) {
         this.ledger.close(book);
       }
     }

@@ -29,7 +29,6 @@ export class Book {
   sent = 0;
   delivered = 0;
   reported = 0;
-  gone = 0;
   doubled = 0;
   outOfOrder = 0;
   stale = 0;
@@ -37,6 +36,9 @@ export class Book {
   next = 1;
   /** @type {Map<number, Entry>} By number, of which only those are kept whose fate is open. */
   open = new Map();
+  /** When something was last written in it, in milliseconds since 1970. */
+  touchedAt = Date.now();
+  #isSenderGone = false;
   #registered = 0;
   #highestReceived = 0;
 
@@ -71,6 +73,7 @@ export class Book {
    * @param {string | undefined} incarnation the life that took it, if it is in this page
    */
   markReceived(n, incarnation) {
+    this.touchedAt = Date.now();
     if (incarnation !== undefined && this.direction.toIncarnation !== undefined && incarnation !== this.direction.toIncarnation) {
       this.stale += 1;
       return;
@@ -129,6 +132,7 @@ export class Book {
    * @param {boolean} rejected
    */
   markSettled(n, rejected) {
+    this.touchedAt = Date.now();
     const entry = this.open.get(n);
     if (!entry) {
       return;
@@ -143,12 +147,10 @@ export class Book {
     this.#closeIfOver(n, entry);
   }
 
-  /** The sender's life is over: nobody is left to be told. */
+  /** The sender's life is over: nobody is left to be told. What is on its way may still be delivered. */
   endOfSender() {
-    for (const { delivered, reported } of this.open.values()) {
-      this.gone += delivered || reported ? 0 : 1;
-    }
-    this.open.clear();
+    this.#isSenderGone = true;
+    this.touchedAt = Date.now();
   }
 
   /** The receiver's Worker is gone: of what is settled it will tell nothing more. */
@@ -163,17 +165,20 @@ export class Book {
   /** @returns {Tally} */
   tally() {
     let waiting = 0;
+    let gone = 0;
     let lost = 0;
     for (const { delivered, reported, overtakenAt } of this.open.values()) {
       if (!delivered && !reported) {
-        if (overtakenAt !== undefined && Date.now() - overtakenAt > REPORT_LIMIT_MS) {
+        if (this.#isSenderGone) {
+          gone += 1;
+        } else if (overtakenAt !== undefined && Date.now() - overtakenAt > REPORT_LIMIT_MS) {
           lost += 1;
         } else {
           waiting += 1;
         }
       }
     }
-    const { sent, delivered, reported, gone, doubled, outOfOrder, stale } = this;
+    const { sent, delivered, reported, doubled, outOfOrder, stale } = this;
     return { sent, delivered, reported, waiting, gone, lost, doubled, outOfOrder, stale };
   }
 }
@@ -211,7 +216,7 @@ export class Ledger {
     return book;
   }
 
-  /** @param {Book} book nothing is written to it any more, and nothing is open in it */
+  /** @param {Book} book nothing is to be written in it any more */
   close(book) {
     if (this.#books.delete(book.id) && !book.direction.isComparison) {
       this.#closed = add(this.#closed, book.tally());
