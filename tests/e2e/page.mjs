@@ -137,6 +137,29 @@ export const theLivesOfThePage = withLab(async (lab) => {
   check(/sent 20 · delivered 17 · lost 3 · doubled 0/.test(theirs), `whether the incumbent's rule loses three: ${theirs}`);
   equal(await lab.tally(), tally, 'the sum of all messages after the comparison');
   equal((await lab.kernels()).length, 2, 'kernels after the comparison');
+
+  // A page that is loaded anew deletes the stores of the one that is gone.
+  const stores = () => page.evaluate(async () => {
+    /** @type {string[]} */
+    const names = [];
+    const list = async (/** @type {any} */ folder) => {
+      for await (const [name, entry] of folder.entries()) {
+        names.push(name);
+        await (entry.kind === 'directory' ? list(entry) : undefined);
+      }
+    };
+    await list(await navigator.storage.getDirectory());
+    return names.join(' ');
+  });
+  const own = await page.evaluate(() => /** @type {any} */ (window).lab.kernels.map((/** @type {any} */ { storeName }) => storeName));
+  const before = await stores();
+  check(own.every((/** @type {string} */ name) => before.includes(name)), 'whether the stores are where the test looks');
+  await page.reload();
+  await lab.untilReady(2);
+  await lab.until('the former stores to be gone', 20, async () => {
+    const left = await stores();
+    return own.every((/** @type {string} */ name) => !left.includes(name));
+  });
 });
 
 export const theTalkOfThePage = withLab(async (lab) => {

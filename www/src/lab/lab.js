@@ -1,9 +1,9 @@
 // The lab: its kernels, who was introduced to whom, and what is done to them.
 
-import { deleteStore } from './stores.js';
 import { LabKernel } from './lab-kernel.js';
 import { Ledger } from './ledger.js';
 import { Samples } from './samples.js';
+import { deleteStore, noteStore } from './stores.js';
 import { Watch, peerOf } from './watch.js';
 
 /** How long an introduction waits for room among what is pending, in milliseconds. */
@@ -78,6 +78,9 @@ export class Lab {
       onChanged: (of, change) => this.watch.takeChange(of, change),
     });
     this.kernels.push(kernel);
+    if (kernel.storeName) {
+      noteStore(kernel.storeName);
+    }
     await kernel.start();
     this.watch.tell(kernel, 'life', '', `runs as ${kernel.peerId}, incarnation ${kernel.life?.incarnation}`);
     return kernel;

@@ -10,6 +10,7 @@ import { mark, nameOf } from './marks.js';
 import { Panel } from './panel.js';
 import { Picture } from './picture.js';
 import { showScenes } from './scenes.js';
+import { deleteForgottenStores } from './stores.js';
 import { Timelines } from './timeline.js';
 import { PROMISES, Trials } from './trials.js';
 import { until } from './waiting.js';
@@ -240,6 +241,9 @@ function openLab({ relays, redeem, kernels, storage, place, options, log: logLev
   Object.assign(window, { lab });
   void tick();
   void attempt(begin).finally(() => write(busy, ''));
+  if (isSecureContext) {
+    deleteForgottenStores().catch((error) => console.warn('stores of a page that is gone could not be deleted', error));
+  }
 }
 
 /** @param {import('./address.js').LabAddress} address without a relay */

@@ -28,6 +28,7 @@
 
 /** Answers that wait for their message; those of messages whose sender was killed wait in vain. */
 const EARLY_LIMIT = 1_000;
+
 export class Watch {
   /** @type {Counts} */
   counts = { written: 0, rewritten: 0, acknowledgements: 0, handshakes: 0, restarts: 0, givenUp: 0 };
