@@ -123,7 +123,8 @@ export class LabPage {
   /** What the newest experiment says. */
   async trial() {
     const first = this.page.locator('.trial').first();
-    const [title, observed, verdict] = await Promise.all(['h3', '.observed', '.verdict'].map((part) => first.locator(part).textContent()));
+    const parts = ['h3', '.observed', '.verdict'].map((part) => first.locator(part).textContent());
+    const [title, observed, verdict] = await Promise.all(parts);
     return { title: title ?? '', observed: observed ?? '', verdict: verdict ?? '' };
   }
 

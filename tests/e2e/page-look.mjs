@@ -18,8 +18,10 @@ const WIDTHS = [360, 1280];
  */
 async function violations(page, axe) {
   await page.evaluate(axe); // by the debugger, which the page's policy does not bind
-  const { violations: found } = await page.evaluate(() => /** @type {any} */ (window).axe.run(document, { resultTypes: ['violations'] }));
-  return found.map((/** @type {any} */ { id, nodes }) => `${id}: ${nodes.map((/** @type {any} */ node) => node.target.join(' ')).join(', ')}`);
+  const { violations: found } = await page.evaluate(() =>
+    /** @type {any} */ (window).axe.run(document, { resultTypes: ['violations'] }));
+  const where = (/** @type {any[]} */ nodes) => nodes.map(({ target }) => target.join(' ')).join(', ');
+  return found.map((/** @type {any} */ { id, nodes }) => `${id}: ${where(nodes)}`);
 }
 
 /**
@@ -113,6 +115,7 @@ export const theLooksOfThePage = () =>
     const nowhere = stage.relay.addresses.ws.replace(/tcp\/\d+/, 'tcp/9');
     await lonely.page.goto(stage.labAddress().replace(/#.*/, `#${new URLSearchParams({ relay: nowhere, kernels: '1' })}`));
     await onLab(lonely, async () => {
-      equal(/no relay answers.*Check that it runs/i.test(await lonely.problem()), true, 'whether the page says that the relay does not answer');
+      const said = await lonely.problem();
+      equal(/no relay answers.*Check that it runs/i.test(said), true, 'whether the page says that the relay does not answer');
     });
   });

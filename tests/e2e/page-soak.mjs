@@ -104,7 +104,8 @@ async function soak({ kernels, seconds, tell }) {
       .filter(({ seconds: at }) => at >= from * seconds && at <= to * seconds).map(({ bytes }) => bytes));
     const [before, after] = [most(0.25, 0.5), most(0.75, 1)];
     const { sent, delivered, reported, lost, doubled } = await lab.tally();
-    return { kernels, seconds, sent, delivered, reported, lost, doubled, ...(await lab.counts()), bytesBefore: before, bytesAfter: after };
+    const counts = await lab.counts();
+    return { kernels, seconds, sent, delivered, reported, lost, doubled, ...counts, bytesBefore: before, bytesAfter: after };
   }, { limitMs: (seconds + 300) * 1_000 });
 }
 

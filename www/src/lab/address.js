@@ -85,4 +85,5 @@ export function invitationLink(relays, url) {
 }
 
 /** @param {string} address a multiaddr or a web address */
-export const isOfThisMachine = (address) => /\/ip4\/127\.|\/ip6\/::1\/|\/dns\w*\/localhost\/|\/\/(localhost|127\.|\[::1\])/.test(address);
+export const isOfThisMachine = (address) =>
+  /\/ip4\/127\.|\/ip6\/::1\/|\/dns\w*\/localhost\/|\/\/(localhost|127\.|\[::1\])/.test(address);

@@ -26,5 +26,6 @@ export function advise(error) {
   const { name, message } = error instanceof Error ? error : new Error(String(error));
   const text = message || name;
   const sentence = /[.!?]$/.test(text) ? text : `${text}.`;
-  return `${sentence[0].toUpperCase()}${sentence.slice(1)} ${ADVICE[name] ?? 'The log below may say more; kill the kernel and revive it to go on.'}`;
+  const advice = ADVICE[name] ?? 'The log below may say more; kill the kernel and revive it to go on.';
+  return `${sentence[0].toUpperCase()}${sentence.slice(1)} ${advice}`;
 }

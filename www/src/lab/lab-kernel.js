@@ -42,7 +42,10 @@ export class LabKernel {
   targets = new Map();
   /** @type {Map<string, { book: import('./ledger.js').Book, n: number }>} What was sent, by the promise of its answer. */
   unanswered = new Map();
-  /** @type {Map<string, Extract<import('./kernel-worker.js').LabNews, { type: 'settled' }>>} Answers to messages not yet told of. */
+  /**
+   * Answers to messages that the page has not been told of.
+   * @type {Map<string, Extract<import('./kernel-worker.js').LabNews, { type: 'settled' }>>}
+   */
   early = new Map();
   /** @type {{ book: import('./ledger.js').Book, first: number, count: number }[]} What it is to send, and partly has. */
   orders = [];

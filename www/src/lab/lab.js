@@ -28,7 +28,7 @@ export class Lab {
   #introductions = new Set();
 
   /**
-   * @param {{ relays: string[], options: import('./lab-kernel.js').KernelPlan['options'], log: import('../settings.js').LogLevel }} settings
+   * @param {Pick<import('./lab-kernel.js').KernelPlan, 'relays' | 'options' | 'log'>} settings
    * @param {import('./watch.js').LabListener} listener
    */
   constructor(settings, listener) {
@@ -158,7 +158,8 @@ export class Lab {
       const isComparison = kernel.plan.comparison !== undefined;
       const book = this.ledger.open({ from: kernel.name, to: name, toIncarnation: incarnation, isComparison });
       kernel.targets.set(name, { reference, incarnation, book });
-      this.watch.tell(kernel, 'program', peerId, `redeemed a URL of ${this.nameOfPeer(peerId)} and holds its greeter as ${reference}`);
+      const whose = this.nameOfPeer(peerId);
+      this.watch.tell(kernel, 'program', peerId, `redeemed a URL of ${whose} and holds its greeter as ${reference}`);
     }
     this.#listener.onChange();
     return name;
@@ -221,7 +222,8 @@ export class Lab {
     await kernel.start({ wipe });
     const { life } = kernel;
     const isNew = before?.incarnation !== life?.incarnation;
-    this.watch.tell(kernel, 'life', '', `is back ${isNew ? 'as a new incarnation' : 'in the same incarnation'}, ${life?.incarnation}`);
+    const which = isNew ? 'as a new incarnation' : 'in the same incarnation';
+    this.watch.tell(kernel, 'life', '', `is back ${which}, ${life?.incarnation}`);
     if (isNew) {
       await this.#introduceAgain(kernel);
     }

@@ -1,5 +1,5 @@
-// What was sent and what became of it, as the programs at both ends tell. It judges the guarantee by itself: nothing here asks a kernel
-// for its own counters.
+// What was sent and what became of it, as the programs at both ends tell. It judges the guarantee by itself: nothing here
+// asks a kernel for its own counters.
 
 /**
  * @typedef {object} Entry a message whose fate is not yet known
@@ -44,8 +44,8 @@ export class Book {
 
   /**
    * @param {number} id
-   * @param {{ from: string, to: string, toIncarnation: string | undefined, isComparison: boolean }} direction names of the kernels; the
-   *   life that is written to, if it is in this page; whether it is left out of the sum of all
+   * @param {{ from: string, to: string, toIncarnation: string | undefined, isComparison: boolean }} direction names of the
+   *   kernels; the life that is written to, if it is in this page; whether it is left out of the sum of all
    */
   constructor(id, direction) {
     this.id = id;
@@ -74,7 +74,8 @@ export class Book {
    */
   markReceived(n, incarnation) {
     this.touchedAt = Date.now();
-    if (incarnation !== undefined && this.direction.toIncarnation !== undefined && incarnation !== this.direction.toIncarnation) {
+    const { toIncarnation } = this.direction;
+    if (incarnation !== undefined && toIncarnation !== undefined && incarnation !== toIncarnation) {
       this.stale += 1;
       return;
     }
@@ -238,6 +239,7 @@ export class Ledger {
   }
 
   tally() {
-    return this.books.filter(({ direction }) => !direction.isComparison).reduce((sum, book) => add(sum, book.tally()), this.#closed);
+    const counted = this.books.filter(({ direction }) => !direction.isComparison);
+    return counted.reduce((sum, book) => add(sum, book.tally()), this.#closed);
   }
 }

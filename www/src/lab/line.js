@@ -200,7 +200,10 @@ export class Line {
   /** @type {Set<RTCPeerConnection>} */
   #connections = new Set();
 
-  /** @param {{ WebSocket?: typeof WebSocket, RTCPeerConnection?: typeof RTCPeerConnection }} scope the global object of a context */
+  /**
+   * @param {{ WebSocket?: typeof WebSocket, RTCPeerConnection?: typeof RTCPeerConnection }} scope the global object of a
+   *   context
+   */
   constructor(scope) {
     if (scope.WebSocket) {
       scope.WebSocket = new Proxy(scope.WebSocket, {

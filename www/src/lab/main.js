@@ -113,7 +113,8 @@ function openLab({ relays, redeem, kernels, storage, place, options, log: logLev
       picker.dataset.shown = wanted;
       const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset.kernel;
       picker.replaceChildren(...lab.kernels.map((kernel) => {
-        const button = html('button', { type: 'button', class: 'pick', 'data-kernel': kernel.name }, mark(kernel.life), kernel.name);
+        const looks = { type: 'button', class: 'pick', 'data-kernel': kernel.name };
+        const button = html('button', looks, mark(kernel.life), kernel.name);
         button.addEventListener('click', () => select(kernel.name));
         return button;
       }));
@@ -172,8 +173,11 @@ function openLab({ relays, redeem, kernels, storage, place, options, log: logLev
   });
   element('relay-cut').addEventListener('click', () => attempt(async () => {
     const cut = !lab.kernels.every(({ line }) => line.cut);
-    trials.begin({ title: cut ? 'Cut all lines to the relay' : 'Heal all lines', promise: cut ? PROMISES.cutAll : PROMISES.heal });
-    await Promise.all(lab.kernels.map((kernel) => lab.setLine(kernel, { cut }, cut ? 'its line was cut' : 'its line was healed')));
+    const [title, promise, said] = cut
+      ? ['Cut all lines to the relay', PROMISES.cutAll, 'its line was cut']
+      : ['Heal all lines', PROMISES.heal, 'its line was healed'];
+    trials.begin({ title, promise });
+    await Promise.all(lab.kernels.map((kernel) => lab.setLine(kernel, { cut }, said)));
   }));
   element('problem').querySelector('button')?.addEventListener('click', () => showProblem(undefined));
 
@@ -209,19 +213,24 @@ function openLab({ relays, redeem, kernels, storage, place, options, log: logLev
 
   /** Starts the kernels that the address asks for, and introduces them in a ring. */
   async function begin() {
-    const both = relays.some((relay) => relay.includes('/webrtc-direct')) && relays.some((relay) => !relay.includes('/webrtc-direct'));
-    const onlyWebrtc = !both && relays.every((relay) => relay.includes('/webrtc-direct'));
+    const webrtc = relays.filter((relay) => relay.includes('/webrtc-direct'));
+    const both = webrtc.length > 0 && webrtc.length < relays.length;
+    const onlyWebrtc = webrtc.length === relays.length;
     for (let index = 0; index < kernels; index += 1) {
       write(busy, `Kernel ${count(index + 1)} of ${count(kernels)} starts…`);
       await lab.add({ storage, place: place ?? (onlyWebrtc || (both && index % 2 === 0) ? 'frame' : 'worker') });
       redraw();
     }
     write(busy, 'The relay is called…');
-    await until('the relay', () => [...lab.relayStates.values()].some(({ state }) => state === 'up'), RELAY_LIMIT_MS).catch(() => {
+    const isUp = () => [...lab.relayStates.values()].some(({ state }) => state === 'up');
+    await until('the relay', isUp, RELAY_LIMIT_MS).catch(() => {
       throw Object.assign(new Error(`no relay answers at ${relays.join(' or ')}`), { name: 'RelayError' });
     });
-    const ring = lab.kernels.length < 2 ? [] : lab.kernels.map((kernel, index) => [kernel, lab.kernels[(index + 1) % lab.kernels.length]]);
-    for (const [from, to] of ring) {
+    for (const [index, from] of lab.kernels.entries()) {
+      const to = lab.kernels[(index + 1) % lab.kernels.length];
+      if (from === to) {
+        break;
+      }
       write(busy, `${from.name} redeems a URL of ${to.name}…`);
       await lab.introduce(from, to);
     }
@@ -255,8 +264,8 @@ function askForRelay(address) {
     const relays = /** @type {HTMLTextAreaElement} */ (element('relays')).value.split(/\s+/).filter(Boolean);
     const bad = relays.find((relay) => !/^\/.+\/p2p\/\w+$/.test(relay));
     if (bad !== undefined) {
-      showProblem(Object.assign(new Error(`“${bad}” is no address of a relay: it begins with / and ends with /p2p/ and the relay’s peer id`),
-        { name: 'TypeError' }));
+      const why = `“${bad}” is no address of a relay: it begins with / and ends with /p2p/ and the relay’s peer id`;
+      showProblem(Object.assign(new Error(why), { name: 'TypeError' }));
       return;
     }
     showProblem(undefined);

@@ -1,7 +1,10 @@
-// What may happen to frames between a kernel and its network, for the comparison: some vanish as if they had been written, and gaps are
-// accepted as the incumbent accepts them.
+// What may happen to frames between a kernel and its network, for the comparison: some vanish as if they had been written,
+// and gaps are accepted as the incumbent accepts them.
 
-/** The incumbent's rule for one peer: a frame ahead of a gap is taken as if none were missing, and acknowledged with all before it. */
+/**
+ * The incumbent's rule for one peer: a frame ahead of a gap is taken as if none were missing, and acknowledged with all before
+ * it.
+ */
 class AcceptedGaps {
   #highest = 0;
   #missing = 0;

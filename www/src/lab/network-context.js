@@ -16,7 +16,8 @@ import { tapped } from './tap.js';
  * @property {boolean} acceptsGaps whether the kernel is made to accept gaps, as the incumbent does
  *
  * What the page is told.
- * @typedef {{ observed: import('./tap.js').Observation[], omitted: number } | { changed: import('ocap-remotes/network').NetworkEvent }
+ * @typedef {{ observed: import('./tap.js').Observation[], omitted: number }
+ *   | { changed: import('ocap-remotes/network').NetworkEvent }
  *   | { failed: import('../calls.js').PlainError } | { serving: true } | import('../calls.js').Reply} FromNetwork
  */
 

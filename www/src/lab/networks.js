@@ -107,7 +107,7 @@ export class LabNetwork {
  */
 function openWorker(name, message, transfer, onFailure) {
   const worker = new Worker(new URL('./network-worker.js', import.meta.url), { type: 'module', name: `network of ${name}` });
-  worker.addEventListener('error', (event) => onFailure(new Error(`the network's Worker: ${event.message ?? 'it cannot be loaded'}`)));
+  worker.addEventListener('error', ({ message: why = 'it cannot be loaded' }) => onFailure(new Error(`the network's Worker: ${why}`)));
   worker.postMessage(message, transfer);
   return () => worker.terminate();
 }

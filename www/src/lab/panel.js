@@ -21,7 +21,8 @@ const CONDITIONS = { starting: 'starting…', running: 'running', killed: 'kille
  * @property {import('./lab.js').Lab} lab
  * @property {import('./trials.js').Trials} trials
  * @property {() => LabKernel} selected
- * @property {(action: () => Promise<unknown>, button?: HTMLElement) => Promise<void>} attempt does what a person asked for, and tells its failure
+ * @property {(action: () => Promise<unknown>, button?: HTMLElement) => Promise<void>} attempt does what a person asked for,
+ *   and tells its failure
  */
 
 /** @type {(id: string) => HTMLButtonElement} */
@@ -82,7 +83,9 @@ export class Panel {
     onClick('offline', (kernel) => this.#setLine(kernel, { silent: !kernel.line.silent }, kernel.line.silent
       ? [`${kernel.name} goes online`, PROMISES.online, 'is online again']
       : [`${kernel.name} goes offline`, PROMISES.offline, 'went offline: its line is silent']));
-    onClick('throttle', (kernel) => this.#setLine(kernel, { throttle: kernel.line.throttle ? undefined : THROTTLE }, kernel.line.throttle
+    onClick('throttle', (kernel) => this.#setLine(kernel, {
+      throttle: kernel.line.throttle ? undefined : THROTTLE,
+    }, kernel.line.throttle
       ? [`The line of ${kernel.name} at full speed`, PROMISES.unthrottle, 'its line has full speed']
       : [`Throttle the line of ${kernel.name}`, PROMISES.throttle, 'its line was throttled']));
     onClick('sleep', async (kernel) => {
@@ -132,8 +135,9 @@ export class Panel {
       await lab.introduce(kernel, near);
     }
     const whom = near?.name ?? `…${to.slice(-6)}`;
+    const what = messages === 1 ? `“${text}”` : `${count(messages)} messages`;
     trials.begin({
-      title: messages === 1 ? `${kernel.name} sends “${text}” to ${whom}` : `${kernel.name} sends ${count(messages)} messages to ${whom}`,
+      title: `${kernel.name} sends ${what} to ${whom}`,
       promise: PROMISES.send,
     });
     await lab.send(kernel, to, messages, text);

@@ -357,7 +357,8 @@ export class Picture {
 function frameShape(look, life, frames) {
   const colour = life ? `life-${life.colour}` : '';
   const radius = Math.min(9, 4 + Math.log2(frames));
-  const shape = svg('g', {}, svg('circle', { class: `dot ${colour} ${look === 'ack' ? 'hollow' : ''}`, r: look === 'ack' ? 3 : radius }));
+  const isAck = look === 'ack';
+  const shape = svg('g', {}, svg('circle', { class: `dot ${colour} ${isAck ? 'hollow' : ''}`, r: isAck ? 3 : radius }));
   if (look === 'again') {
     shape.append(svg('circle', { class: `dot hollow ${colour}`, r: radius + 4 }));
   }

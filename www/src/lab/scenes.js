@@ -16,16 +16,18 @@ const TOLD_MS = 200;
 const AWAY_MS = 1_500;
 
 /**
+ * @typedef {{ lab: import('./lab.js').Lab, from: LabKernel, to: LabKernel, tell: (step: string) => void }} Setting
+ *
  * @typedef {object} Scene
  * @property {string} name
  * @property {string} what
  * @property {string} promise
- * @property {(stage: { lab: import('./lab.js').Lab, from: LabKernel, to: LabKernel, tell: (step: string) => void }) => Promise<void>} play
+ * @property {(stage: Setting) => Promise<void>} play
  */
 
 /**
  * Sends a stream, and does something to it when it is under way.
- * @param {Parameters<Scene['play']>[0]} stage
+ * @param {Setting} stage
  * @param {() => Promise<void>} trouble
  */
 async function inMidStream({ lab, from, to, tell }, trouble) {

@@ -1,4 +1,5 @@
-// The durable stores of this page's kernels, which go with the page: those of a page that was closed or reloaded are deleted by the next.
+// The durable stores of this page's kernels, which go with the page: those of a page that was closed or reloaded are deleted by
+// the next.
 
 /** How long a deletion may take, in milliseconds. */
 const LIMIT_MS = 20_000;

@@ -1,5 +1,5 @@
-// Reads along on the bridge between a kernel and its network: every frame that was written for the kernel or brought to it, and each
-// handshake.
+// Reads along on the bridge between a kernel and its network: every frame that was written for the kernel or brought to it, and
+// each handshake.
 
 /**
  * What a frame is: a message, the outcome of promises, something about URLs, about references, or an acknowledgement by itself.

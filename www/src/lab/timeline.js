@@ -82,20 +82,24 @@ class Timeline {
     const mostPending = Math.max(10, ...shown.map(({ pending }) => pending));
     const line = path(shown, ({ pending }) => pending, mostPending, BELOW);
     const floor = BELOW.top + BELOW.height;
-    set(this.#pending, { d: shown.length > 1 ? `${line}L${x(last.at).toFixed(1)} ${floor}L${x(shown[0].at).toFixed(1)} ${floor}Z` : '' });
+    const under = shown.length > 1 ? `L${x(last.at).toFixed(1)} ${floor}L${x(shown[0].at).toFixed(1)} ${floor}Z` : '';
+    set(this.#pending, { d: under && line + under });
     const slowest = Math.max(20, ...shown.map(({ roundTripMs }) => roundTripMs ?? 0));
     set(this.#roundTrip, { d: path(shown, ({ roundTripMs }) => roundTripMs, slowest, BELOW) });
-    this.#events.replaceChildren(...events.filter(({ at }) => now - at < span).map(({ at, text }) =>
-      svg('path', { class: 'incident', d: `M${x(at).toFixed(1)} ${SEQUENCE.top}V${floor}` }, svg('title', {}, `${CLOCK.format(at)} ${text}`))));
+    this.#events.replaceChildren(...events.filter(({ at }) => now - at < span).map(({ at, text }) => {
+      const title = svg('title', {}, `${CLOCK.format(at)} ${text}`);
+      return svg('path', { class: 'incident', d: `M${x(at).toFixed(1)} ${SEQUENCE.top}V${floor}` }, title);
+    }));
 
     const received = fromPeer.at(-1)?.received;
+    const roundTrip = last.roundTripMs === undefined ? '–' : `${last.roundTripMs.toFixed(0)} ms`;
     write(this.#title, name);
     this.#showNumbers([
       ['sent', 'sent', count(last.sent)],
       ['acknowledged', 'acknowledged', count(last.acknowledged)],
       ['delivered', 'delivered', received === undefined ? 'not known here' : count(received)],
       ['pending', `pending, of ${count(mostPending)}`, count(last.pending)],
-      ['round-trip', `round trip, of ${count(Math.round(slowest))} ms`, last.roundTripMs === undefined ? '–' : `${last.roundTripMs.toFixed(0)} ms`],
+      ['round-trip', `round trip, of ${count(Math.round(slowest))} ms`, roundTrip],
       ['', 'channel', last.state === 'connected' ? `${last.way}` : last.state ?? '–'],
     ]);
     write(this.#why, explain(last, now));
@@ -181,7 +185,8 @@ export class Timelines {
       const peer = lab.findPeer(peerId);
       const fromPeer = peer ? lab.samples.of(peer.name, kernel.peerId) : [];
       const concerned = events.filter((event) => event.kernel === kernel.name || event.kernel === peer?.name);
-      timeline.draw(peer ? `Kernel ${peer.name}` : `Elsewhere …${peerId.slice(-6)}`, lab.samples.of(kernel.name, peerId), fromPeer, concerned);
+      const name = peer ? `Kernel ${peer.name}` : `Elsewhere …${peerId.slice(-6)}`;
+      timeline.draw(name, lab.samples.of(kernel.name, peerId), fromPeer, concerned);
     }
     return peers.length > 0;
   }

@@ -13,9 +13,10 @@ export const PROMISES = {
     + 'acknowledgement is it given up, and its sender told.',
   heal: 'On the new connection everything unacknowledged is written again, in order, before anything new. What had arrived before '
     + 'is recognised by its number and dropped.',
-  killDurable: 'What a kernel has committed outlives it. Nothing of it was acknowledged that was not durable, so its peers keep the rest '
-    + 'and try again.',
-  killMemory: 'Its memory is gone. Whoever waits for it keeps what is pending until it is back, or until it is given up after 40 seconds.',
+  killDurable: 'What a kernel has committed outlives it. Nothing of it was acknowledged that was not durable, so its peers keep '
+    + 'the rest and try again.',
+  killMemory: 'Its memory is gone. Whoever waits for it keeps what is pending until it is back, or until it is given up after '
+    + '40 seconds.',
   reviveSame: 'It goes on in the same incarnation: to its peers this was a lost connection.',
   reviveNew: 'The first handshake shows a new incarnation. What was sent to the former life is never delivered to this one: it is '
     + 'rejected, and its senders are told at once.',
@@ -30,24 +31,30 @@ export const PROMISES = {
     + 'pings, and backoffs are forgotten.',
   cutAll: 'Without a relay kernels cannot reach each other; nothing that they promised is lost while they try.',
   gapRefused: 'A gap is never delivered over: what is ahead of it waits, unacknowledged, until the missing messages were written again.',
-  gapAccepted: 'A frame ahead of a gap is taken as if none were missing, and acknowledged with all before it: its sender forgets them, and '
-    + 'their callers wait for ever.',
-  redeem: 'A URL names an object and gives the right to use it. Its issuer alone can read it; a URL from before a wipe names nothing.',
+  gapAccepted: 'A frame ahead of a gap is taken as if none were missing, and acknowledged with all before it: its sender '
+    + 'forgets them, and their callers wait for ever.',
+  redeem: 'A URL names an object and gives the right to use it. Its issuer alone can read it; a URL from before a wipe names '
+    + 'nothing.',
 };
 
 /**
+ * @typedef {import('./ledger.js').Tally} Tally
+ *
  * @typedef {object} What
  * @property {string} title
  * @property {string} promise
- * @property {() => import('./ledger.js').Tally} [tally] of what it is about, if not of everything
+ * @property {() => Tally} [tally] of what it is about, if not of everything
  * @property {string} [word] what stands before the promise
  */
 
 export class Trials {
   #container;
   #lab;
-  /** @type {{ before: { tally: import('./ledger.js').Tally, counts: import('./watch.js').Counts }, verdict: HTMLElement, observed: HTMLElement,
-   *   tally: () => import('./ledger.js').Tally } | undefined} The newest. */
+  /**
+   * The newest: how it was before, and where it is told.
+   * @type {{ before: { tally: Tally, counts: import('./watch.js').Counts }, tally: () => Tally, verdict: HTMLElement,
+   *   observed: HTMLElement } | undefined}
+   */
   #current;
 
   /**
@@ -118,7 +125,7 @@ export class Trials {
     const isBroken = lost + doubled + outOfOrder + stale > 0;
     verdict.className = `verdict ${isBroken ? 'bad' : waiting > 0 ? 'open' : isIdle ? 'quiet' : 'good'}`;
     const broken = lost > 0 ? `${count(lost)} lost, and nobody was told` : 'The promise was broken';
-    write(verdict, isBroken ? `✗ ${broken}` : waiting > 0 ? '… Not over yet' : isIdle ? '– Send something to put it to the test'
-      : '✓ As promised');
+    const open = isIdle ? '– Send something to put it to the test' : '✓ As promised';
+    write(verdict, isBroken ? `✗ ${broken}` : waiting > 0 ? '… Not over yet' : open);
   }
 }

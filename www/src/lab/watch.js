@@ -23,7 +23,11 @@
  * @property {(kernel: LabKernel, observation: Observation) => void} onObservation
  *
  * Frames of one kind that were written or read together.
- * @typedef {{ direction: 'out' | 'in', look: 'message' | 'answer' | 'ack' | 'again', count: number, lastSeq: number | undefined }} Group
+ * @typedef {object} Group
+ * @property {'out' | 'in'} direction
+ * @property {'message' | 'answer' | 'ack' | 'again'} look
+ * @property {number} count
+ * @property {number | undefined} lastSeq
  */
 
 /** Answers that wait for their message; those of messages whose sender was killed wait in vain. */
@@ -166,11 +170,12 @@ export class Watch {
           if (seen.restarted) {
             this.#highestWritten.delete(`${kernel.life?.incarnation} ${seen.peer}`); // numbers begin anew
           }
-          this.tell(kernel, 'handshake', seen.peer, `handshake: ${seen.restarted ? 'another incarnation' : 'the incarnation that is known'}, `
-            + seen.incarnation, false, seen.at);
+          this.tell(kernel, 'handshake', seen.peer, `handshake: ${
+            seen.restarted ? 'another incarnation' : 'the incarnation that is known'}, ${seen.incarnation}`, false, seen.at);
           break;
         case 'refused':
-          this.tell(kernel, 'network', seen.peer, `the network refused ${seen.seq ?? 'an acknowledgement'}: ${brief(seen.reason)}`, false, seen.at);
+          this.tell(kernel, 'network', seen.peer, `the network refused ${seen.seq ?? 'an acknowledgement'}: ${
+            brief(seen.reason)}`, false, seen.at);
           break;
         case 'givenUp':
           this.tell(kernel, 'give-up', seen.peer, 'the network stopped trying to reach its peer', true, seen.at);
@@ -180,7 +185,8 @@ export class Watch {
       this.#listener.onFrames(kernel, peer, group);
       const { direction, look, count, lastSeq } = group;
       const what = { message: 'message', answer: 'answer', ack: 'acknowledgement', again: 'message again' }[look];
-      const text = count === 1 ? `${what}${lastSeq === undefined ? '' : ` ${lastSeq}`}` : `${count} × ${what}${lastSeq === undefined ? '' : `, up to ${lastSeq}`}`;
+      const upTo = lastSeq === undefined ? '' : `, up to ${lastSeq}`;
+      const text = count === 1 ? `${what} ${lastSeq ?? ''}`.trimEnd() : `${count} × ${what}${upTo}`;
       this.tell(kernel, 'frame', peer, `${direction === 'out' ? '→' : '←'} ${text}`);
     }
     if (omitted > 0) {
@@ -217,9 +223,7 @@ export class Watch {
     switch (change.type) {
       case 'relay':
         this.#lab.relayStates.set(`${kernel.name} ${peerOf(change.relay)}`, { state: change.state, reason: change.reason });
-        this.tell(kernel, 'network', '', `relay …${peerOf(change.relay).slice(-6)} is ${
-          { up: 'up', down: 'down', givenUp: 'given up until a dial or a wake' }[change.state]}${change.reason ? `: ${brief(change.reason)}` : ''}`,
-          change.state !== 'up');
+        this.#tellRelay(kernel, change);
         break;
       case 'peer': {
         const { channel } = change;
@@ -232,6 +236,16 @@ export class Watch {
         this.tell(kernel, 'network', change.peerId, `its peer broke a rule: ${change.name}, ${change.message}`, true);
     }
     this.#listener.onChange();
+  }
+
+  /**
+   * @param {LabKernel} kernel
+   * @param {import('ocap-remotes/network').RelayStatus} change
+   */
+  #tellRelay(kernel, { relay, state, reason }) {
+    const is = { up: 'up', down: 'down', givenUp: 'given up until a dial or a wake' }[state];
+    const why = reason ? `: ${brief(reason)}` : '';
+    this.tell(kernel, 'network', '', `relay …${peerOf(relay).slice(-6)} is ${is}${why}`, state !== 'up');
   }
 
   /**
