@@ -45,7 +45,8 @@ const trouble = (lab, round) => lab.page.evaluate(async (round) => {
   const { lab } = /** @type {any} */ (window);
   const kernel = lab.kernels[round % lab.kernels.length];
   const pause = (/** @type {number} */ ms) => new Promise((resolve) => setTimeout(resolve, ms));
-  switch (Math.floor(round / lab.kernels.length) % 3) {
+  // Each kernel meets each kind in its turn.
+  switch ((round + Math.floor(round / lab.kernels.length)) % 3) {
     case 0:
       await lab.setLine(kernel, { cut: true }, 'its line was cut');
       await pause(300);

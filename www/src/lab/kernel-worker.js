@@ -67,6 +67,8 @@ function handle(event) {
   program.handle(event);
 }
 
+/** @type {WebAssembly.Memory | undefined} */
+let memory;
 let isToStop = false;
 
 const calls = {
@@ -75,6 +77,8 @@ const calls = {
   redeem: (/** @type {string} */ url) => program.kernel.redeemOcapURL(url),
   release: (/** @type {string} */ reference) => program.kernel.release([reference]),
   remotes: () => program.kernel.remotes(),
+  /** What the module's memory takes, in bytes. */
+  memory: () => memory?.buffer.byteLength ?? 0,
   sleep: jump,
   stopSending: () => {
     isToStop = true;
@@ -111,7 +115,7 @@ const calls = {
 /** @param {MessageEvent<{ start: LabKernelSettings, port: MessagePort }>} event */
 async function start({ data: { start: { log, store: name, ifInUse, options, greeter, wipe, ...settings }, port } }) {
   try {
-    await init();
+    ({ memory } = await init());
     setLogLevel(log);
     const store = await openKernelStore(name === undefined ? { durability: 'memory' } : { name, ifInUse });
     if (wipe) {

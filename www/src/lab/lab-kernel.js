@@ -170,6 +170,15 @@ export class LabKernel {
     await Promise.all([this.call('sleep', ms), this.#network?.call('sleep', ms)]);
   }
 
+  /**
+   * What the memories of its two modules take, in bytes.
+   * @returns {Promise<{ kernel: number, network: number }>}
+   */
+  async memory() {
+    const [kernel, network] = await Promise.all([this.call('memory'), this.#network?.call('memory')]);
+    return { kernel, network: network ?? 0 };
+  }
+
   /** @returns {Promise<import('ocap-remotes/network').NetworkStatus>} */
   async networkStatus() {
     return (await this.#network?.call('status')) ?? { peers: [], relays: [] };

@@ -8,6 +8,8 @@ const KEPT = 5_000;
 const SLACK = 500;
 /** Entries that are shown; the others can be exported, and found by the filter. */
 const SHOWN = 150;
+/** How often new entries are shown, in milliseconds. */
+const DRAWN_EVERY_MS = 250;
 /** Longer texts are cut short where they are shown. */
 const LONGEST = 180;
 
@@ -61,15 +63,15 @@ export class Log {
     if (this.#entries.length > KEPT + SLACK) {
       this.#entries.splice(0, this.#entries.length - KEPT);
     }
-    // Entries come by the hundred; they are drawn once for all of a frame.
+    // Entries come by the hundred, and nobody reads them that fast.
     if (!this.#isDue && !this.#isPaused) {
       this.#isDue = true;
-      requestAnimationFrame(() => {
+      setTimeout(() => {
         this.#isDue = false;
         if (!this.#isPaused) {
           this.#draw();
         }
-      });
+      }, DRAWN_EVERY_MS);
     }
   }
 

@@ -138,6 +138,7 @@ function openLab({ relays, redeem, kernels, storage, place, options, log: logLev
       showTally(element('tally'), lab.ledger.tally());
       trials.update();
       panel.drawProgress();
+      await panel.drawMemory().catch(() => {}); // it was ended meanwhile
       picture.draw(chosen);
       element('no-timelines').hidden = timelines.draw(lab, kernel, incidents);
     }

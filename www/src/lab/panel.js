@@ -10,6 +10,7 @@ import { PROMISES } from './trials.js';
 const THROTTLE = { delayMs: 200, bytesPerSecond: 4_000 };
 const SLEEP_MS = 600_000;
 const MANY = 1_000;
+const MIB = 1_048_576;
 
 /** @type {Record<import('./lab-kernel.js').Condition, string>} */
 const CONDITIONS = { starting: 'starting…', running: 'running', killed: 'killed', failed: 'failed' };
@@ -203,6 +204,15 @@ export class Panel {
       this.#to.replaceChildren(...names.map((name) =>
         html('option', { value: name }, name.length > 8 ? `elsewhere …${name.slice(-6)}` : `kernel ${name}`)));
       this.#to.value = names.includes(before) ? before : names[0] ?? '';
+    }
+  }
+
+  /** Shows what the modules of the kernel that is chosen take. */
+  async drawMemory() {
+    const chosen = this.#host.selected();
+    const { kernel, network } = await chosen.memory();
+    if (chosen === this.#host.selected()) {
+      write(element('memory'), `kernel ${(kernel / MIB).toFixed(1)} MiB, network ${(network / MIB).toFixed(1)} MiB`);
     }
   }
 

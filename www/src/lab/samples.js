@@ -15,7 +15,7 @@ const KEPT = 400;
  * @property {number | undefined} roundTripMs
  * @property {import('ocap-remotes/network').PeerState | undefined} state
  * @property {string | undefined} way what the channel runs over
- * @property {import('ocap-remotes/kernel').RemoteStatus} remote all that the kernel says
+ * @property {import('ocap-remotes/kernel').RemoteStatus | undefined} remote all that the kernel says, of the last sample only
  * @property {import('ocap-remotes/network').PeerStatus | undefined} peer all that the network says, of the last sample only
  */
 
@@ -52,6 +52,7 @@ export class Samples {
       // Only the newest is ever read as a whole.
       const before = list.at(-2);
       if (before) {
+        before.remote = undefined;
         before.peer = undefined;
       }
       if (list.length > KEPT) {

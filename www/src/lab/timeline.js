@@ -129,6 +129,9 @@ class Timeline {
  * @param {number} now
  */
 function explain({ remote, peer }, now) {
+  if (!remote) {
+    return '';
+  }
   const { duplicates, outOfOrder, rejected, malformed, lost } = remote;
   /** @type {[number, string][]} */
   const counters = [
