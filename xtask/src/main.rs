@@ -41,7 +41,7 @@ struct Cli {
 enum Chore {
     /// Find or install every tool that the other commands need
     Setup,
-    /// Build the npm package into pkg/
+    /// Build the npm package into pkg/; the last line on stdout is what the builds weigh as JSON
     Build,
     /// Run all checks and tests; the last line is `N passed, N failed`
     Test {
@@ -107,7 +107,8 @@ fn run(chore: Chore) -> Result<ExitCode> {
     match chore {
         Chore::Setup => prepare(Need::ALL).map(|_| ExitCode::SUCCESS),
         Chore::Build => {
-            package::build(&project, &config, &prepare(Need::PACKAGE)?)?;
+            let weights = package::build(&project, &config, &prepare(Need::PACKAGE)?)?;
+            println!("{}", package::size::report(&weights));
             Ok(ExitCode::SUCCESS)
         }
         Chore::Test { only } => {

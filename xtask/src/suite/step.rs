@@ -54,7 +54,7 @@ pub(crate) enum Step {
     Conformance,
     /// Simulated kernels, crash points, model checking, fuzzing corpus, and deliberate bugs that these must find
     Evidence,
-    /// The npm package: every build, its imports and exports
+    /// The npm package: every build, its imports and exports, and the budget of its size
     Package,
     /// Browser tests in a window
     BrowserWindow,
@@ -107,7 +107,7 @@ impl Step {
             }
             Step::Conformance => conformance(project, tools, &mut cargo(&["build", "--package", CONFORMANCE_KERNEL])),
             Step::Evidence => evidence(&cargo),
-            Step::Package => package::build(project, config, tools).map(|()| Count::PASSED),
+            Step::Package => package(project, config, tools),
             Step::BrowserWindow => {
                 in_browser(project, tools, &["window", "abort", "bridge", "halves", "network", "vectors"])
             }
@@ -195,6 +195,14 @@ fn capabilities(project: &Project, tools: &Tools) -> Result<PathBuf> {
     let file = project.target().join("webdriver.json");
     fs::write(&file, capabilities.to_string())?;
     Ok(file)
+}
+
+fn package(project: &Project, config: &Config, tools: &Tools) -> Result<Count> {
+    let mut count = Count::PASSED;
+    for weight in package::build(project, config, tools)? {
+        count += if weight.is_within_budget() { Count::PASSED } else { Count::FAILED };
+    }
+    Ok(count)
 }
 
 fn end_to_end(project: &Project, config: &Config, tools: &Tools) -> Result<Count> {
