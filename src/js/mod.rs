@@ -3,10 +3,11 @@
 //! Options and events cross as plain objects; references, bodies and URLs as strings. What fails throws an `Error` with a
 //! stable `name` and, where there is any, `data`. After a panic every call throws a `CrashError`.
 
-#[cfg(feature = "kernel")]
+#[cfg_attr(not(feature = "kernel"), expect(dead_code, reason = "the network waits for nothing that can be aborted"))]
 mod abort;
 mod crash;
 mod error;
+mod events;
 #[cfg(feature = "kernel")]
 mod kernel;
 mod log;

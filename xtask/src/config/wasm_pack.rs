@@ -90,9 +90,9 @@ impl Build {
         ["--no-default-features".to_owned(), "--features".to_owned(), self.features.join(",")]
     }
 
-    /// The wasm file's name.
+    /// The wasm file's name in the package.
     pub(crate) fn wasm_file(&self) -> String {
-        format!("{}_bg.wasm", self.name)
+        format!("{}.wasm", self.name)
     }
 
     fn package_folder(&self) -> Option<&Path> {

@@ -1,5 +1,6 @@
-//! `cargo xtask build`: wasm-pack for each build, then one publishable npm package around them.
+//! `cargo xtask package`: wasm-pack for each build, then one publishable npm package around them.
 
+mod module;
 pub(crate) mod size;
 pub(crate) mod wasm;
 
@@ -8,7 +9,7 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Map, Value};
 
-use self::size::Weight;
+use self::{module::Exports, size::Weight};
 use crate::{
     config::{Build, Config},
     process,
@@ -17,7 +18,7 @@ use crate::{
 };
 
 /// Documents of the tree that the package carries where they exist.
-const DOCUMENTS: [&str; 4] = ["README.md", "LICENSE", "LICENSE-MIT", "LICENSE-APACHE"];
+const DOCUMENTS: [&str; 5] = ["README.md", "CHANGELOG.md", "LICENSE", "LICENSE-MIT", "LICENSE-APACHE"];
 
 /// Builds the package into the folder that `wasm-pack.toml` names, which is emptied first. Returns what each build weighs.
 pub(crate) fn build(project: &Project, config: &Config, tools: &Tools) -> Result<Vec<Weight>> {
@@ -27,15 +28,23 @@ pub(crate) fn build(project: &Project, config: &Config, tools: &Tools) -> Result
     }
     let mut generated = Map::new();
     let mut weights = Vec::new();
+    let (mut types, mut seen) = (String::new(), Exports::default());
     for build in &config.wasm_pack.builds {
-        generated = wasm_pack(project, tools, build).with_context(|| format!("build `{}`", build.name))?;
-        let file = project.root().join(&build.out_dir).join(build.wasm_file());
-        if build.optimize {
-            wasm::optimize(tools, &file, &config.wasm_pack.wasm_opt)?;
-        }
-        wasm::check_imports(&fs::read(&file)?).with_context(|| format!("build `{}`", build.name))?;
-        weights.push(Weight::of(build, &file, tools)?);
+        let folder = project.root().join(&build.out_dir);
+        generated = one_build(project, config, tools, build).with_context(|| format!("build `{}`", build.name))?;
+        weights.push(Weight::of(build, &folder.join(build.wasm_file()), tools)?);
+        let names = Exports::of(&fs::read_to_string(folder.join(format!("{}.d.ts", build.name)))?, &module::TYPES);
+        let names = names.without(&seen);
+        types += &names.hand_on("export type", &format!("./{0}/{0}.js", build.name));
+        seen.extend(names);
     }
+    module::copy_shared(project, &package)?;
+    module::write_index(
+        project,
+        &package,
+        &types,
+        generated.get("version").and_then(Value::as_str).unwrap_or_default(),
+    )?;
     let manifest = config.manifest.lay_over(generated)?;
     fs::write(package.join("package.json"), format!("{:#}\n", Value::Object(manifest)))?;
     for document in DOCUMENTS.map(|name| project.root().join(name)).iter().filter(|file| file.is_file()) {
@@ -45,6 +54,29 @@ pub(crate) fn build(project: &Project, config: &Config, tools: &Tools) -> Result
         ensure!(package.join(file).is_file(), "pkg.json exports `{file}`, which no build made");
     }
     Ok(weights)
+}
+
+/// Makes one build's folder, and returns the manifest that wasm-pack wrote for it.
+pub(crate) fn one_build(
+    project: &Project,
+    config: &Config,
+    tools: &Tools,
+    build: &Build,
+) -> Result<Map<String, Value>> {
+    let generated = wasm_pack(project, tools, build)?;
+    let folder = project.root().join(&build.out_dir);
+    let bound = folder.join(format!("{}_bg.wasm", build.name));
+    if build.optimize {
+        wasm::optimize(tools, &bound, &config.wasm_pack.wasm_opt)?;
+    }
+    let named = fs::read(&bound)?;
+    wasm::check_imports(&named)?;
+    fs::rename(&bound, folder.join(format!("{}.names.wasm", build.name)))?;
+    let file = folder.join(build.wasm_file());
+    fs::write(&file, wasm::without_names(&named)?)?;
+    module::finish(project, build, &folder)?;
+    module::write_inline(tools, &folder, &file)?;
+    Ok(generated)
 }
 
 /// Runs wasm-pack and returns the manifest that it wrote.

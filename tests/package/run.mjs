@@ -1,0 +1,82 @@
+// The package as its users meet it: packed, installed into fresh projects, built, and driven in Chromium. The last line counts:
+// `N passed, N failed`. Arguments, if any, choose checks by a part of their names. OCAP_RELAY_BIN, OCAP_CRASH_TEST (a build of
+// the kernel that can be told to crash) and CHROME_BIN come from `cargo xtask test --only package`.
+
+import { join } from 'node:path';
+import { Relay } from '../../www/story/relay.mjs';
+import { serveFolders } from '../bench/site.mjs';
+import * as behaviour from './behaviour.mjs';
+import { coldStart, launch, oneMessage } from './drive.mjs';
+import { runExamples } from './fragments.mjs';
+import { inNode } from './node.mjs';
+import { checkContents, pack, ROOT, WORK } from './pack.mjs';
+import { build } from './projects.mjs';
+import { reference, strictTypes, theTypesOfThePackage } from './types.mjs';
+
+const chosen = process.argv.slice(2);
+let passed = 0;
+let failed = 0;
+
+/**
+ * @param {string} name
+ * @param {() => Promise<unknown>} check
+ */
+async function check(name, check) {
+  if (chosen.length > 0 && !chosen.some((part) => name.includes(part))) {
+    return;
+  }
+  const startedAt = Date.now();
+  const took = () => `${((Date.now() - startedAt) / 1_000).toFixed(1)} s`;
+  try {
+    await check();
+    passed += 1;
+    console.log(`ok      ${name} (${took()})`);
+  } catch (error) {
+    failed += 1;
+    const { message, stdout = '' } = /** @type {Error & { stdout?: string }} */ (error);
+    console.log(`FAILED  ${name} (${took()}): ${message}\n${stdout}`);
+  }
+}
+
+const { tarball, files, size } = await pack();
+console.log(`        packed: ${files.length} files, ${size} bytes`);
+const relay = await Relay.create(process.env.OCAP_RELAY_BIN ?? join(ROOT, 'target/debug/ocap-relay'));
+const browser = await launch();
+const site = await serveFolders({
+  vite: join(WORK, 'vite/dist'),
+  webpack: join(WORK, 'webpack'),
+  plain: join(WORK, 'plain'),
+  package: join(ROOT, 'pkg'),
+  crash: process.env.OCAP_CRASH_TEST ?? join(ROOT, 'target/crash-test'),
+});
+const [blank, modules, crashTest] = ['page', 'package/', 'crash/'].map((path) => `${site.url}${path}`);
+const place = { browser, blank, modules, crashTest };
+try {
+  await check('what npm would publish', () => checkContents(files));
+  await check('a strict TypeScript program', () => strictTypes(tarball));
+  await check('the types, as resolvers and linters see them', () => theTypesOfThePackage(tarball));
+  await check('an API reference without warnings', () => reference());
+  await check('loading: when, once, again', () => behaviour.loading(place));
+  await check('loading: from all there is', () => behaviour.sources(place));
+  await check('errors are classes, events are iterables', () => behaviour.errors(place));
+  await check('every call fails after a crash', () => behaviour.crash(place));
+  for (const name of ['plain', 'vite', 'webpack']) {
+    await check(`one message in a ${name} application`, async () => {
+      await build(name, tarball, relay.addresses.ws);
+      await oneMessage(browser, `${site.url}${name}/index.html`);
+    });
+  }
+  await check('one message from Node', () => inNode(tarball, relay.addresses.ws));
+  await check('the other examples of the documents', () => runExamples({ ...place, relay: relay.addresses.ws }));
+  await check('the cold start', async () => {
+    for (const module of ['kernel/kernel.js', 'kernel/inline.js', 'network/network.js', 'network/inline.js']) {
+      console.log(`        from import to first call, ${module}: ${await coldStart(browser, blank, `${modules}${module}`)} ms`);
+    }
+  });
+} finally {
+  await browser.close();
+  site.close();
+  await relay.remove();
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
