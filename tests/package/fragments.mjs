@@ -1,0 +1,83 @@
+// Runs the documents' examples that are no whole application, each in a Worker, with what they take for granted.
+
+import { examples, RELAY } from './examples.mjs';
+import { open } from './drive.mjs';
+
+const LIMIT_MS = 30_000;
+
+/** What an example may use without making it, in the order in which it is made. */
+const GIVEN = [
+  ['network', 'other.Network.serve(ports.port1, { onEvent() {} })'],
+  ['port', 'ports.port2'],
+  ['options', '{ relays, onEvent() {} }'],
+  ['kernel', 'await start()'],
+];
+
+/**
+ * @param {string} code
+ * @param {string} modules
+ * @param {string} relay
+ */
+function worker(code, modules, relay) {
+  const addressed = code
+    .replaceAll(RELAY, relay)
+    .replace(/'ocap-remotes\/([\w-]+)\/inline'/g, `'${modules}$1/inline.js'`)
+    .replace(/'ocap-remotes\/([\w-]+)'/g, `'${modules}$1/$1.js'`)
+    .replace(/'ocap-remotes'/g, `'${modules}index.js'`);
+  const imports = addressed.match(/^import .*$/gm) ?? [];
+  const body = addressed.replace(/^import .*$/gm, '');
+  const isFree = (/** @type {string} */ name) =>
+    new RegExp(`\\b${name}\\b`).test(body) && !new RegExp(`(const|let) ${name}\\b`).test(body);
+  const given = GIVEN.filter(([name]) => isFree(name) || (name === 'network' && /\b(kernel|port)\b/.test(body)));
+  // The kernel starts meanwhile, so that those who watch the network see it.
+  const alone = isFree('network') && !isFree('kernel');
+  return `
+    ${imports.join('\n')}
+    import * as half from '${modules}kernel/kernel.js';
+    import * as other from '${modules}network/network.js';
+    onmessage = async () => {
+      try {
+        const relays = ['${relay}'];
+        const ports = new MessageChannel();
+        await Promise.all([half.default(), other.default()]);
+        const start = async () =>
+          half.Kernel.start(ports.port2, { relays, onEvent() {} }, await half.openKernelStore({ durability: 'memory' }));
+        ${given.map(([name, value]) => `const ${name} = ${value};`).join('\n')}
+        ${alone ? 'void start();' : ''}
+        ${body}
+        postMessage('');
+      } catch (error) {
+        postMessage(String(error?.stack ?? error));
+      }
+    };`;
+}
+
+/** @param {import('./behaviour.mjs').Place & { relay: string }} place */
+export async function runExamples({ browser, blank, modules, relay }) {
+  const fragments = (await examples()).filter(({ file }) => !file);
+  const failures = [];
+  for (const { document, line, code } of fragments) {
+    const { page, close } = await open(browser, blank);
+    const failure = await page.evaluate(
+      async ([source, limit]) => {
+        const script = URL.createObjectURL(new Blob([String(source)], { type: 'text/javascript' }));
+        const worker = new Worker(script, { type: 'module' });
+        worker.postMessage('go');
+        return new Promise((resolve) => {
+          worker.onmessage = ({ data }) => resolve(data);
+          worker.onerror = ({ message }) => resolve(message ?? 'it cannot be loaded');
+          setTimeout(() => resolve('it does not end'), Number(limit));
+        });
+      },
+      [worker(code, modules, relay), LIMIT_MS],
+    );
+    await close();
+    if (failure) {
+      failures.push(`${document}:${line}: ${failure}`);
+    }
+  }
+  console.log(`        ${fragments.length} examples`);
+  if (failures.length > 0) {
+    throw new Error(failures.join('\n'));
+  }
+}
