@@ -198,7 +198,7 @@ impl<P: Port> End<P> {
 
     /// Leaves a message for the end of the turn, unless that is full or holds messages of the other kind.
     fn post_with_others(self: &Rc<Self>, message: Value, about: About) {
-        if !self.post_box.borrow().takes(&about) {
+        if !self.post_box.borrow().takes(&message, &about) {
             self.empty_post_box();
         }
         let is_first = self.post_box.borrow_mut().put(message, about);

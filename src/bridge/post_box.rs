@@ -11,12 +11,16 @@ use super::connection::About;
 /// Messages in one post. The more, the longer the other end is busy before its event loop turns again.
 const LIMIT: usize = 64;
 
+/// Text in one post, in bytes, unless one message alone has more: a `chrome.runtime.Port` refuses posts that are too long.
+const TEXT_LIMIT: usize = 256 << 10;
+
 /// Either calls or answers: then what an answer wakes has run before the next call is looked at, as without sharing.
 #[derive(Default)]
 pub(super) struct PostBox {
     is_in_use: bool,
     messages: Vec<Value>,
     abouts: Vec<About>,
+    text: usize,
 }
 
 impl PostBox {
@@ -33,13 +37,15 @@ impl PostBox {
     }
 
     /// Whether there is room for a message about this.
-    pub(super) fn takes(&self, about: &About) -> bool {
+    pub(super) fn takes(&self, message: &Value, about: &About) -> bool {
         self.messages.len() < LIMIT
+            && (self.text.saturating_add(text_of(message)) <= TEXT_LIMIT || self.messages.is_empty())
             && self.abouts.last().is_none_or(|last| mem::discriminant(last) == mem::discriminant(about))
     }
 
     /// True for the first, whose sender sees to it that the box is emptied.
     pub(super) fn put(&mut self, message: Value, about: About) -> bool {
+        self.text = self.text.saturating_add(text_of(&message));
         self.messages.push(message);
         self.abouts.push(about);
         self.messages.len() == 1
@@ -49,9 +55,16 @@ impl PostBox {
     pub(super) fn empty(&mut self) -> Option<(Value, Vec<About>)> {
         let mut messages = mem::take(&mut self.messages);
         let abouts = mem::take(&mut self.abouts);
+        self.text = 0;
         let message = if messages.len() == 1 { messages.pop()? } else { Value::Array(messages) };
         (!abouts.is_empty()).then_some((message, abouts))
     }
+}
+
+/// The length of what may be long in a message: what a peer sent, or is to be sent, or a reply.
+fn text_of(message: &Value) -> usize {
+    let text = message.pointer("/params/message").or_else(|| message.get("result"));
+    text.and_then(Value::as_str).map_or(0, str::len)
 }
 
 #[cfg(test)]
@@ -77,11 +90,25 @@ mod tests {
         let mut post_box = PostBox::default();
         for number in 0..LIMIT {
             let about = About::Answer(json!(number));
-            assert!(post_box.takes(&about));
-            assert!(!post_box.takes(&About::Call(1)) || number == 0);
+            assert!(post_box.takes(&json!(number), &about));
+            assert!(!post_box.takes(&json!(number), &About::Call(1)) || number == 0);
             post_box.put(json!(number), about);
         }
-        assert!(!post_box.takes(&About::Answer(json!("x"))));
+        assert!(!post_box.takes(&json!(1), &About::Answer(json!("x"))));
+    }
+
+    #[test]
+    fn a_long_text_goes_alone() {
+        let call = |length: usize| json!({ "params": { "message": "x".repeat(length) } });
+        let mut post_box = PostBox::default();
+        assert!(post_box.takes(&call(2 * TEXT_LIMIT), &About::Call(1)));
+        post_box.put(call(1), About::Call(1));
+        assert!(post_box.takes(&call(TEXT_LIMIT - 1), &About::Call(2)));
+        assert!(!post_box.takes(&call(TEXT_LIMIT), &About::Call(2)));
+        post_box.empty();
+        post_box.put(json!({ "result": "x".repeat(TEXT_LIMIT) }), About::Answer(json!(1)));
+        assert!(post_box.takes(&json!({ "result": null }), &About::Answer(json!(2))));
+        assert!(!post_box.takes(&json!({ "result": "x" }), &About::Answer(json!(2))));
     }
 
     #[test]

@@ -115,6 +115,9 @@ export class BridgePostError extends BridgeError {}
 /** The answer is not of the kind that was asked for. */
 export class BridgeResultError extends BridgeError {}
 
+/** The Worker that a `Caller` calls failed, or could not be loaded. */
+export class WorkerError extends OcapRemotesError {}
+
 // The module itself.
 
 /** The wasm could not be loaded; the message says why, and `cause` is what was thrown. `init` may be called again. */

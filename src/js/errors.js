@@ -189,6 +189,12 @@ export class BridgeResultError extends BridgeError {
   }
 }
 
+export class WorkerError extends OcapRemotesError {
+  get name() {
+    return 'WorkerError';
+  }
+}
+
 // The module itself.
 
 export class InitError extends OcapRemotesError {
@@ -251,17 +257,18 @@ const classes = () => ({
   SyntaxError,
   TypeError,
   UnknownRemoteError,
+  WorkerError,
 });
 
 /**
- * The error of this name; one that has no class, from another version at the other end perhaps, keeps its name.
+ * The error of this name. One that has no class here, such as a program's own, is an `Error` and keeps its name.
  * @param {string} name
  * @param {string} message
  * @param {unknown} data left out when undefined
  */
 export function errorNamed(name, message, data) {
   const known = classes();
-  const error = Object.hasOwn(known, name) ? new known[name](message) : new OcapRemotesError(message);
+  const error = Object.hasOwn(known, name) ? new known[name](message) : new Error(message);
   if (error.name !== name) {
     Object.defineProperty(error, 'name', { value: name, configurable: true, writable: true });
   }

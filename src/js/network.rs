@@ -76,7 +76,9 @@ export interface RelayStatus {
   relay: string;
   /** `up`: peers reach this kernel through it. `down`: it is tried again. `givenUp`: only a dial or a wake tries again. */
   state: 'up' | 'down' | 'givenUp';
-  /** What happened last, unless it is up. */
+  /** What kind of failure happened last, unless it is up; see `ConnectionErrorCode`. */
+  code: ConnectionErrorCode | null;
+  /** What happened last, for people, unless it is up. */
   reason: string | null;
 }
 
@@ -84,6 +86,17 @@ export interface Network {
   /** As `stop`, at the end of an `await using` block. */
   [Symbol.asyncDispose](): Promise<void>;
 }
+
+/**
+ * What kept a relay or a peer from being reached. From the relay's own answers: `RelayLimit` (no room for a reservation or a
+ * circuit), `ReservationRefused`, `PermissionDenied`, `NoReservation` (the peer has none there), `ConnectionFailed` (it has, but
+ * cannot be reached). `NotARelay`: what answers there is none. `RelayUnreachable`: nothing answers there. The names of errno
+ * mean what they mean elsewhere; a browser does not tell them apart and says `ECONNREFUSED` of any WebSocket that does not open.
+ */
+export type ConnectionErrorCode =
+  | 'ECONNREFUSED' | 'EHOSTUNREACH' | 'ENOTFOUND' | 'ENETUNREACH' | 'ETIMEDOUT' | 'ECONNRESET'
+  | 'RelayLimit' | 'ReservationRefused' | 'PermissionDenied' | 'NoReservation' | 'ConnectionFailed' | 'NotARelay'
+  | 'RelayUnreachable' | 'NoAddress' | 'Unsupported' | 'WrongPeer' | 'ProtocolUnsupported' | 'Stopped' | 'Other';
 
 export interface NetworkStatus {
   peers: PeerStatus[];

@@ -33,12 +33,15 @@ await onNetworkStage(folder, relayBinary, echoBinary, async (page, echo) => {
 
   const warm = await cycle(WARM_UP);
   const heapBefore = await heap();
-  let last = warm;
+  let [last, failed] = [warm, warm.failed];
   for (let done = WARM_UP; done < Number(cycles); ) {
     const count = Math.min(100, Number(cycles) - done);
     last = await cycle(count);
+    // What JavaScript has let go is freed in the module by finalizers.
+    await heap();
     done += count;
-    console.error(`soak: ${done} connections made and closed, ${last.open} open, wasm ${last.wasmBytes >> 10} KiB`);
+    failed += last.failed;
+    console.error(`soak: ${done} connections made and closed, ${last.open} open, ${failed} attempts failed, wasm ${last.wasmBytes >> 10} KiB`);
     insist(last.open === 0, `${last.open} connections were left open`);
   }
   const heapGrowth = (await heap()) - heapBefore;
@@ -50,6 +53,7 @@ await onNetworkStage(folder, relayBinary, echoBinary, async (page, echo) => {
   insist(flow.open === 0, `${flow.open} connections were left open`);
   console.log(JSON.stringify({
     cycles: Number(cycles),
+    failedAttempts: failed,
     connectionsLeftOpen: last.open,
     heapGrowthBytes: heapGrowth,
     wasmGrowthBytes: last.wasmBytes - warm.wasmBytes,

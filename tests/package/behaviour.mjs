@@ -40,7 +40,7 @@ export const loading = ({ browser, blank, modules }) =>
         Promise.resolve().then(call).then(() => 'nothing', (error) => error);
       const atImport = wasmFetches();
       const early = await failure(() => setLogLevel('warn'));
-      const missing = await failure(() => init('/nowhere/kernel.wasm'));
+      const missing = await failure(() => init(`${modules}nowhere.wasm`));
       const page = await failure(() => init('/page'));
       const [one, other] = [failure(() => init(new Uint8Array([1, 2, 3]))), failure(() => init())];
       const shared = (await one) === (await other);

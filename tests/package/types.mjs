@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { ROOT, run, WORK } from './pack.mjs';
 import { create, project } from './projects.mjs';
 
-/** Resolvers that do not know `exports`, and CommonJS, which the package is not for. */
-const IGNORED = ['--profile', 'esm-only', '--exclude-entrypoints', 'package.json'];
+/** Resolvers that do not know `exports`, and CommonJS, which the package is not for; and files that are no modules. */
+const WASM = ['kernel', 'kernel-without-store', 'network'].flatMap((half) => [`${half}.wasm`, `${half}.names.wasm`]);
+const IGNORED = ['--profile', 'esm-only', '--exclude-entrypoints', 'package.json', ...WASM];
 
 const BUNDLER = { module: 'esnext', moduleResolution: 'bundler' };
 

@@ -118,6 +118,8 @@ fn in_browser(project: &Project, config: &Config, tools: &Tools, script: &str, a
     let folder = project.target().join("bench");
     let mut build = tools.wasm_command("wasm-pack");
     build.args(["build", CRATE, "--mode", "no-install", "--no-opt", "--target", "web", "--out-dir"]).arg(&folder);
+    let product = config.wasm_pack.builds.first().context("no build")?;
+    build.args(product.profile.arguments());
     process::run(build.current_dir(project.root()))?;
     wasm::optimize(tools, &folder.join("session_bench_bg.wasm"), &config.wasm_pack.wasm_opt)?;
     let mut browser = tools.command("node");

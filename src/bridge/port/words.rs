@@ -1,6 +1,6 @@
 //! JavaScript strings that need not be made anew for each message.
 
-use std::{cell::RefCell, collections::VecDeque};
+use std::{cell::RefCell, collections::VecDeque, ops::RangeInclusive};
 
 use js_sys::JsString;
 use wasm_bindgen::JsValue;
@@ -10,8 +10,8 @@ use crate::bridge::{
     methods,
 };
 
-/// Lengths of the texts that are likely to come again soon: peer ids.
-const RECURRING: std::ops::RangeInclusive<usize> = 40..=64;
+/// Lengths of the texts that are likely to come again soon: peer ids. A key seed, which must not be kept, has 64.
+const RECURRING: RangeInclusive<usize> = 46..=60;
 
 /// Texts of that kind that are kept.
 const RECENT: usize = 32;

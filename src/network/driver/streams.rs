@@ -27,7 +27,8 @@ const READ_BUFFER: usize = 16 << 10;
 /// The driver's hold on a stream.
 pub(super) struct StreamHandle {
     credit: mpsc::Sender<()>,
-    frames: mpsc::Sender<String>,
+    /// Gone when no more is to be written.
+    frames: Option<mpsc::Sender<String>>,
     reader: AbortHandle,
     writer: AbortHandle,
     written: oneshot::Receiver<()>,
@@ -43,10 +44,16 @@ impl StreamHandle {
     }
 
     pub(super) fn write(&mut self, text: String) {
-        if self.frames.try_send(text).is_err() {
+        let Some(frames) = &mut self.frames else { return };
+        if frames.try_send(text).is_err() {
             // The writer has ended, and has said why; or the queue is too short, and then nothing may be skipped.
             self.abort();
         }
+    }
+
+    /// Lets the writer finish and close our direction.
+    pub(super) fn finish(&mut self) {
+        self.frames = None;
     }
 
     pub(super) fn abort(&self) {
@@ -76,7 +83,7 @@ pub(super) fn start<L: Links>(driver: &Rc<Driver<L>>, channel: ChannelId, stream
         writing.await;
         done.send(()).ok();
     });
-    StreamHandle { credit, frames, reader, writer, written, path }
+    StreamHandle { credit, frames: Some(frames), reader, writer, written, path }
 }
 
 /// Hands over a frame for each credit, until the stream ends.

@@ -57,6 +57,11 @@ impl Cut {
         self.alive.swap(false, Ordering::Relaxed)
     }
 
+    /// Whether there is any stream.
+    pub(super) fn is_used(&self) -> bool {
+        self.streams().iter().any(|wakers| wakers.strong_count() > 0)
+    }
+
     /// A list stays usable whatever happened while it was locked.
     fn streams(&self) -> MutexGuard<'_, Vec<Weak<Wakers>>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,6 +1,7 @@
 // The package as a strict TypeScript program uses it. It is compiled and never run.
 
 import { CrashError, OcapRemotesError, ResourceLimitError, StoreInUseError, version, type KernelEvent } from 'ocap-remotes';
+import { answerCalls, Caller, networkPort, portFor } from 'ocap-remotes/connect';
 import init, { initSync, Kernel, KernelStore, openKernelStore, type KernelOptions, type PeerEvent } from 'ocap-remotes/kernel';
 import initInline from 'ocap-remotes/kernel/inline';
 import initSmall, { Kernel as SmallKernel } from 'ocap-remotes/kernel-without-store';
@@ -81,4 +82,12 @@ export function advise(error: unknown): string {
   if (error instanceof ResourceLimitError) return `${error.data?.limitType}: ${error.data?.current} of ${error.data?.limit}`;
   if (error instanceof StoreInUseError || error instanceof CrashError) return error.message;
   return error instanceof OcapRemotesError ? `${error.name} in ${version}` : String(error);
+}
+
+export async function connect(worker: Worker, signal: AbortSignal): Promise<() => void> {
+  const port: MessagePort = portFor(worker);
+  using caller = new Caller(worker);
+  await caller.callWith({ signal }, 'greet', port);
+  await networkPort();
+  return answerCalls({ greet: () => 'hello' });
 }

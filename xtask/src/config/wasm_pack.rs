@@ -50,13 +50,15 @@ pub(crate) enum Target {
     NoModules,
 }
 
-/// The profiles that wasm-pack knows.
+/// The profiles that wasm-pack knows, and those that Cargo.toml has for browsers.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Profile {
     Dev,
     Profiling,
     Release,
+    Balanced,
+    Size,
 }
 
 impl WasmPack {
@@ -115,12 +117,14 @@ impl Target {
 }
 
 impl Profile {
-    /// wasm-pack's flag.
-    pub(crate) fn flag(self) -> &'static str {
+    /// wasm-pack's arguments.
+    pub(crate) fn arguments(self) -> &'static [&'static str] {
         match self {
-            Profile::Dev => "--dev",
-            Profile::Profiling => "--profiling",
-            Profile::Release => "--release",
+            Profile::Dev => &["--dev"],
+            Profile::Profiling => &["--profiling"],
+            Profile::Release => &["--release"],
+            Profile::Balanced => &["--profile", "balanced"],
+            Profile::Size => &["--profile", "size"],
         }
     }
 }
@@ -151,7 +155,10 @@ mod tests {
         let file = WasmPack::parse(FILE).unwrap();
         let build = &file.builds[0];
         assert_eq!(build.cargo_args(), ["--no-default-features", "--features", "kernel"]);
-        assert_eq!((build.target.as_str(), build.profile.flag(), build.optimize), ("web", "--release", true));
+        assert_eq!(
+            (build.target.as_str(), build.profile.arguments(), build.optimize),
+            ("web", &["--release"][..], true)
+        );
         assert_eq!(build.budget, 300_000);
         assert_eq!(file.package_folder(), Some(Path::new("pkg")));
     }

@@ -32,8 +32,9 @@ pub(crate) fn check(project: &Project, config: &Config) -> Result<()> {
             );
         }
     }
-    let gone = agreed.keys().find(|file| !built.contains_key(*file) && *file != Path::new(DESCRIBED));
-    ensure!(gone.is_none(), "{} of {AGREED} is not in the package any more", gone.map_or_default(|file| file.display().to_string()));
+    if let Some(gone) = agreed.keys().find(|file| !built.contains_key(*file) && *file != Path::new(DESCRIBED)) {
+        bail!("{} of {AGREED} is not in the package any more", gone.display());
+    }
     ensure!(!section.text.is_empty(), "{CHANGELOG} says nothing of this version");
     Ok(())
 }

@@ -1,17 +1,22 @@
 //! `cargo xtask package`: wasm-pack for each build, then one publishable npm package around them.
 
+pub(crate) mod api;
 mod module;
+mod notices;
 pub(crate) mod size;
 pub(crate) mod wasm;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Map, Value};
 
 use self::{module::Exports, size::Weight};
 use crate::{
-    config::{Build, Config},
+    config::{Build, Config, Profile, Target},
     process,
     project::Project,
     setup::Tools,
@@ -50,19 +55,32 @@ pub(crate) fn build(project: &Project, config: &Config, tools: &Tools) -> Result
     for document in DOCUMENTS.map(|name| project.root().join(name)).iter().filter(|file| file.is_file()) {
         fs::copy(document, package.join(document.file_name().unwrap_or_default()))?;
     }
+    notices::write(project, tools, &config.wasm_pack.builds, &package.join("THIRD-PARTY-NOTICES.md"))?;
     for file in config.manifest.exported_files()? {
         ensure!(package.join(file).is_file(), "pkg.json exports `{file}`, which no build made");
     }
     Ok(weights)
 }
 
+/// Builds a kernel that can be told to crash, which is in no package, and returns its folder, which is laid out like the package.
+pub(crate) fn crash_test(project: &Project, config: &Config, tools: &Tools) -> Result<PathBuf> {
+    let folder = project.target().join("crash-test");
+    let build = Build {
+        name: "kernel".to_owned(),
+        features: vec!["kernel".to_owned(), "crash-test".to_owned()],
+        target: Target::Web,
+        profile: Profile::Dev,
+        out_dir: folder.join("kernel"),
+        optimize: false,
+        budget: u64::MAX,
+    };
+    one_build(project, config, tools, &build)?;
+    module::copy_shared(project, &folder)?;
+    Ok(folder)
+}
+
 /// Makes one build's folder, and returns the manifest that wasm-pack wrote for it.
-pub(crate) fn one_build(
-    project: &Project,
-    config: &Config,
-    tools: &Tools,
-    build: &Build,
-) -> Result<Map<String, Value>> {
+fn one_build(project: &Project, config: &Config, tools: &Tools, build: &Build) -> Result<Map<String, Value>> {
     let generated = wasm_pack(project, tools, build)?;
     let folder = project.root().join(&build.out_dir);
     let bound = folder.join(format!("{}_bg.wasm", build.name));
@@ -84,7 +102,7 @@ fn wasm_pack(project: &Project, tools: &Tools, build: &Build) -> Result<Map<Stri
     let mut command = tools.wasm_command("wasm-pack");
     // Its own optimizer knows no feature flags, and what it would install is there already.
     command.args(["build", ".", "--mode", "no-install", "--no-opt", "--target", build.target.as_str()]);
-    command.arg(build.profile.flag()).args(["--out-name", &build.name]).arg("--out-dir").arg(&build.out_dir);
+    command.args(build.profile.arguments()).args(["--out-name", &build.name]).arg("--out-dir").arg(&build.out_dir);
     command.arg("--").args(build.cargo_args()).current_dir(project.root());
     process::run(&mut command)?;
     let folder = project.root().join(&build.out_dir);

@@ -12,6 +12,8 @@ use crate::{config::Build, process, project::Project, setup::Tools};
 /// Our JavaScript that all builds share, and that the wasm imports, in the tree and in the package.
 const SHARED: &str = "src/js";
 const SHARED_IN_PACKAGE: &str = "js";
+/// Its types that users import. What else has types there is a part of the bindings'.
+const TYPED: [&str; 2] = ["connect.d.ts", "errors.d.ts"];
 /// Where wasm-bindgen's own loader begins, and the types of it.
 const LOADER: &str = "let wasmModule, wasm;";
 const LOADER_TYPES: &str = "export type InitInput =";
@@ -117,7 +119,7 @@ pub(super) fn copy_shared(project: &Project, package: &Path) -> Result<()> {
     for entry in fs::read_dir(project.root().join(SHARED))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default();
-        if path.extension().is_some_and(|extension| extension == "js") || name == "errors.d.ts" {
+        if path.extension().is_some_and(|extension| extension == "js") || TYPED.iter().any(|typed| name == *typed) {
             fs::copy(&path, to.join(name))?;
         }
     }

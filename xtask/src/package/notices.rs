@@ -78,7 +78,8 @@ fn text_of(folder: &Path) -> Result<String> {
     let mut files: Vec<_> = fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.sort();
     let lower = |file: &Path| file.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let found = PREFERRED.iter().find_map(|name| files.iter().find(|file| file.is_file() && lower(file).starts_with(name)));
+    let found =
+        PREFERRED.iter().find_map(|name| files.iter().find(|file| file.is_file() && lower(file).starts_with(name)));
     Ok(found.map(fs::read_to_string).transpose()?.unwrap_or_default().replace("\r\n", "\n"))
 }
 
