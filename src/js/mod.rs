@@ -21,6 +21,8 @@ mod store;
 #[cfg(feature = "network")]
 mod transport;
 
+#[cfg(feature = "crash-test")]
+pub use crash::crash_for_test;
 #[cfg(feature = "kernel")]
 pub use kernel::Kernel;
 pub use log::set_log_level;

@@ -116,7 +116,10 @@ export class WasmModule {
     // Some servers do not know wasm, and many answer a page for any address that they do not know.
     const bytes = new Uint8Array(await response.arrayBuffer());
     if (bytes[0] !== 0 || bytes[1] !== 0x61 || bytes[2] !== 0x73 || bytes[3] !== 0x6d) {
-      throw new InitError(`${response.url || 'the server'} is no wasm but ${type || 'of no known type'}`);
+      // Vite's development server did so before version 8.
+      const moved = response.url.includes('/.vite/deps/');
+      const advice = moved ? "; tell Vite not to move the module: optimizeDeps: { exclude: ['ocap-remotes'] }" : '';
+      throw new InitError(`${response.url || 'the server'} is no wasm but ${type || 'of no known type'}${advice}`);
     }
     return (await WebAssembly.instantiate(bytes, this.#imports())).instance;
   }

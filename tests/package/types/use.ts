@@ -20,8 +20,8 @@ export async function load(bytes: Uint8Array<ArrayBuffer>, response: Promise<Res
   await initInline();
   await initSmall();
   const nothing: void = await initNetwork(new Request('kernel.wasm'));
-  // @ts-expect-error a number is no source
-  await init(5);
+  // @ts-expect-error null is no source
+  await init(null);
   // @ts-expect-error what is inline takes none
   await initInline(bytes);
   return nothing;

@@ -25,7 +25,7 @@ pub(crate) struct WasmPack {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Build {
-    /// Names the files: `<name>.js`, `<name>_bg.wasm`, `<name>.d.ts`.
+    /// Names the files: `<name>.js`, `<name>.wasm`, `<name>.d.ts`.
     pub(crate) name: String,
     /// Cargo features; default features are off.
     pub(crate) features: Vec<String>,
