@@ -16,6 +16,8 @@ mod network;
 #[cfg(feature = "network")]
 mod network_changes;
 mod options;
+#[cfg(feature = "guests")]
+mod remotes;
 #[cfg(feature = "kernel")]
 mod store;
 #[cfg(feature = "network")]
@@ -28,6 +30,8 @@ pub use kernel::Kernel;
 pub use log::set_log_level;
 #[cfg(feature = "network")]
 pub use network::Network;
+#[cfg(feature = "guests")]
+pub use remotes::{KernelRecords, RemoteComms, RemoteHandle, RemoteManager};
 #[cfg(feature = "kernel")]
 pub use store::{KernelStore, open_kernel_store};
 #[cfg(feature = "durable")]

@@ -11,7 +11,7 @@ use web_sys::MessagePort;
 
 use super::{
     BridgePort, crash,
-    error::{remote, to_js, type_error},
+    error::{remote, thrown_remote, to_js, type_error},
     events::{EventHub, EventsOptions},
     network_changes::NetworkChanges,
     options,
@@ -153,7 +153,7 @@ impl Network {
             }
             let event = to_js(&event);
             if let Some(Err(thrown)) = on_event.as_ref().map(|told| told.call1(&JsValue::UNDEFINED, &event)) {
-                tracing::error!(error = %failure(&thrown), "onEvent threw");
+                tracing::error!(error = %thrown_remote(&thrown), "onEvent threw");
             }
             readers.push(&event);
         });
@@ -234,21 +234,10 @@ pub(super) async fn call(
     name: &'static str,
     arguments: impl IntoIterator<Item = JsValue>,
 ) -> Result<JsValue, RemoteError> {
-    let function = function.ok_or_else(|| failure(&type_error(&format!("no {name} function was given"))))?;
+    let function = function.ok_or_else(|| thrown_remote(&type_error(&format!("no {name} function was given"))))?;
     let arguments: js_sys::Array = arguments.into_iter().collect();
-    let answer = function.apply(&JsValue::UNDEFINED, &arguments).map_err(|error| failure(&error))?;
-    JsFuture::from(Promise::resolve(&answer)).await.map_err(|error| failure(&error))
-}
-
-/// What JavaScript threw, by name and message.
-pub(super) fn failure(thrown: &JsValue) -> RemoteError {
-    match thrown.dyn_ref::<js_sys::Error>() {
-        Some(error) => RemoteError::Other { name: error.name().into(), message: error.message().into() },
-        None => RemoteError::Other {
-            name: "Error".to_owned(),
-            message: thrown.as_string().unwrap_or_else(|| format!("{thrown:?}")),
-        },
-    }
+    let answer = function.apply(&JsValue::UNDEFINED, &arguments).map_err(|error| thrown_remote(&error))?;
+    JsFuture::from(Promise::resolve(&answer)).await.map_err(|error| thrown_remote(&error))
 }
 
 impl VatWorkerService for Vats {
@@ -259,7 +248,7 @@ impl VatWorkerService for Vats {
         call(self.launch.clone(), "launch", [vat_id.as_str().into(), to_js(&config)])
             .and_then(|port| async move {
                 launched.borrow_mut().insert(vat_id);
-                port.dyn_into().map_err(|_| failure(&type_error("launch must give a MessagePort")))
+                port.dyn_into().map_err(|_| thrown_remote(&type_error("launch must give a MessagePort")))
             })
             .boxed_local()
     }

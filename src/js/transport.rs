@@ -9,8 +9,8 @@ use wasm_bindgen_futures::future_to_promise;
 
 use super::{
     crash,
-    error::{remote, to_js, type_error},
-    network::{call, failure},
+    error::{remote, thrown_remote, to_js, type_error},
+    network::call,
     network_changes::NetworkChanges,
     options,
 };
@@ -18,7 +18,7 @@ use crate::{
     bridge::{KernelServices, PlatformServices, Reply},
     network::{NetworkService, node::Libp2p},
     runtime::{BrowserRuntime, Runtime},
-    wire::{IncarnationId, PeerId, RemoteError},
+    wire::{IncarnationId, PeerId, RemoteCommsOptions, RemoteError},
 };
 
 #[wasm_bindgen(typescript_custom_section)]
@@ -61,13 +61,14 @@ pub async fn init_transport(
     #[wasm_bindgen(js_name = onIncarnationChange)] on_incarnation_change: Option<IncarnationChangeHandler>,
 ) -> Result<Transport, JsValue> {
     crash::check()?;
-    let options = options::read_comms(&options.into(), &[])?;
+    // What a JavaScript kernel hands on may hold options of its own.
+    let options: RemoteCommsOptions = options::read_some(&options.into())?;
     let handler = |value: JsValue, name: &str| {
         value.dyn_into::<Function>().map_err(|_| type_error(&format!("{name} must be a function")))
     };
     let kernel = Handlers {
         deliver: handler(remote_message_handler.into(), "remoteMessageHandler")?,
-        give_up: on_remote_give_up,
+        give_up: on_remote_give_up.map(|given| handler(given.into(), "onRemoteGiveUp")).transpose()?,
         judge: on_incarnation_change.map(|given| handler(given.into(), "onIncarnationChange")).transpose()?,
         seen: RefCell::default(),
     };
@@ -131,7 +132,7 @@ impl KernelServices for Handlers {
         let arguments = [peer.as_str().into(), observed.as_str().into()];
         let verdict = call(self.judge.clone(), "onIncarnationChange", arguments);
         let read = |verdict: JsValue| {
-            verdict.as_bool().ok_or_else(|| failure(&type_error("onIncarnationChange must answer true or false")))
+            verdict.as_bool().ok_or_else(|| thrown_remote(&type_error("onIncarnationChange must answer true or false")))
         };
         verdict.map(move |verdict| verdict.and_then(read)).boxed_local()
     }

@@ -7,6 +7,7 @@ import { theExtension } from './extension.mjs';
 import { theFilesOfTheExtensions } from './extension-files.mjs';
 import { aFullDisk } from './full-disk.mjs';
 import { hasFirefox, theExtensionInFirefox } from './firefox.mjs';
+import { twoKernelsInJavaScript } from './javascript-kernels.mjs';
 import { aPageKilledInMidStream } from './killed-page.mjs';
 import { aStoreKilledInMidWrite } from './killed-store.mjs';
 import { aSecondTabWithTheSameStore } from './second-tab.mjs';
@@ -28,6 +29,7 @@ const TESTS = [
   ['a page whose network is in the window is killed in mid-stream', aPageKilledInMidStream('worker', 'window')],
   ['an origin without space', aFullDisk],
   ['a second tab with the same store', aSecondTabWithTheSameStore],
+  ['two kernels in JavaScript with our remotes and transport', twoKernelsInJavaScript],
   ['the files of the extensions, and their guide', theFilesOfTheExtensions],
   ['the extension in two profiles', theExtension],
   ...firefox,

@@ -63,6 +63,14 @@ impl KernelStore {
             is_bootstrap: is_bootstrap || known.is_some_and(|relay| relay.is_bootstrap),
         };
         relays.insert(0, entry);
+        self.set_known_relays(relays)
+    }
+
+    /// Remembers these relays and no others, at most [`MAX_KNOWN_RELAYS`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set_known_relays(&mut self, mut relays: Vec<RelayEntry>) -> Result<(), StoreError> {
         rank(&mut relays);
         relays.truncate(MAX_KNOWN_RELAYS);
         self.set_json(KEY, &relays)
