@@ -12,6 +12,13 @@ pub(super) fn install() {
     std::panic::set_hook(Box::new(|panic| panicked(&panic.to_string())));
 }
 
+#[cfg(any(feature = "guests", feature = "network"))]
+#[wasm_bindgen(module = "/src/js/handed.js")]
+extern "C" {
+    /// A function that the program may call as long as it likes; after a crash it throws the `CrashError`.
+    pub(super) fn handed(function: &JsValue) -> js_sys::Function;
+}
+
 /// Fails while a call into JavaScript is under way during which nothing may be asked here.
 pub(super) fn check() -> Result<(), JsValue> {
     #[cfg(feature = "kernel")]

@@ -5,8 +5,6 @@ use std::cell::RefCell;
 #[cfg(any(feature = "guests", feature = "network"))]
 use js_sys::{Error, Reflect};
 use wasm_bindgen::prelude::*;
-#[cfg(any(feature = "guests", feature = "network"))]
-use wasm_bindgen::JsCast as _;
 
 use crate::wire::RemoteError;
 

@@ -126,8 +126,11 @@ export class InitError extends OcapRemotesError {}
 /** Something was called before `init()` had resolved. */
 export class NotInitializedError extends OcapRemotesError {}
 
-/** A function of `KernelStore.over`'s database called the kernel that it serves. */
+/** A function of a database, a store or a run queue called the kernel or the remotes that it serves: call them after it has returned. */
 export class ReentrancyError extends OcapRemotesError {}
+
+/** The kernel that the remotes belong to rolled back the crank in which it was done: it never happened. */
+export class RolledBackError extends OcapRemotesError {}
 
 /**
  * The half has crashed; `cause` is what crashed it. Every call fails with this one error from then on, and whatever waited for

@@ -209,6 +209,12 @@ export class NotInitializedError extends OcapRemotesError {
   }
 }
 
+export class RolledBackError extends OcapRemotesError {
+  get name() {
+    return 'RolledBackError';
+  }
+}
+
 export class ReentrancyError extends OcapRemotesError {
   get name() {
     return 'ReentrancyError';
@@ -247,6 +253,7 @@ const classes = () => ({
   ReentrancyError,
   ReferenceError,
   ResourceLimitError,
+  RolledBackError,
   StoreCorruptError,
   StoreDamagedError,
   StoreError,

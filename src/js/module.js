@@ -2,6 +2,7 @@
 
 import { CrashError, InitError, NotInitializedError } from './errors.js';
 import { EventStream } from './events.js';
+import { takeIsHanded } from './handed.js';
 import { lastPanic } from './panic.js';
 
 /** Calls that nobody made, or that only tidy up: after a crash they do nothing. */
@@ -143,8 +144,9 @@ export class WasmModule {
   #guarded(name, call) {
     const quiet = QUIET.test(name);
     return (/** @type {unknown[]} */ ...args) => {
+      const isHanded = takeIsHanded();
       if (this.#crash) {
-        if (quiet) {
+        if (quiet && !isHanded) {
           return undefined;
         }
         throw this.#crash;

@@ -6,7 +6,8 @@ import { ROOT, run, WORK } from './pack.mjs';
 import { create, project } from './projects.mjs';
 
 /** Resolvers that do not know `exports`, and CommonJS, which the package is not for; and files that are no modules. */
-const WASM = ['kernel', 'kernel-without-store', 'network'].flatMap((half) => [`${half}.wasm`, `${half}.names.wasm`]);
+const HALVES = ['kernel', 'kernel-without-store', 'remotes', 'network'];
+const WASM = HALVES.flatMap((half) => [`${half}.wasm`, `${half}.names.wasm`]);
 const IGNORED = ['--profile', 'esm-only', '--exclude-entrypoints', 'package.json', ...WASM];
 
 const BUNDLER = { module: 'esnext', moduleResolution: 'bundler' };
@@ -45,7 +46,7 @@ export async function theTypesOfThePackage(tarball) {
 export async function reference() {
   const folder = join(WORK, 'reference');
   await mkdir(folder, { recursive: true });
-  const entries = ['index.d.ts', ...['kernel', 'kernel-without-store', 'network'].map((half) => `${half}/${half}.d.ts`)];
+  const entries = ['index.d.ts', ...HALVES.map((half) => `${half}/${half}.d.ts`)];
   await writeFile(
     join(folder, 'typedoc.json'),
     JSON.stringify({
