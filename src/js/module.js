@@ -31,6 +31,8 @@ export class WasmModule {
   /** @type {Promise<void> | undefined} */
   #loading;
   #loaded = false;
+  /** @type {WebAssembly.Table | undefined} Where the bindings put objects on their way out of the wasm. */
+  #objects;
   /** @type {CrashError | undefined} */
   #crash;
   /** @type {Set<(crash: CrashError) => void>} Those that wait for an answer of the module. */
@@ -132,6 +134,7 @@ export class WasmModule {
     for (const [name, value] of Object.entries(instance.exports)) {
       guarded[name] = typeof value === 'function' ? this.#guarded(name, value) : value;
     }
+    this.#objects = /** @type {WebAssembly.Table} */ (instance.exports.__wbindgen_externrefs);
     this.#adopt(guarded);
     /** @type {() => void} */ (guarded.__wbindgen_start)();
     this.#loaded = true;
@@ -164,13 +167,26 @@ export class WasmModule {
       if (result instanceof Promise) {
         return this.#untilCrash(result);
       }
-      if (result instanceof EventStream && !result.isOver) {
-        const fail = (/** @type {CrashError} */ crash) => result.fail(crash);
+      const stream = this.#returned(result);
+      if (stream instanceof EventStream && !stream.isOver) {
+        const fail = (/** @type {CrashError} */ crash) => stream.fail(crash);
         this.#waiting.add(fail);
-        result.watch(() => this.#waiting.delete(fail));
+        stream.watch(() => this.#waiting.delete(fail));
       }
       return result;
     };
+  }
+
+  /**
+   * The object that a call returned. Those that may throw return a number of it instead, with that of an error.
+   * @param {unknown} result
+   */
+  #returned(result) {
+    const [number, , hasFailed] = Array.isArray(result) ? result : [];
+    if (hasFailed || !(number < /** @type {WebAssembly.Table} */ (this.#objects).length)) {
+      return result;
+    }
+    return this.#objects?.get(number);
   }
 
   /** @param {unknown} cause */

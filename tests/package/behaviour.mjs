@@ -22,8 +22,9 @@ async function inPage(browser, blank, check, addresses, expected) {
 }
 
 /**
- * Where the pages are: an empty one, the folder of the package, and one with a kernel that can be told to crash.
- * @typedef {{ browser: import('playwright-core').Browser, blank: string, modules: string, crashTest: string }} Place
+ * Where the pages are: an empty one, the folder of the package, one with both halves in one that can be told to crash, and parts of
+ * a kernel in JavaScript.
+ * @typedef {{ browser: import('playwright-core').Browser, blank: string, modules: string, crashTest: string, kernels: string }} Place
  */
 
 /** @param {Place} place */
@@ -203,42 +204,89 @@ export const errors = ({ browser, blank, modules }) =>
   );
 
 /** @param {Place} place */
-export const crash = ({ browser, blank, modules, crashTest }) =>
+export const crash = ({ browser, blank, modules, crashTest, kernels }) =>
   inPage(
     browser,
     blank,
-    async ({ modules, crashTest }) => {
-      const kernel = await import(`${crashTest}kernel/kernel.js`);
+    async ({ modules, crashTest, kernels }) => {
+      const half = await import(`${crashTest}kernel/kernel.js`);
       const network = await import(`${modules}network/network.js`);
-      await Promise.all([kernel.default(), network.default()]);
+      const { Database } = await import(`${kernels}database.mjs`);
+      await Promise.all([half.default(), network.default()]);
+      const late = () => new Promise((resolve) => setTimeout(() => resolve('it still waits'), 10_000));
       const failure = (/** @type {() => unknown} */ call) =>
-        Promise.resolve().then(call).then(() => 'nothing', (error) => error);
+        Promise.race([Promise.resolve().then(call).then(() => 'nothing', (error) => error), late()]);
+      const nobody = '12D3KooWGRUaF6FmXGbxcBRsjBgnLvmrWvjSSW9HvN3gEkCxvbKB';
+
+      // A kernel, whose network is of the other half and goes on.
       const { port1, port2 } = new MessageChannel();
       const served = network.Network.serve(port1);
-      const store = await kernel.openKernelStore({ durability: 'memory' });
-      const other = await kernel.openKernelStore({ durability: 'memory' });
-      const running = await kernel.Kernel.start(port2, { onEvent() {} }, store);
-      const reading = failure(() => running.events().next());
-      // Nobody serves this one, so that it waits for a minute.
-      const waiting = failure(() => kernel.Kernel.start(new MessageChannel().port1, { onEvent() {} }, other));
-      const first = await failure(() => kernel.crashForTest());
-      const later = await Promise.all([
-        reading,
-        waiting,
-        failure(() => running.exportObject()),
-        failure(() => running.redeemOcapURL('ocap:x')),
-        failure(() => running.peerId),
-        failure(() => kernel.setLogLevel('warn')),
-        failure(() => kernel.default()),
-        failure(() => kernel.openKernelStore({ durability: 'memory' })),
-      ]);
+      const store = await half.openKernelStore({ durability: 'memory' });
+      const other = await half.openKernelStore({ durability: 'memory' });
+      const running = await half.Kernel.start(port2, { onEvent() {} }, store);
+      // A network without a bridge, and remotes for a kernel of one's own, with what they hand to its network.
+      const transport = await half.initTransport('1e'.repeat(32), { relays: [] }, () => null);
+      /** @type {((...given: string[]) => unknown)[]} */
+      let handed = [];
+      const nothing = () => {};
+      const remotes = new half.RemoteManager({
+        platformServices: {
+          initializeRemoteComms: (/** @type {any[]} */ ...given) => void (handed = given.filter((it) => typeof it === 'function')),
+          stopRemoteComms: nothing,
+          sendRemoteMessage: () => new Promise(nothing),
+          closeConnection: nothing,
+          registerLocationHints: nothing,
+          reconnectPeer: nothing,
+        },
+        kernelQueue: { enqueueSend: nothing, enqueueNotify: nothing, resolvePromises: nothing, waitForCrank: async () => {} },
+        kernelStore: new Database(),
+      });
+      await remotes.initRemoteComms();
+      const remote = remotes.establishRemote(nobody);
+
+      /** @type {Record<string, () => unknown>} */
+      const before = {
+        'a read event': () => running.events().next(),
+        'a start that nobody serves': () => half.Kernel.start(new MessageChannel().port1, { onEvent() {} }, other),
+        'a message that is not written': () => transport.sendRemoteMessage(nobody, '{}'),
+        'a redemption': () => remote.redeemOcapURL(`ocap:x@${nobody}`),
+      };
+      /** @type {Record<string, () => unknown>} */
+      const after = {
+        exportObject: () => running.exportObject(),
+        redeemOcapURL: () => running.redeemOcapURL('ocap:x'),
+        peerId: () => running.peerId,
+        events: () => running.events(),
+        setLogLevel: () => half.setLogLevel('warn'),
+        init: () => half.default(),
+        openKernelStore: () => half.openKernelStore({ durability: 'memory' }),
+        'transport.sendRemoteMessage': () => transport.sendRemoteMessage(nobody, '{}'),
+        'transport.status': () => transport.status(),
+        getPeerId: () => remotes.getPeerId(),
+        deliverDropExports: () => remote.deliverDropExports(['ro+1']),
+        onMessage: () => handed[0]?.(nobody, '{}'),
+        onRemoteGiveUp: () => handed[1]?.(nobody),
+        onIncarnationChange: () => handed[2]?.(nobody, 'x'),
+      };
+      const waiting = Object.entries(before).map(([what, call]) => /** @type {const} */ ([what, failure(call)]));
+      const first = await failure(() => half.crashForTest());
+      for (const [what, call] of Object.entries(after)) {
+        waiting.push([what, failure(call)]);
+      }
+      const others = [];
+      for (const [what, failed] of waiting) {
+        const error = await failed;
+        if (error !== first) {
+          others.push(`${what}: ${error}`);
+        }
+      }
       return {
-        first: first instanceof kernel.CrashError && /asked to/.test(first.message) && first.cause instanceof WebAssembly.RuntimeError,
-        later: later.map((error) => error === first),
+        first: first instanceof half.CrashError && /asked to/.test(first.message) && first.cause instanceof WebAssembly.RuntimeError,
+        others,
         free: await failure(() => running.free()),
         otherHalf: served.status().peers,
       };
     },
-    { modules, crashTest },
-    { first: true, later: Array(8).fill(true), free: 'nothing', otherHalf: [] },
+    { modules, crashTest, kernels },
+    { first: true, others: [], free: 'nothing', otherHalf: [] },
   );

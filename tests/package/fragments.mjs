@@ -15,14 +15,18 @@ const GIVEN = [
   ['port', 'ports.port2'],
   ['options', '{ relays, onEvent() {} }'],
   ['kernel', 'await start()'],
+  ['platformServices', 'platform()'],
+  ['kernelStore', 'new Database()'],
+  ['kernelQueue', 'new KernelQueue(kernelStore, {})'],
+  ['logger', 'console'],
+  ['keySeed', "'1e'.repeat(32)"],
 ];
 
 /**
  * @param {string} code
- * @param {string} modules
- * @param {string} relay
+ * @param {{ modules: string, kernels: string, relay: string }} places
  */
-function worker(code, modules, relay) {
+function worker(code, { modules, kernels, relay }) {
   const addressed = code
     .replaceAll(RELAY, relay)
     .replace(/'ocap-remotes\/([\w-]+)\/inline'/g, `'${modules}$1/inline.js'`)
@@ -39,6 +43,8 @@ function worker(code, modules, relay) {
     ${imports.join('\n')}
     import * as half from '${modules}kernel/kernel.js';
     import * as other from '${modules}network/network.js';
+    import { Database } from '${kernels}database.mjs';
+    import { KernelQueue } from '${kernels}queue.mjs';
     onmessage = async () => {
       try {
         const relays = ['${relay}'];
@@ -46,6 +52,15 @@ function worker(code, modules, relay) {
         await Promise.all([half.default(), other.default()]);
         const start = async () =>
           half.Kernel.start(ports.port2, { relays, onEvent() {} }, await half.openKernelStore({ durability: 'memory' }));
+        const platform = () => {
+          const none = async () => {};
+          return {
+            initializeRemoteComms: (...given) => other.initTransport(...given).then((transport) => {
+              platformServices.stopRemoteComms = transport.stop;
+            }),
+            stopRemoteComms: none, sendRemoteMessage: none, closeConnection: none, registerLocationHints: none, reconnectPeer: none,
+          };
+        };
         ${given.map(([name, value]) => `const ${name} = ${value};`).join('\n')}
         ${alone ? 'void start();' : ''}
         ${body}
@@ -70,7 +85,7 @@ async function demonstrations() {
 }
 
 /** @param {import('./behaviour.mjs').Place & { relay: string }} place */
-export async function runExamples({ browser, blank, modules, relay }) {
+export async function runExamples({ browser, blank, ...places }) {
   const sources = await demonstrations();
   const isQuoted = (/** @type {string} */ code) => sources.some((source) => source.includes(squeezed(code)));
   const all = (await examples()).filter(({ file }) => !file);
@@ -89,7 +104,7 @@ export async function runExamples({ browser, blank, modules, relay }) {
           setTimeout(() => resolve('it does not end'), Number(limit));
         });
       },
-      [worker(code, modules, relay), LIMIT_MS],
+      [worker(code, places), LIMIT_MS],
     );
     await close();
     if (failure) {

@@ -6,7 +6,26 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { equal } from '../../www/story/tally.mjs';
 
-export const run = promisify(execFile);
+const start = promisify(execFile);
+/** Of a program that is started here. */
+const PROGRAM_LIMIT_MS = 120_000;
+
+/**
+ * Runs a program, and fails with its name if that takes too long.
+ * @param {string} program
+ * @param {string[]} arguments_
+ * @param {import('node:child_process').ExecFileOptions} options
+ */
+export async function run(program, arguments_, options) {
+  const timeout = options.timeout ?? PROGRAM_LIMIT_MS;
+  try {
+    return await start(program, arguments_, { ...options, encoding: 'utf8', timeout, killSignal: 'SIGKILL' });
+  } catch (error) {
+    const { killed } = /** @type {{ killed?: boolean }} */ (error);
+    throw killed ? Object.assign(error, { message: `${program} ${arguments_.join(' ')} took over ${timeout / 1_000} s` }) : error;
+  }
+}
+
 export const ROOT = new URL('../../', import.meta.url).pathname;
 /** Where projects are made and built. */
 export const WORK = join(ROOT, 'target/package');

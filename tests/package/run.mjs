@@ -1,9 +1,10 @@
 // The package as its users meet it: packed, installed into fresh projects, built, and driven in Chromium. The last line counts:
 // `N passed, N failed`. Arguments, if any, choose checks by a part of their names. OCAP_RELAY_BIN, OCAP_CRASH_TEST (a build of
-// the kernel that can be told to crash) and CHROME_BIN come from `cargo xtask test --only package`.
+// both halves that can be told to crash) and CHROME_BIN come from `cargo xtask test --only package`.
 
 import { join } from 'node:path';
 import { Relay } from '../../www/story/relay.mjs';
+import { within } from '../../www/story/within.mjs';
 import { serveFolders } from '../bench/site.mjs';
 import * as behaviour from './behaviour.mjs';
 import { coldStart, launch, oneMessage } from './drive.mjs';
@@ -13,6 +14,10 @@ import { checkContents, pack, ROOT, WORK } from './pack.mjs';
 import { build } from './projects.mjs';
 import { reference, strictTypes, theTypesOfThePackage } from './types.mjs';
 
+/** Of one check, builds included, on a busy machine. */
+const CHECK_LIMIT_MS = 180_000;
+/** Of what is done before and after them all. */
+const STAGE_LIMIT_MS = 60_000;
 const chosen = process.argv.slice(2);
 let passed = 0;
 let failed = 0;
@@ -28,7 +33,7 @@ async function check(name, check) {
   const startedAt = Date.now();
   const took = () => `${((Date.now() - startedAt) / 1_000).toFixed(1)} s`;
   try {
-    await check();
+    await within(check(), name, CHECK_LIMIT_MS);
     passed += 1;
     console.log(`ok      ${name} (${took()})`);
   } catch (error) {
@@ -38,19 +43,21 @@ async function check(name, check) {
   }
 }
 
-const { tarball, files, size } = await pack();
+const { tarball, files, size } = await within(pack(), 'npm pack', STAGE_LIMIT_MS);
 console.log(`        packed: ${files.length} files, ${size} bytes`);
-const relay = await Relay.create(process.env.OCAP_RELAY_BIN ?? join(ROOT, 'target/debug/ocap-relay'));
-const browser = await launch();
+const relayProgram = process.env.OCAP_RELAY_BIN ?? join(ROOT, 'target/debug/ocap-relay');
+const relay = await within(Relay.create(relayProgram), 'the relay', STAGE_LIMIT_MS);
+const browser = await within(launch(), 'Chromium', STAGE_LIMIT_MS);
 const site = await serveFolders({
   vite: join(WORK, 'vite/dist'),
   webpack: join(WORK, 'webpack'),
   plain: join(WORK, 'plain'),
   package: join(ROOT, 'pkg'),
+  kernels: join(ROOT, 'tests/e2e/javascript-kernels'),
   crash: process.env.OCAP_CRASH_TEST ?? join(ROOT, 'target/crash-test'),
 });
-const [blank, modules, crashTest] = ['page', 'package/', 'crash/'].map((path) => `${site.url}${path}`);
-const place = { browser, blank, modules, crashTest };
+const [blank, modules, crashTest, kernels] = ['page', 'package/', 'crash/', 'kernels/'].map((path) => `${site.url}${path}`);
+const place = { browser, blank, modules, crashTest, kernels };
 try {
   await check('what npm would publish', () => checkContents(files));
   await check('a strict TypeScript program', () => strictTypes(tarball));
@@ -74,9 +81,10 @@ try {
     }
   });
 } finally {
-  await browser.close();
+  await within(browser.close(), 'Chromium to close', STAGE_LIMIT_MS).catch(({ message }) => console.log(message));
   site.close();
   await relay.remove();
 }
 console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+// Also when a check that did not end is still at it.
+process.exit(failed > 0 || passed === 0 ? 1 : 0);

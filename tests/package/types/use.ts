@@ -5,7 +5,15 @@ import { answerCalls, Caller, networkPort, portFor } from 'ocap-remotes/connect'
 import init, { initSync, Kernel, KernelStore, openKernelStore, type KernelOptions, type PeerEvent } from 'ocap-remotes/kernel';
 import initInline from 'ocap-remotes/kernel/inline';
 import initSmall, { Kernel as SmallKernel } from 'ocap-remotes/kernel-without-store';
-import initNetwork, { Network, type NetworkEvent, type PeerStatus } from 'ocap-remotes/network';
+import initNetwork, { initTransport, Network, type NetworkEvent, type PeerStatus, type Transport } from 'ocap-remotes/network';
+import initRemotes, {
+  KernelRecords,
+  KernelStore as StoreOfRemotes,
+  RemoteManager,
+  type KernelDatabase,
+  type KernelQueueRemotePart,
+  type PlatformServicesRemotePart,
+} from 'ocap-remotes/remotes';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 function holds<_ extends true>(): void {}
@@ -46,6 +54,28 @@ export async function serve(port: MessagePort, options: KernelOptions): Promise<
   // @ts-expect-error made by `start` only
   new Kernel();
   return promise;
+}
+
+export async function inAKernelOfMine(database: KernelDatabase, kernelQueue: KernelQueueRemotePart): Promise<string> {
+  await Promise.all([initRemotes(), initNetwork()]);
+  let transport: Transport | undefined;
+  const platformServices: PlatformServicesRemotePart = {
+    async initializeRemoteComms(...given) {
+      transport = await initTransport(...given);
+    },
+    stopRemoteComms: () => transport?.stop(),
+    sendRemoteMessage: (to, message) => transport?.sendRemoteMessage(to, message),
+    closeConnection: (peerId) => transport?.closeConnection(peerId),
+    registerLocationHints: (peerId, hints) => transport?.registerLocationHints(peerId, hints),
+    reconnectPeer: (peerId, hints) => transport?.reconnectPeer(peerId, hints),
+  };
+  const kernelStore = new KernelRecords(StoreOfRemotes.over(database));
+  using remotes = new RemoteManager({ platformServices, kernelStore, kernelQueue, logger: console });
+  // @ts-expect-error without a queue
+  new RemoteManager({ platformServices, kernelStore });
+  await remotes.initRemoteComms({ relays: ['/dns4/relay.example/tcp/443/wss'] });
+  const url: string = await remotes.issueOcapURL('ko1');
+  return remotes.redeemOcapURL(url);
 }
 
 export async function watch(worker: Worker): Promise<PeerStatus[]> {

@@ -92,14 +92,18 @@ impl Exports {
 
     /// The statement that hands them on; `keyword` is `export` or `export type`.
     pub(super) fn hand_on(&self, keyword: &str, from: &str) -> String {
-        format!("{keyword} {{ {} }} from '{from}';\n", self.0.join(", "))
+        match self.0.join(", ") {
+            names if names.is_empty() => String::new(),
+            names => format!("{keyword} {{ {names} }} from '{from}';\n"),
+        }
     }
 }
 
 /// Writes the module that is imported without a subpath: errors and types, and no wasm.
 pub(super) fn write_index(project: &Project, package: &Path, types: &str, version: &str) -> Result<()> {
     let errors = error_classes(project)?.hand_on("export", "./js/errors.js");
-    let note = "// The halves are `ocap-remotes/kernel` and `ocap-remotes/network`; this module loads neither.\n\n";
+    let note =
+        "// The halves are `ocap-remotes/kernel` and `ocap-remotes/network`, among others; this module loads none.\n\n";
     let value = format!("export const version = '{version}';\n");
     fs::write(package.join("index.js"), format!("{note}{errors}{value}"))?;
     let typed = "\n/** The version of this package. */\nexport const version: string;\n";

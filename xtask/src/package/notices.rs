@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
-use anyhow::{Context as _, Result};
-use serde::Deserialize;
+use anyhow::Result;
 
+use super::crates::Crate;
 use crate::{config::Build, process, project::Project, setup::Tools};
 
 const HEAD: &str = "# Third-party notices\n\n\
@@ -12,42 +12,26 @@ const HEAD: &str = "# Third-party notices\n\n\
 /// Texts that are preferred where a crate has several, in this order.
 const PREFERRED: [&str; 4] = ["license-mit", "license", "copying", "unlicense"];
 
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    name: String,
-    version: String,
-    license: Option<String>,
-    repository: Option<String>,
-    manifest_path: std::path::PathBuf,
-    source: Option<String>,
-}
-
-/// Writes the notices of everything that `builds` link.
-pub(super) fn write(project: &Project, tools: &Tools, builds: &[Build], file: &Path) -> Result<()> {
-    let mut metadata = tools.wasm_command("cargo");
-    metadata.args(["metadata", "--format-version=1"]).current_dir(project.root());
-    let metadata: Metadata = serde_json::from_str(&process::output_of(&mut metadata)?).context("cargo metadata")?;
+/// Writes the notices of those of `crates` that `builds` link.
+pub(super) fn write(project: &Project, tools: &Tools, builds: &[Build], crates: &[Crate], file: &Path) -> Result<()> {
     let mut linked = Vec::new();
     for build in builds {
         linked.extend(linked_by(tools.wasm_command("cargo").current_dir(project.root()), build)?);
     }
     // By text, so that each is there once.
     let mut by_text: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for package in metadata.packages.iter().filter(|package| package.name != "ocap-remotes") {
+    for package in crates.iter().filter(|package| package.name != "ocap-remotes") {
         if !linked.contains(&(package.name.clone(), package.version.clone())) {
             continue;
         }
-        let folder = package.manifest_path.parent().unwrap_or(project.root());
         let (name, version) = (&package.name, &package.version);
-        let changed = if package.source.is_none() { ", changed" } else { "" };
+        let changed = if package.is_fetched() { "" } else { ", changed" };
         let license = package.license.as_deref().unwrap_or("see its text");
         let home = package.repository.as_deref().map_or_else(String::new, |url| format!(", <{url}>"));
-        by_text.entry(text_of(folder)?).or_default().push(format!("- {name} {version} ({license}){changed}{home}"));
+        by_text
+            .entry(text_of(package.folder())?)
+            .or_default()
+            .push(format!("- {name} {version} ({license}){changed}{home}"));
     }
     let mut notices = HEAD.to_owned();
     for (text, crates) in &by_text {
