@@ -6,7 +6,7 @@ import { takeIsHanded } from './handed.js';
 import { lastPanic } from './panic.js';
 
 /** Calls that nobody made, or that only tidy up: after a crash they do nothing. */
-const QUIET = /_free$|^wasm_bindgen__|^__externref|^__wbindgen_(?!malloc|realloc)/;
+const QUIET = /_free$|^wasm_bindgen__|^__externref_(?!table_alloc)|^__wbindgen_(?!malloc|realloc)/;
 
 /**
  * @typedef {BufferSource | WebAssembly.Module | string | URL | Request | Response} Source

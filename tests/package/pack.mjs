@@ -14,9 +14,9 @@ const PROGRAM_LIMIT_MS = 120_000;
  * Runs a program, and fails with its name if that takes too long.
  * @param {string} program
  * @param {string[]} arguments_
- * @param {import('node:child_process').ExecFileOptions} options
+ * @param {import('node:child_process').ExecFileOptions} [options]
  */
-export async function run(program, arguments_, options) {
+export async function run(program, arguments_, options = {}) {
   const timeout = options.timeout ?? PROGRAM_LIMIT_MS;
   try {
     return await start(program, arguments_, { ...options, encoding: 'utf8', timeout, killSignal: 'SIGKILL' });
