@@ -1,10 +1,16 @@
 // Fresh projects, each as a user would have it: its own dependencies, the packed package, and the README's application.
 
-import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { within } from '../../www/story/within.mjs';
 import { application } from './examples.mjs';
 import { run, WORK } from './pack.mjs';
 
+/** Of the start of a development server. */
+const START_LIMIT_MS = 30_000;
+/** What a class of an error may cost a program that uses no more of the package, in bytes. */
+const ERRORS_LIMIT = 1_000;
 const NPM_FLAGS = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline'];
 
 /**
@@ -64,4 +70,46 @@ export async function project(name, tarball, files) {
   }
   await install(folder, tarball);
   return folder;
+}
+
+/**
+ * Starts Vite's development server in a project that has it.
+ * @param {string} folder
+ */
+export async function develop(folder) {
+  const server = spawn('node', ['node_modules/vite/bin/vite.js', '--host', '127.0.0.1', '--port', '5300'], { cwd: folder, env: { ...process.env, NO_COLOR: '1' } });
+  let printed = '';
+  const started = new Promise((resolve, reject) => {
+    const read = (/** @type {Buffer} */ data) => {
+      printed += data;
+      const [address] = /http:\S+/.exec(printed) ?? [];
+      address && resolve(address);
+    };
+    server.stdout.on('data', read);
+    server.stderr.on('data', read);
+    server.once('exit', () => reject(new Error(`Vite's server ended: ${printed}`)));
+  });
+  const stop = () => server.kill();
+  return { address: String(await within(started, "Vite's server", START_LIMIT_MS).catch((error) => (stop(), Promise.reject(error)))), stop };
+}
+
+/**
+ * Builds a program that imports everything and uses one error, and sees that nothing else is left in it.
+ * @param {string} folder a project with webpack
+ */
+export async function leavesOutWhatIsUnused(folder) {
+  const program = `
+    import init, { Kernel } from 'ocap-remotes/kernel';
+    import initRemotes from 'ocap-remotes/remotes/inline';
+    import { Network } from 'ocap-remotes/network';
+    import { StoreInUseError } from 'ocap-remotes';
+    console.log(StoreInUseError.name);`;
+  await writeFile(join(folder, 'unused.js'), program);
+  const flags = ['--mode', 'production', '--entry', './unused.js', '--output-path', 'unused'];
+  await run('node', ['node_modules/webpack/bin/webpack.js', ...flags], { cwd: folder });
+  const files = await readdir(join(folder, 'unused'));
+  const { length } = await readFile(join(folder, 'unused/main.js'));
+  if (files.length > 1 || length > ERRORS_LIMIT) {
+    throw new Error(`${files.join(', ')} are left, and ${length} bytes of JavaScript`);
+  }
 }

@@ -7,11 +7,11 @@ import { Relay } from '../../www/story/relay.mjs';
 import { within } from '../../www/story/within.mjs';
 import { serveFolders } from '../bench/site.mjs';
 import * as behaviour from './behaviour.mjs';
-import { coldStart, launch, oneMessage } from './drive.mjs';
+import { coldStart, launch, oneMessage, visit } from './drive.mjs';
 import { runExamples } from './fragments.mjs';
 import { inNode } from './node.mjs';
 import { checkContents, pack, ROOT, WORK } from './pack.mjs';
-import { build } from './projects.mjs';
+import { build, develop, leavesOutWhatIsUnused } from './projects.mjs';
 import { reference, strictTypes, theTypesOfThePackage } from './types.mjs';
 
 /** Of one check, builds included, on a busy machine. */
@@ -73,6 +73,16 @@ try {
       await oneMessage(browser, `${site.url}${name}/index.html`);
     });
   }
+  await check("one message from Vite's development server", async () => {
+    const server = await develop(join(WORK, 'vite'));
+    try {
+      await visit(browser, server.address);
+      await oneMessage(browser, server.address);
+    } finally {
+      server.stop();
+    }
+  });
+  await check('what is not used is left out', () => leavesOutWhatIsUnused(join(WORK, 'webpack')));
   await check('one message from Node', () => inNode(tarball, relay.addresses.ws));
   await check('the other examples of the documents', () => runExamples({ ...place, relay: relay.addresses.ws }));
   await check('the cold start', async () => {
