@@ -14,7 +14,7 @@ const PROGRAM_LIMIT_MS = 120_000;
  * Runs a program, and fails with its name if that takes too long.
  * @param {string} program
  * @param {string[]} arguments_
- * @param {import('node:child_process').ExecFileOptions} [options]
+ * @param {{ cwd?: string, timeout?: number }} [options]
  */
 export async function run(program, arguments_, options = {}) {
   const timeout = options.timeout ?? PROGRAM_LIMIT_MS;

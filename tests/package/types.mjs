@@ -25,10 +25,9 @@ export async function strictTypes(tarball) {
     'tsconfig.json': JSON.stringify(config),
     'bundler.json': JSON.stringify({ ...config, compilerOptions: { ...config.compilerOptions, ...BUNDLER } }),
   });
-  for (const tsc of [join(ROOT, 'node_modules/.bin/tsc'), await bin('tsc')]) {
-    await run(tsc, ['--project', 'tsconfig.json'], { cwd: folder });
-    await run(tsc, ['--project', 'bundler.json'], { cwd: folder });
-  }
+  const compilers = [join(ROOT, 'node_modules/.bin/tsc'), await bin('tsc')];
+  const check = (/** @type {string} */ tsc) => ['tsconfig.json', 'bundler.json'].map((config) => run(tsc, ['--project', config], { cwd: folder }));
+  await Promise.all(compilers.flatMap(check));
 }
 
 /** @param {string} tarball */
