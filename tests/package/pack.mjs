@@ -16,13 +16,13 @@ const PROGRAM_LIMIT_MS = 120_000;
  * @param {string[]} arguments_
  * @param {{ cwd?: string, timeout?: number }} [options]
  */
-export async function run(program, arguments_, options = {}) {
-  const timeout = options.timeout ?? PROGRAM_LIMIT_MS;
+export async function run(program, arguments_, { cwd, timeout = PROGRAM_LIMIT_MS } = {}) {
   try {
-    return await start(program, arguments_, { ...options, encoding: 'utf8', timeout, killSignal: 'SIGKILL' });
+    return await start(program, arguments_, { cwd, timeout, killSignal: 'SIGKILL' });
   } catch (error) {
-    const { killed } = /** @type {{ killed?: boolean }} */ (error);
-    throw killed ? Object.assign(error, { message: `${program} ${arguments_.join(' ')} took over ${timeout / 1_000} s` }) : error;
+    const { killed, stdout } = /** @type {{ killed?: boolean, stdout?: string }} */ (error);
+    const late = `${program} ${arguments_.join(' ')} took over ${timeout / 1_000} s`;
+    throw killed ? Object.assign(new Error(late), { stdout }) : error;
   }
 }
 

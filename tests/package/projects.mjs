@@ -77,7 +77,9 @@ export async function project(name, tarball, files) {
  * @param {string} folder
  */
 export async function develop(folder) {
-  const server = spawn('node', ['node_modules/vite/bin/vite.js', '--host', '127.0.0.1', '--port', '5300'], { cwd: folder, env: { ...process.env, NO_COLOR: '1' } });
+  const flags = ['--host', '127.0.0.1', '--port', '5300'];
+  const env = { ...process.env, NO_COLOR: '1' };
+  const server = spawn('node', ['node_modules/vite/bin/vite.js', ...flags], { cwd: folder, env });
   let printed = '';
   const started = new Promise((resolve, reject) => {
     const read = (/** @type {Buffer} */ data) => {
@@ -90,7 +92,12 @@ export async function develop(folder) {
     server.once('exit', () => reject(new Error(`Vite's server ended: ${printed}`)));
   });
   const stop = () => server.kill();
-  return { address: String(await within(started, "Vite's server", START_LIMIT_MS).catch((error) => (stop(), Promise.reject(error)))), stop };
+  try {
+    return { address: String(await within(started, "Vite's server", START_LIMIT_MS)), stop };
+  } catch (error) {
+    stop();
+    throw error;
+  }
 }
 
 /**

@@ -26,7 +26,8 @@ export async function strictTypes(tarball) {
     'bundler.json': JSON.stringify({ ...config, compilerOptions: { ...config.compilerOptions, ...BUNDLER } }),
   });
   const compilers = [join(ROOT, 'node_modules/.bin/tsc'), await bin('tsc')];
-  const check = (/** @type {string} */ tsc) => ['tsconfig.json', 'bundler.json'].map((config) => run(tsc, ['--project', config], { cwd: folder }));
+  const configs = ['tsconfig.json', 'bundler.json'];
+  const check = (/** @type {string} */ tsc) => configs.map((config) => run(tsc, ['--project', config], { cwd: folder }));
   await Promise.all(compilers.flatMap(check));
 }
 
