@@ -57,9 +57,11 @@ export const theLinesOfThePage = withLab(async (lab) => {
   await lab.until('round trips over a quick line', 20, async () => (await roundTrip()) < 200);
 
   const before = await lab.kernels();
+  const { handshakes } = await lab.counts();
   await lab.press('Sleep 10 min');
   await lab.say(5);
   await lab.settled();
+  check((await lab.counts()).handshakes > handshakes, 'whether connections had died during the sleep');
   equal(await lab.kernels(), before, 'kernels after one has slept');
 
   await lab.press('Cut all lines');

@@ -11,11 +11,11 @@ import { hasFirefox, theExtensionInFirefox } from './firefox.mjs';
 import { twoKernelsInJavaScript } from './javascript-kernels.mjs';
 import { aPageKilledInMidStream } from './killed-page.mjs';
 import { aStoreKilledInMidWrite } from './killed-store.mjs';
-import { aSecondTabWithTheSameStore } from './second-tab.mjs';
 import { theLinesOfThePage, theLivesOfThePage, theTalkOfThePage } from './page.mjs';
 import { theBooksOfThePage } from './page-ledger.mjs';
 import { theLooksOfThePage } from './page-look.mjs';
 import { aShortSoakOfThePage } from './page-soak.mjs';
+import { aSecondTabWithTheSameStore } from './second-tab.mjs';
 import { theStoryOfTheDemo } from './story.mjs';
 
 /** @typedef {[name: string, test: () => Promise<void>]} Test */

@@ -52,6 +52,8 @@ export class LabKernel {
 
   #seed = Array.from(crypto.getRandomValues(new Uint8Array(32)), (byte) => byte.toString(16).padStart(2, '0')).join('');
   #listener;
+  /** How far its clock is ahead of the page's, in milliseconds. */
+  #aheadMs = 0;
   /** @type {Peer | undefined} */
   #peer;
   /** @type {LabNetwork | undefined} */
@@ -145,6 +147,7 @@ export class LabKernel {
     const peer = this.#peer;
     this.#peer = undefined;
     this.#network = undefined;
+    this.#aheadMs = 0;
     this.orders = [];
     // Its Worker is terminated at once, and its network with the end of this turn.
     peer?.stop().catch((error) => console.warn('a network could not be ended', error));
@@ -167,6 +170,7 @@ export class LabKernel {
 
   /** @param {number} ms */
   async sleep(ms) {
+    this.#aheadMs += ms;
     await Promise.all([this.call('sleep', ms), this.#network?.call('sleep', ms)]);
   }
 
@@ -181,7 +185,13 @@ export class LabKernel {
 
   /** @returns {Promise<import('ocap-remotes/network').NetworkStatus>} */
   async networkStatus() {
-    return (await this.#network?.call('status')) ?? { peers: [], relays: [] };
+    const { peers, relays } = (await this.#network?.call('status')) ?? { peers: [], relays: [] };
+    const byOurClock = (/** @type {number | null} */ at) => (at === null ? null : at - this.#aheadMs);
+    return {
+      peers: peers.map((/** @type {import('ocap-remotes/network').PeerStatus} */ peer) =>
+        ({ ...peer, nextAttemptAt: byOurClock(peer.nextAttemptAt) })),
+      relays,
+    };
   }
 
   /**

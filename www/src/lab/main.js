@@ -248,7 +248,7 @@ function openLab({ relays, redeem, kernels, storage, place, options, log: logLev
 
   element('begin').hidden = true;
   element('lab').hidden = false;
-  Object.assign(window, { lab });
+  Object.assign(window, { lab }); // for scripts, such as our tests
   void tick();
   void attempt(begin).finally(() => write(busy, ''));
   if (isSecureContext) {

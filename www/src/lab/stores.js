@@ -16,7 +16,7 @@ const lockOf = (/** @type {string} */ owner) => `ocap-remotes lab ${owner}`;
 export function noteStore(name) {
   if (names.length === 0) {
     // Held as long as the page is there.
-    void navigator.locks.request(lockOf(page), () => new Promise(() => {}));
+    void navigator.locks?.request(lockOf(page), () => new Promise(() => {}));
   }
   names.push(name);
   localStorage.setItem(PREFIX + page, JSON.stringify(names));
