@@ -1,6 +1,7 @@
 // The Worker of a kernel of the lab. It is started with one message, `{ start: LabKernelSettings, port }`, and then answers calls.
 
 import { jump } from './clock.js';
+import { moduleMemory } from './module-memory.js';
 import init, { Kernel, openKernelStore, setLogLevel } from 'ocap-remotes/kernel';
 import { answer, plain } from '../calls.js';
 import { Program } from '../program.js';
@@ -67,8 +68,6 @@ function handle(event) {
   program.handle(event);
 }
 
-/** @type {WebAssembly.Memory | undefined} */
-let memory;
 let isToStop = false;
 
 const calls = {
@@ -78,7 +77,7 @@ const calls = {
   release: (/** @type {string} */ reference) => program.kernel.release([reference]),
   remotes: () => program.kernel.remotes(),
   /** What the module's memory takes, in bytes. */
-  memory: () => memory?.buffer.byteLength ?? 0,
+  memory: moduleMemory,
   sleep: jump,
   stopSending: () => {
     isToStop = true;
@@ -115,7 +114,7 @@ const calls = {
 /** @param {MessageEvent<{ start: LabKernelSettings, port: MessagePort }>} event */
 async function start({ data: { start: { log, store: name, ifInUse, options, greeter, wipe, ...settings }, port } }) {
   try {
-    ({ memory } = await init());
+    await init();
     setLogLevel(log);
     const store = await openKernelStore(name === undefined ? { durability: 'memory' } : { name, ifInUse });
     if (wipe) {
