@@ -37,7 +37,7 @@ pub(super) fn build(config: &NodeConfig) -> Result<Swarm<Behaviour>, NodeError> 
         identity::Keypair::ed25519_from_bytes(config.key_seed).map_err(|error| NodeError::Key(error.to_string()))?;
     let peer = key.public().to_peer_id();
     let (relay_transport, relay) = relay::client::new(peer);
-    let transport = transport(&key, relay_transport)?;
+    let transport = transport(config, &key, relay_transport)?;
 
     let identify = identify::Config::new(IDENTIFY_PROTOCOL.to_string(), key.public())
         .with_agent_version(concat!("ocap-remotes/", env!("CARGO_PKG_VERSION")).to_owned())
@@ -70,13 +70,36 @@ macro_rules! secured {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-fn transport(key: &identity::Keypair, relay: relay::client::Transport) -> Result<Secured, NodeError> {
+#[cfg_attr(not(feature = "webrtc-listen"), allow(unused_variables))]
+fn transport(
+    config: &NodeConfig,
+    key: &identity::Keypair,
+    relay: relay::client::Transport,
+) -> Result<Secured, NodeError> {
     let tcp = libp2p::tcp::tokio::Transport::new(libp2p::tcp::Config::default());
-    Ok(secured!(key, relay, libp2p_websocket::Config::new(tcp)))
+    let streams = secured!(key, relay, libp2p_websocket::Config::new(tcp));
+    #[cfg(feature = "webrtc-listen")]
+    if let Some(pem) = &config.certificate {
+        return with_webrtc(pem, key, streams);
+    }
+    Ok(streams)
+}
+
+#[cfg(all(feature = "webrtc-listen", not(target_arch = "wasm32")))]
+fn with_webrtc(pem: &str, key: &identity::Keypair, streams: Secured) -> Result<Secured, NodeError> {
+    let certificate =
+        libp2p_webrtc::tokio::Certificate::from_pem(pem).map_err(|error| NodeError::Key(error.to_string()))?;
+    let webrtc = libp2p_webrtc::tokio::Transport::new(key.clone(), certificate);
+    let webrtc = webrtc.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+    Ok(streams.or_transport(webrtc).map(|either, _| either.into_inner()).boxed())
 }
 
 #[cfg(target_arch = "wasm32")]
-fn transport(key: &identity::Keypair, relay: relay::client::Transport) -> Result<Secured, NodeError> {
+fn transport(
+    _config: &NodeConfig,
+    key: &identity::Keypair,
+    relay: relay::client::Transport,
+) -> Result<Secured, NodeError> {
     use libp2p::core::transport::{OrTransport, timeout::TransportTimeout};
 
     let streams = secured!(key, relay, libp2p::websocket_websys::Transport::default());
