@@ -1,10 +1,9 @@
 // Round trips and throughput of our network half and of js-libp2p, in turns, in one page, against one native echo.
 //
 // Both send and receive texts. Ours is called over the port of `Network.serve`, as a kernel calls it, which costs a structured
-// clone each way; js-libp2p is called directly. Both do the same handshake and frames on the same protocol, and both keep as
-// many messages on their way.
+// clone each way; js-libp2p is called directly. Both do the same handshake and frames on the same protocol.
 
-const ROUNDS = 5;
+const ROUNDS = Number(process.env.ROUNDS ?? 5);
 export const WAYS = /** @type {const} */ (['ws', 'webrtc-direct', 'relayed']);
 /** By size: how to name it, how many round trips, and how many messages one way, in each round. */
 const SIZES = [

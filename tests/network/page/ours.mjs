@@ -9,6 +9,9 @@ export const SEED = '07'.repeat(32);
 const OPTIONS = { maxMessagesPerSecond: 1_000_000, maxConnectionAttemptsPerMinute: 100_000, streamInactivityTimeoutMs: 600_000 };
 
 export class Ours {
+  /** Writes that are begun at a time: one ends when the network has taken the message, of which the port tells later. */
+  static WINDOW = 64;
+
   /** @type {(text: string) => void} Called with each message of a peer. */
   onMessage = () => {};
   #calls = new Map();

@@ -15,6 +15,12 @@ const PROTOCOL = '/ocap-kernel/remote/1.0.0';
 const MAX_FRAME = 1024 * 1024;
 
 export class Theirs {
+  /**
+   * Writes that are begun at a time. One does, since a write ends as soon as there is room; with more, yamux 8 makes frames of
+   * over 1 MiB, for which rust-libp2p closes the connection.
+   */
+  static WINDOW = 1;
+
   /** @type {(text: string) => void} Called with each message of the peer. */
   onMessage = () => {};
 
@@ -50,7 +56,8 @@ export class Theirs {
   async #listen() {
     try {
       for (;;) {
-        this.onMessage(await this.#read());
+        const text = await this.#read();
+        this.onMessage(text);
       }
     } catch (error) {
       if (!this.stopped) {

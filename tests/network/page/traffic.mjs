@@ -1,9 +1,6 @@
 // What is measured of a stack: an object with `send(text)`, which resolves when the text is written, and `onMessage`. At the
 // other end is the native echo of tests/network/src/echo.rs.
 
-/** Messages that are on their way at a time. */
-const WINDOW = 64;
-
 const sized = (kind, bytes) => {
   const head = `["${kind}","`;
   return `${head}${'x'.repeat(Math.max(0, bytes - head.length - 2))}"]`;
@@ -37,7 +34,7 @@ export async function sendMany(stack, bytes, count) {
       await stack.send(text);
     }
   };
-  await Promise.all(Array.from({ length: WINDOW }, worker));
+  await Promise.all(Array.from({ length: stack.constructor.WINDOW }, worker));
   const counted = new Promise((resolve) => (stack.onMessage = resolve));
   await stack.send('["sum"]');
   const [, got] = JSON.parse(await counted);
