@@ -61,11 +61,13 @@ async function overOneWay(world, way) {
   const losses = [];
   while (losses.length < LOSSES) {
     losses.push(await loss(peer, peerId));
+    if (process.env.DBG) console.error("loss", losses.at(-1));
   }
   await page.evaluate(() => globalThis.endStream());
   const restarts = [];
   while (restarts.length < RESTARTS) {
     restarts.push(await restart(peer, page, 1_000_000 + restarts.length));
+    if (process.env.DBG) console.error("restart", restarts.at(-1));
     await sleep(QUIET_MS);
   }
   await peer.kill();
@@ -86,9 +88,9 @@ async function overOneWay(world, way) {
 /** @param {import('../world.mjs').World} world */
 export async function recovery(world) {
   const rows = [];
-  for (const way of WAYS) {
+  for (const way of process.env.WAY ? [process.env.WAY] : WAYS) {
     rows.push(...(await overOneWay(world, way)));
-    console.error(`bench: recovery over ${way} is measured`);
+    console.error(`bench: recovery over ${way}: ${JSON.stringify(rows.slice(-5).map(({ value }) => value))}`);
   }
   return rows;
 }
