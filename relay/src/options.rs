@@ -38,6 +38,12 @@ pub(crate) struct Options {
     /// Most bytes that a circuit carries in each direction.
     #[arg(long)]
     max_circuit_bytes: Option<u64>,
+    /// Most circuits that one peer may have at a time, those to it and from it together.
+    #[arg(long)]
+    max_circuits_per_peer: Option<usize>,
+    /// Most reservations at a time, of all peers together.
+    #[arg(long)]
+    max_reservations: Option<usize>,
     /// Life of a reservation, in seconds; clients renew it before.
     #[arg(long)]
     reservation_seconds: Option<u64>,
@@ -78,6 +84,12 @@ impl Options {
         }
         if let Some(bytes) = self.max_circuit_bytes {
             config.max_circuit_bytes = bytes;
+        }
+        if let Some(circuits) = self.max_circuits_per_peer {
+            config.max_circuits_per_peer = circuits;
+        }
+        if let Some(reservations) = self.max_reservations {
+            config.max_reservations = reservations;
         }
         if let Some(seconds) = self.reservation_seconds {
             config.reservation_duration = Duration::from_secs(seconds);

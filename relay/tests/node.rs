@@ -3,119 +3,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a story that goes wrong is to fail
 
-use std::{
-    future::Future,
-    io::{BufRead as _, BufReader},
-    net::TcpListener,
-    path::Path,
-    process::{Child, Command, Stdio},
-    rc::Rc,
-    time::{Duration, Instant},
-};
+mod support;
 
-use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _, channel::mpsc};
+use std::time::{Duration, Instant};
+
+use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 use ocap_remotes::{
     network::{
         link::ErrorCode,
-        node::{Node, NodeConfig, NodeEvent, NodeStream, circuit_address},
+        node::{NodeEvent, NodeStream, circuit_address},
         status::ChannelKind,
     },
-    runtime::NativeRuntime,
     wire::PeerId,
 };
-
-/// A relay process on a fixed WebSocket port; killed when dropped.
-struct Relay {
-    process: Child,
-    ws_address: String,
-}
-
-impl Relay {
-    fn start(state: &Path, ws_port: u16, arguments: &[&str]) -> Relay {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_ocap-relay"))
-            .args(["--ws-port", &ws_port.to_string(), "--exit-with-stdin", "--state"])
-            .arg(state)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let addresses = ready["addresses"].as_array().unwrap().iter().filter_map(|address| address.as_str());
-        let ws_address = addresses.into_iter().find(|address| address.contains("/ws/")).unwrap().to_owned();
-        Relay { process, ws_address }
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// A node and what happens at it.
-struct Kernel {
-    node: Node,
-    events: mpsc::Receiver<NodeEvent>,
-}
-
-impl Kernel {
-    fn start(seed: u8, configure: impl FnOnce(&mut NodeConfig)) -> Kernel {
-        let mut config = NodeConfig::new([seed; 32]);
-        configure(&mut config);
-        let (node, events) = Node::start(config, Rc::new(NativeRuntime::new())).unwrap();
-        Kernel { node, events }
-    }
-
-    async fn at_relay(seed: u8, relay: &Relay) -> Kernel {
-        let mut kernel = Kernel::start(seed, |config| config.relays = vec![relay.ws_address.clone()]);
-        let expected = circuit_address(&relay.ws_address, kernel.node.peer());
-        assert_eq!(kernel.relay_up().await, expected);
-        let reachable_at = kernel.node.listen_addresses();
-        assert!(reachable_at.contains(&expected), "{expected} is not in {reachable_at:?}");
-        kernel
-    }
-
-    async fn relay_up(&mut self) -> String {
-        loop {
-            if let NodeEvent::RelayUp { address } = self.events.next().await.unwrap() {
-                return address;
-            }
-        }
-    }
-
-    async fn relay_down(&mut self) {
-        while !matches!(self.events.next().await.unwrap(), NodeEvent::RelayDown { .. }) {}
-    }
-
-    async fn inbound(&mut self) -> NodeStream {
-        loop {
-            if let NodeEvent::Inbound(stream) = self.events.next().await.unwrap() {
-                return stream;
-            }
-        }
-    }
-
-    fn peer(&self) -> PeerId {
-        self.node.peer().clone()
-    }
-}
-
-/// Runs a story on one thread, as the product does; a story that hangs fails.
-fn story(story: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let local = tokio::task::LocalSet::new();
-    let bounded = async { tokio::time::timeout(Duration::from_secs(60), story).await };
-    runtime.block_on(local.run_until(bounded)).expect("the story does not hang");
-}
+use support::{Kernel, Relay, free_port, story};
 
 /// A stream from Alice to Bob through the relay, by its two ends.
 async fn joined(alice: &Kernel, bob: &mut Kernel, relay: &Relay) -> (NodeStream, NodeStream) {

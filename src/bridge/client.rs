@@ -10,7 +10,7 @@ use super::{
     error::RpcError,
     link::{Handling, Link, Service},
     message::object,
-    methods::{self, Params},
+    methods::{self, Params, RecentPeers},
 };
 use crate::{
     runtime::Runtime,
@@ -27,7 +27,7 @@ pub struct PlatformServicesClient<P: Port> {
 impl<P: Port> PlatformServicesClient<P> {
     /// The end at `port`. Calls wait until it is [started](Self::start) and open.
     pub fn new(port: P, runtime: Rc<dyn Runtime>) -> Self {
-        PlatformServicesClient { link: Link::new(port, runtime, "m") }
+        PlatformServicesClient { link: Link::new(port, runtime, methods::KERNEL_IDS) }
     }
 
     /// Opens the bridge and hands to `kernel` what the network asks. Only the first start has an effect. `on_reload` is
@@ -35,7 +35,7 @@ impl<P: Port> PlatformServicesClient<P> {
     ///
     /// The bridge holds the kernel until it ends: if the kernel holds the bridge too, somebody has to [close](Self::close).
     pub fn start(&self, kernel: Rc<dyn KernelServices>, on_reload: impl Fn() + 'static) {
-        self.link.start(Rc::new(KernelEnd { kernel, on_reload: Box::new(on_reload) }));
+        self.link.start(Rc::new(KernelEnd { kernel, on_reload: Box::new(on_reload), peers: RecentPeers::default() }));
     }
 
     /// Ends the bridge: tells the other end, and fails every call that waits.
@@ -121,6 +121,7 @@ fn beyond_defaults(options: &RemoteCommsOptions) -> Map<String, Value> {
 struct KernelEnd {
     kernel: Rc<dyn KernelServices>,
     on_reload: Box<dyn Fn()>,
+    peers: RecentPeers,
 }
 
 impl<T: 'static> Service<T> for KernelEnd {
@@ -128,16 +129,16 @@ impl<T: 'static> Service<T> for KernelEnd {
         match method {
             methods::REMOTE_DELIVER => {
                 let mut params = Params::named(params)?;
-                let reply = self.kernel.remote_deliver(params.peer("from")?, params.string("message")?);
+                let reply = self.kernel.remote_deliver(params.peer("from", &self.peers)?, params.string("message")?);
                 Ok(async move { Ok(Value::from(reply.await?).into()) }.boxed_local())
             }
             methods::REMOTE_GIVE_UP => {
-                let reply = self.kernel.remote_give_up(Params::named(params)?.peer("peerId")?);
+                let reply = self.kernel.remote_give_up(Params::named(params)?.peer("peerId", &self.peers)?);
                 Ok(async move { Ok(Value::from(reply.await?).into()) }.boxed_local())
             }
             methods::REMOTE_INCARNATION_CHANGE => {
                 let mut params = Params::named(params)?;
-                let peer = params.peer("peerId")?;
+                let peer = params.peer("peerId", &self.peers)?;
                 let observed = params.string("observedIncarnation")?.parse();
                 let observed =
                     observed.map_err(|_| RpcError::invalid_params("observedIncarnation is not acceptable"))?;

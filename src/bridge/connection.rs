@@ -16,18 +16,20 @@ use tracing::{debug, warn};
 use super::{
     BridgeError,
     error::RpcError,
+    extensions::Extensions,
     message::{self, Incoming},
+    methods,
 };
 use crate::wire::RemoteError;
 
-/// Calls that may wait for an answer. One more fails with [`BridgeError::Busy`].
+/// Calls that may wait for an answer, unless the other end says what it has room for.
 pub const MAX_PENDING_CALLS: usize = 16_384;
 
-/// Calls that may wait for the bridge to open. One more fails with [`BridgeError::Busy`].
+/// Calls that may wait for the bridge to open, or for room at the other end. One more fails with [`BridgeError::Busy`].
 pub const MAX_HELD_CALLS: usize = 1_024;
 
-/// Requests of the other end that may run at once. One more is answered with an error. As many as the other end
-/// may have pending, so that two ends of ours never refuse each other.
+/// Requests of the other end that may run at once, which an end of ours is told. One more is answered with an error. As many
+/// as one that is not told may have pending, so that two ends of ours never refuse each other.
 pub const MAX_RUNNING_REQUESTS: usize = MAX_PENDING_CALLS;
 
 /// The result of a call, with what was transferred along with it.
@@ -50,6 +52,8 @@ pub(super) struct Ticket {
     life: u64,
     /// None for a notification, which gets no answer.
     id: Option<Value>,
+    /// The answer may share a post with others.
+    shares: bool,
 }
 
 /// What a posted message is about, so that a failure to post it reaches the right one.
@@ -69,7 +73,11 @@ pub(super) enum Output<T, R> {
         message: Value,
         transfer: Option<T>,
         about: About,
+        /// It may wait for others of its kind, until the turn of the event loop ends, and be posted with them.
+        shares: bool,
     },
+    /// The other end said what it can do.
+    Extended(Extensions),
     Start {
         method: String,
         params: Value,
@@ -100,9 +108,12 @@ enum State<R> {
         acked: bool,
         held: VecDeque<Held<R>>,
     },
-    /// By number, so that a reload rejects the calls in the order in which they were made.
     Open {
+        /// By number, so that a reload rejects the calls in the order in which they were made.
         pending: BTreeMap<u64, R>,
+        /// Calls that the other end has no room for yet.
+        waiting: VecDeque<Held<R>>,
+        theirs: Extensions,
     },
     Ended(BridgeError),
 }
@@ -115,13 +126,15 @@ pub(super) struct Connection<T, R> {
     running: usize,
     state: State<R>,
     outputs: VecDeque<Output<T, R>>,
+    ours: Extensions,
 }
 
 impl<T, R> Connection<T, R> {
-    /// An end whose calls get the ids `<id_prefix>1`, `<id_prefix>2`, …
-    pub(super) fn new(id_prefix: &'static str) -> Self {
+    /// An end that can do `ours`, and whose calls get the ids `<id_prefix>1`, `<id_prefix>2`, …
+    pub(super) fn new(id_prefix: &'static str, ours: Extensions) -> Self {
         Connection {
             id_prefix,
+            ours,
             calls_posted: 0,
             life: 0,
             running: 0,
@@ -149,11 +162,17 @@ impl<T, R> Connection<T, R> {
                 held.push_back(Held { method, params, reply });
                 return;
             }
-            State::Open { pending } if pending.len() < MAX_PENDING_CALLS => {
-                return self.post_call(Held { method, params, reply });
+            State::Open { pending, waiting, theirs } => {
+                if method == methods::PING || (waiting.is_empty() && pending.len() < theirs.calls) {
+                    return self.post_call(Held { method, params, reply });
+                }
+                if waiting.len() < MAX_HELD_CALLS {
+                    waiting.push_back(Held { method, params, reply });
+                    return;
+                }
+                BridgeError::Busy { limit: theirs.calls.saturating_add(MAX_HELD_CALLS) }
             }
             State::Unstarted { .. } | State::Opening { .. } => BridgeError::Busy { limit: MAX_HELD_CALLS },
-            State::Open { .. } => BridgeError::Busy { limit: MAX_PENDING_CALLS },
             State::Ended(reason) => reason.clone(),
         };
         self.settle(reply, Err(refused.into()));
@@ -169,6 +188,12 @@ impl<T, R> Connection<T, R> {
             Incoming::Request { id, method, params } => self.on_request(id, method, params),
             Incoming::Response { id, outcome } => self.on_response(&id, outcome, transfer),
             Incoming::Malformed { id, reason } => self.on_malformed(id, reason),
+            Incoming::Batch(messages) => {
+                // What a batch holds came without a transfer, and is no batch.
+                for message in messages.into_iter().filter(|message| !message.is_array()) {
+                    self.receive(message, None);
+                }
+            }
             Incoming::Foreign => debug!("message on the port is not the bridge's: ignored"),
         }
     }
@@ -190,8 +215,9 @@ impl<T, R> Connection<T, R> {
             Ok(Answer { result, transfer }) => (Ok(result), transfer),
             Err(error) => (Err(error), None),
         };
+        let shares = ticket.shares && transfer.is_none();
         let message = message::response(id.clone(), outcome);
-        self.outputs.push_back(Output::Post { message, transfer, about: About::Answer(id) });
+        self.outputs.push_back(Output::Post { message, transfer, about: About::Answer(id), shares });
     }
 
     /// Takes note that a message could not be posted.
@@ -202,10 +228,24 @@ impl<T, R> Connection<T, R> {
             About::Call(number) => self.settle_call(number, Err(error.into())),
             About::Answer(id) => {
                 let message = message::response(id, Err(RemoteError::from(error).into()));
-                self.outputs.push_back(Output::Post { message, transfer: None, about: About::Failure });
+                self.outputs.push_back(Output::Post { message, transfer: None, about: About::Failure, shares: false });
             }
             About::Signal | About::Failure => {}
         }
+    }
+
+    /// Whether a call waits for an answer of an end that answers pings too.
+    pub(super) fn waits_for_pinged_end(&self) -> bool {
+        matches!(&self.state, State::Open { pending, theirs, .. } if theirs.pings && !pending.is_empty())
+    }
+
+    /// Rejects what waits for an answer. The bridge stays open, for the other end may only have been busy; should it answer after
+    /// all, nobody waits for that any more.
+    pub(super) fn reject_pending(&mut self, reason: &BridgeError) {
+        let State::Open { pending, .. } = &mut self.state else { return };
+        let replies = mem::take(pending).into_values();
+        replies.for_each(|reply| self.outputs.push_back(Output::Settle { reply, outcome: Err(reason.clone().into()) }));
+        self.post_waiting();
     }
 
     /// Ends the bridge from this side.
@@ -253,24 +293,35 @@ impl<T, R> Connection<T, R> {
             return;
         };
         let (acked, held) = (*acked, mem::take(held));
-        self.state = State::Open { pending: BTreeMap::new() };
+        self.state = State::Open { pending: BTreeMap::new(), waiting: VecDeque::new(), theirs: Extensions::NONE };
         if !acked {
             self.signal(message::ack());
         }
+        self.signal(message::notification(methods::EXTENSIONS, self.ours.to_params()));
         for call in held {
             self.post_call(call);
         }
     }
 
-    fn on_request(&mut self, id: Option<Value>, method: String, params: Value) {
-        if !matches!(self.state, State::Open { .. }) {
+    fn on_request(&mut self, mut id: Option<Value>, method: String, params: Value) {
+        let State::Open { theirs, .. } = &mut self.state else {
             // It was meant for whoever used this port before, or comes after the end.
             debug!("request while the bridge is not open: ignored");
             return;
+        };
+        if id.is_none() && method == methods::EXTENSIONS {
+            *theirs = Extensions::read(&params);
+            self.outputs.push_back(Output::Extended(*theirs));
+            return self.post_waiting();
+        }
+        if let Some(id) = id.take_if(|_| method == methods::PING) {
+            let (message, about) = (message::response(id.clone(), Ok(Value::Null)), About::Answer(id));
+            return self.outputs.push_back(Output::Post { message, transfer: None, about, shares: false });
         }
         if self.running < MAX_RUNNING_REQUESTS {
             self.running += 1;
-            self.outputs.push_back(Output::Start { method, params, ticket: Ticket { life: self.life, id } });
+            let ticket = Ticket { life: self.life, id, shares: methods::may_share_post(&method) };
+            self.outputs.push_back(Output::Start { method, params, ticket });
         } else {
             warn!(limit = MAX_RUNNING_REQUESTS, "too many requests run: refused");
             self.refuse(id, RpcError::busy(MAX_RUNNING_REQUESTS));
@@ -285,12 +336,15 @@ impl<T, R> Connection<T, R> {
     }
 
     fn settle_call(&mut self, number: u64, outcome: Result<Answer<T>, RemoteError>) {
-        let State::Open { pending } = &mut self.state else {
+        let State::Open { pending, .. } = &mut self.state else {
             debug!("answer while the bridge is not open: ignored");
             return;
         };
         match pending.remove(&number) {
-            Some(reply) => self.settle(reply, outcome),
+            Some(reply) => {
+                self.settle(reply, outcome);
+                self.post_waiting();
+            }
             None => debug!("answer to a call that was never made, or is answered already: ignored"),
         }
     }
@@ -305,17 +359,30 @@ impl<T, R> Connection<T, R> {
     fn refuse(&mut self, id: Option<Value>, error: RpcError) {
         if let Some(id) = id {
             let message = message::response(id, Err(error));
-            self.outputs.push_back(Output::Post { message, transfer: None, about: About::Failure });
+            self.outputs.push_back(Output::Post { message, transfer: None, about: About::Failure, shares: false });
+        }
+    }
+
+    /// Posts the calls that wait, as far as the other end has room.
+    fn post_waiting(&mut self) {
+        while let State::Open { pending, waiting, theirs } = &mut self.state
+            && pending.len() < theirs.calls
+            && let Some(call) = waiting.pop_front()
+        {
+            self.post_call(call);
         }
     }
 
     fn post_call(&mut self, call: Held<R>) {
-        let State::Open { pending } = &mut self.state else { return };
+        let State::Open { pending, .. } = &mut self.state else { return };
         self.calls_posted = self.calls_posted.saturating_add(1);
+        // Nothing that is under way could bring another call to share the post with one that is alone.
+        let shares = methods::may_share_post(call.method) && !pending.is_empty();
         pending.insert(self.calls_posted, call.reply);
         let id = format!("{}{}", self.id_prefix, self.calls_posted);
         let message = message::request(&id, call.method, call.params);
-        self.outputs.push_back(Output::Post { message, transfer: None, about: About::Call(self.calls_posted) });
+        let about = About::Call(self.calls_posted);
+        self.outputs.push_back(Output::Post { message, transfer: None, about, shares });
     }
 
     fn reject_all(&mut self, state: State<R>, reason: &BridgeError) {
@@ -323,8 +390,9 @@ impl<T, R> Connection<T, R> {
             State::Unstarted { held } | State::Opening { held, .. } => {
                 held.into_iter().for_each(|call| self.settle(call.reply, Err(reason.clone().into())));
             }
-            State::Open { pending } => {
-                pending.into_values().for_each(|reply| self.settle(reply, Err(reason.clone().into())));
+            State::Open { pending, waiting, .. } => {
+                let waiting = waiting.into_iter().map(|call| call.reply);
+                pending.into_values().chain(waiting).for_each(|reply| self.settle(reply, Err(reason.clone().into())));
             }
             State::Ended(_) => {}
         }
@@ -335,6 +403,6 @@ impl<T, R> Connection<T, R> {
     }
 
     fn signal(&mut self, message: Value) {
-        self.outputs.push_back(Output::Post { message, transfer: None, about: About::Signal });
+        self.outputs.push_back(Output::Post { message, transfer: None, about: About::Signal, shares: false });
     }
 }

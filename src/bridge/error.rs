@@ -13,6 +13,12 @@ pub enum BridgeError {
     /// The bridge has ended, for this reason. Whether a call that was under way took effect is not known.
     #[error("the bridge is closed: {0}")]
     Closed(String),
+    /// The other end says nothing any more: it is gone, or busy. Whether the call took effect is not known.
+    #[error("the other end of the bridge has said nothing for {seconds} s")]
+    Unresponsive {
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// Too many calls wait: for an answer, or for the bridge to open. The call was not made.
     #[error("{limit} calls already wait for the bridge")]
     Busy {
@@ -38,6 +44,7 @@ impl BridgeError {
         match self {
             BridgeError::Reloaded => "BridgeReloadedError",
             BridgeError::Closed(_) => "BridgeClosedError",
+            BridgeError::Unresponsive { .. } => "BridgeUnresponsiveError",
             BridgeError::Busy { .. } => "BridgeBusyError",
             BridgeError::NotPosted(_) => "BridgePostError",
             BridgeError::UnexpectedResult { .. } => "BridgeResultError",

@@ -1,11 +1,11 @@
 //! One end of the bridge, driven: joins the state machine, a port and the service offered to the other end.
 //!
 //! Everything that happens is done at once and in order: a message from the port is handled inside the port's callback, a
-//! call is posted before `call` returns. Only the waiting goes to the background, so a service may call the other end
-//! while the other end waits for it.
+//! call is posted before `call` returns, or at the latest when the turn of the event loop ends. Only the waiting goes to the
+//! background, so a service may call the other end while the other end waits for it.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     rc::{Rc, Weak},
 };
 
@@ -18,8 +18,12 @@ use serde_json::Value;
 
 use super::{
     BridgeError, Port, PortEvent,
-    connection::{Answer, Connection, Output, Ticket},
+    connection::{About, Answer, Connection, Output, Ticket},
     error::RpcError,
+    extensions::Extensions,
+    methods,
+    post_box::PostBox,
+    pulse::{self, Pulse, Sign},
 };
 use crate::{runtime::Runtime, wire::RemoteError};
 
@@ -45,14 +49,28 @@ struct End<P: Port> {
     connection: RefCell<Connection<P::Transfer, Reply<P::Transfer>>>,
     port: P,
     runtime: Rc<dyn Runtime>,
+    post_box: RefCell<PostBox>,
+    /// A message from the port is being handled; the post box is emptied when that is done.
+    is_taking: Cell<bool>,
+    pulse: RefCell<Pulse>,
     /// None before the start and after the end, so that an ended bridge keeps no service alive.
     service: RefCell<Option<Rc<dyn Service<P::Transfer>>>>,
 }
 
 impl<P: Port> Link<P> {
     pub(super) fn new(port: P, runtime: Rc<dyn Runtime>, id_prefix: &'static str) -> Self {
-        let connection = RefCell::new(Connection::new(id_prefix));
-        Link { end: Rc::new(End { connection, port, runtime, service: RefCell::default() }) }
+        let connection = RefCell::new(Connection::new(id_prefix, Extensions::ours(port.transfers_bytes())));
+        Link {
+            end: Rc::new(End {
+                connection,
+                port,
+                runtime,
+                post_box: RefCell::default(),
+                is_taking: Cell::new(false),
+                pulse: RefCell::default(),
+                service: RefCell::default(),
+            }),
+        }
     }
 
     #[cfg(feature = "transport")] // only the server asks for it
@@ -85,6 +103,7 @@ impl<P: Port> Link<P> {
         let (reply, answer) = oneshot::channel();
         self.end.connection.borrow_mut().call(method, params, reply);
         self.end.carry_out();
+        self.end.watch();
         async move { answer.await.unwrap_or_else(|_| Err(BridgeError::Closed("it was dropped".into()).into())) }
     }
 
@@ -114,10 +133,16 @@ impl<P: Port> Drop for Link<P> {
 
 impl<P: Port> End<P> {
     fn take(self: &Rc<Self>, event: PortEvent<P::Transfer>) {
+        self.is_taking.set(true);
+        self.pulse.borrow_mut().heard();
         match event {
             PortEvent::Message { message, transfer } => self.connection.borrow_mut().receive(message, transfer),
             PortEvent::Closed => self.connection.borrow_mut().end("the port was closed"),
         }
+        self.carry_out();
+        self.is_taking.set(false);
+        // The answers to what came together go together.
+        self.empty_post_box();
         self.carry_out();
     }
 
@@ -128,10 +153,17 @@ impl<P: Port> End<P> {
             let output = self.connection.borrow_mut().poll_output();
             match output {
                 None => return,
-                Some(Output::Post { message, transfer, about }) => {
-                    if let Err(error) = self.port.post(message, transfer) {
-                        self.connection.borrow_mut().post_failed(about, error.to_string());
-                    }
+                Some(Output::Post { message, about, shares: true, .. }) if self.post_box.borrow().is_in_use() => {
+                    self.post_with_others(message, about);
+                }
+                Some(Output::Post { message, transfer, about, .. }) => {
+                    self.empty_post_box();
+                    self.post(message, transfer, [about]);
+                }
+                Some(Output::Extended(theirs)) => {
+                    self.post_box.borrow_mut().use_if(theirs.batches);
+                    self.port.prefer_bytes(theirs.bytes);
+                    self.watch();
                 }
                 Some(Output::Start { method, params, ticket }) => self.start_request(&method, params, ticket),
                 Some(Output::Settle { reply, outcome }) => {
@@ -139,17 +171,100 @@ impl<P: Port> End<P> {
                     let _ = reply.send(outcome);
                 }
                 Some(Output::Reloaded) => {
+                    // The new one has not said what it can do.
+                    self.post_box.borrow_mut().use_if(false);
+                    self.port.prefer_bytes(false);
                     if let Some(service) = self.service() {
                         service.other_end_reloaded();
                     }
                 }
                 Some(Output::Ended) => {
+                    self.post_box.borrow_mut().use_if(false);
                     self.port.close();
                     let service = self.service.borrow_mut().take();
                     drop(service);
                 }
             }
         }
+    }
+
+    fn post(&self, message: Value, transfer: Option<P::Transfer>, abouts: impl IntoIterator<Item = About>) {
+        if let Err(error) = self.port.post(message, transfer) {
+            for about in abouts {
+                self.connection.borrow_mut().post_failed(about, error.to_string());
+            }
+        }
+    }
+
+    /// Leaves a message for the end of the turn, unless that is full or holds messages of the other kind.
+    fn post_with_others(self: &Rc<Self>, message: Value, about: About) {
+        if !self.post_box.borrow().takes(&message, &about) {
+            self.empty_post_box();
+        }
+        let is_first = self.post_box.borrow_mut().put(message, about);
+        if is_first && !self.is_taking.get() {
+            let end = Rc::downgrade(self);
+            self.runtime.spawn(
+                async move {
+                    if let Some(end) = end.upgrade() {
+                        end.empty_post_box();
+                        end.carry_out();
+                    }
+                }
+                .boxed_local(),
+            );
+        }
+    }
+
+    fn empty_post_box(&self) {
+        let contents = self.post_box.borrow_mut().empty();
+        if let Some((message, abouts)) = contents {
+            self.post(message, None, abouts);
+        }
+    }
+
+    /// Sees to it that calls do not wait for an end that is gone.
+    fn watch(self: &Rc<Self>) {
+        if !self.connection.borrow().waits_for_pinged_end() || !self.pulse.borrow_mut().begin(self.runtime.now()) {
+            return;
+        }
+        let (end, runtime) = (Rc::downgrade(self), Rc::clone(&self.runtime));
+        self.runtime.spawn(
+            async move {
+                loop {
+                    runtime.sleep(pulse::INTERVAL).await;
+                    let Some(end) = end.upgrade() else { return };
+                    if !end.is_watched_on() {
+                        return;
+                    }
+                }
+            }
+            .boxed_local(),
+        );
+    }
+
+    /// Looks for a sign of life; false when nobody waits for one.
+    fn is_watched_on(self: &Rc<Self>) -> bool {
+        if !self.connection.borrow().waits_for_pinged_end() {
+            self.pulse.borrow_mut().end();
+            return false;
+        }
+        let sign = self.pulse.borrow_mut().check(self.runtime.now());
+        match sign {
+            Sign::Alive => {}
+            Sign::Unknown => {
+                // Whoever would take the answer need not: that it came is what matters.
+                let (reply, _) = oneshot::channel();
+                self.connection.borrow_mut().call(methods::PING, Value::Array(Vec::new()), reply);
+            }
+            Sign::Gone { silence } => {
+                let error = BridgeError::Unresponsive { seconds: silence.as_secs() };
+                tracing::warn!(%error, "calls that wait are rejected");
+                self.connection.borrow_mut().reject_pending(&error);
+            }
+        }
+        self.carry_out();
+        true
     }
 
     fn service(&self) -> Option<Rc<dyn Service<P::Transfer>>> {

@@ -11,11 +11,17 @@ const SYN: &str = "@@Syn";
 const ACK: &str = "@@Ack";
 const STREAM_DONE: &str = "@@StreamDone";
 const STREAM_ERROR: &str = "@@StreamError";
-const JSONRPC: &str = "jsonrpc";
+/// The member that JSON-RPC is known by.
+pub(super) const JSONRPC: &str = "jsonrpc";
+const VERSION: &str = "2.0";
 
-/// A message of ours has one of these members. A port may look for them before it converts the whole message.
+/// A signal has one of these members. A port may look for them before it converts the whole message.
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
-pub(super) const MARKERS: [&str; 5] = [JSONRPC, SYN, ACK, STREAM_DONE, STREAM_ERROR];
+pub(super) const SIGNALS: [&str; 4] = [SYN, ACK, STREAM_DONE, STREAM_ERROR];
+
+/// What else stands in every message of JSON-RPC.
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+pub(super) const MEMBERS: [&str; 6] = [VERSION, "id", "method", "params", "result", "error"];
 
 /// What came in, before it is known whether it fits the state of the bridge.
 #[derive(Debug, PartialEq)]
@@ -39,6 +45,8 @@ pub(super) enum Incoming {
         id: Option<Value>,
         reason: &'static str,
     },
+    /// Several at once, which only ends that said so are sent.
+    Batch(Vec<Value>),
     /// Somebody else's.
     Foreign,
 }
@@ -46,9 +54,13 @@ pub(super) enum Incoming {
 impl Incoming {
     /// Takes a message apart without copying its strings.
     pub(super) fn parse(message: Value) -> Self {
-        let Value::Object(mut members) = message else { return Incoming::Foreign };
+        let mut members = match message {
+            Value::Object(members) => members,
+            Value::Array(messages) => return Incoming::Batch(messages),
+            _ => return Incoming::Foreign,
+        };
         match members.get(JSONRPC) {
-            Some(version) if version == "2.0" => {}
+            Some(version) if version == VERSION => {}
             Some(_) => return Incoming::Foreign,
             None => return Self::parse_signal(&members),
         }
@@ -117,7 +129,11 @@ pub(super) fn stream_done() -> Value {
 }
 
 pub(super) fn request(id: &str, method: &str, params: Value) -> Value {
-    object([(JSONRPC, "2.0".into()), ("id", id.into()), ("method", method.into()), ("params", params)])
+    object([(JSONRPC, VERSION.into()), ("id", id.into()), ("method", method.into()), ("params", params)])
+}
+
+pub(super) fn notification(method: &str, params: Value) -> Value {
+    object([(JSONRPC, VERSION.into()), ("method", method.into()), ("params", params)])
 }
 
 pub(super) fn response(id: Value, outcome: Result<Value, RpcError>) -> Value {
@@ -125,7 +141,7 @@ pub(super) fn response(id: Value, outcome: Result<Value, RpcError>) -> Value {
         Ok(result) => ("result", result),
         Err(error) => ("error", error.into_value()),
     };
-    object([(JSONRPC, "2.0".into()), ("id", id), outcome])
+    object([(JSONRPC, VERSION.into()), ("id", id), outcome])
 }
 
 /// An object of these members. Unlike `json!` it moves the values: a message may be a megabyte long.
@@ -153,7 +169,6 @@ mod tests {
             json!(null),
             json!(1),
             json!("@@Syn"),
-            json!([{ "@@Syn": true }]),
             json!({}),
             json!({ "@@Syn": false }),
             json!({ "type": "webpackHotUpdate" }),

@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::cell::RefCell;
+
 use serde_json::{Map, Value};
 
 use super::error::RpcError;
@@ -22,6 +24,49 @@ pub(super) const REMOTE_DELIVER: &str = "remoteDeliver";
 pub(super) const REMOTE_GIVE_UP: &str = "remoteGiveUp";
 pub(super) const REMOTE_INCARNATION_CHANGE: &str = "remoteIncarnationChange";
 
+/// What an end of ours can do beyond protocol §9, told by a notification: whoever knows nothing of it ignores it.
+pub(super) const EXTENSIONS: &str = "bridgeExtensions";
+
+/// Answered with null by an end of ours, whatever its service is busy with.
+pub(super) const PING: &str = "bridgePing";
+
+/// Whether messages of this method, and their answers, may share a post with others. These are the many; all others have the
+/// event loop's turn to themselves, so that what they wake has run before the next message is looked at.
+pub(super) fn may_share_post(method: &str) -> bool {
+    matches!(method, SEND_REMOTE_MESSAGE | REMOTE_DELIVER)
+}
+
+/// All of them, and the names of their params.
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+pub(super) const WORDS: [&str; 19] = [
+    LAUNCH,
+    TERMINATE,
+    TERMINATE_ALL,
+    INITIALIZE_REMOTE_COMMS,
+    STOP_REMOTE_COMMS,
+    SEND_REMOTE_MESSAGE,
+    CLOSE_CONNECTION,
+    REGISTER_LOCATION_HINTS,
+    RECONNECT_PEER,
+    RESET_ALL_BACKOFFS,
+    REMOTE_DELIVER,
+    REMOTE_GIVE_UP,
+    REMOTE_INCARNATION_CHANGE,
+    "to",
+    "from",
+    "message",
+    "peerId",
+    "hints",
+    "observedIncarnation",
+];
+
+/// What the ids of a kernel's calls begin with.
+pub(super) const KERNEL_IDS: &str = "m";
+/// What the ids of a network's calls begin with.
+pub(super) const NETWORK_IDS: &str = "vws:";
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+pub(super) const ID_PREFIXES: [&str; 2] = [KERNEL_IDS, NETWORK_IDS];
+
 /// Params given by name. Members are taken out, not copied, and errors never quote a value: one of them is the key seed.
 pub(super) struct Params(Map<String, Value>);
 
@@ -40,8 +85,30 @@ impl Params {
         }
     }
 
-    pub(super) fn peer(&mut self, key: &str) -> Result<PeerId, RpcError> {
-        self.string(key)?.parse().map_err(|_| RpcError::invalid_params(&format!("{key} must be a libp2p peer id")))
+    pub(super) fn peer(&mut self, key: &str, peers: &RecentPeers) -> Result<PeerId, RpcError> {
+        let text = self.string(key)?;
+        peers.parse(&text).ok_or_else(|| RpcError::invalid_params(&format!("{key} must be a libp2p peer id")))
+    }
+}
+
+/// The peers that were named lately: checking an id costs more than all else that is done to read a call.
+#[derive(Default)]
+pub(super) struct RecentPeers(RefCell<Vec<PeerId>>);
+
+impl RecentPeers {
+    const LIMIT: usize = 32;
+
+    fn parse(&self, text: &str) -> Option<PeerId> {
+        let mut recent = self.0.borrow_mut();
+        if let Some(known) = recent.iter().find(|peer| peer.as_str() == text) {
+            return Some(known.clone());
+        }
+        let peer: PeerId = text.parse().ok()?;
+        if recent.len() == Self::LIMIT {
+            recent.remove(0);
+        }
+        recent.push(peer.clone());
+        Some(peer)
     }
 }
 
@@ -74,5 +141,23 @@ pub(super) fn no_params(params: &Value) -> Result<(), RpcError> {
         Value::Null => Ok(()),
         Value::Array(items) if items.is_empty() => Ok(()),
         _ => Err(RpcError::invalid_params("an empty array is expected")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_known_again_and_old_ones_are_forgotten() {
+        let peers = RecentPeers::default();
+        let texts: Vec<String> =
+            (0..40).map(|seed| PeerId::from_ed25519_seed([seed; 32]).unwrap().as_str().to_owned()).collect();
+        for text in texts.iter().chain(&texts) {
+            assert_eq!(peers.parse(text).unwrap().as_str(), text);
+            assert!(peers.0.borrow().len() <= RecentPeers::LIMIT);
+        }
+        assert_eq!((peers.parse("nobody"), peers.parse("")), (None, None));
+        assert_eq!(peers.parse(&texts[39]), peers.0.borrow().last().cloned());
     }
 }

@@ -5,7 +5,9 @@
 //! so a test or a native program may join the two ends without any bridge.
 //!
 //! - `message` and `connection` are the protocol: what is posted, and one end of the bridge as a state machine. No I/O.
-//! - `link` drives the state machine over a [`Port`] and starts the requests of the other end.
+//! - `extensions` is what our ends can do beyond the protocol, and tell each other.
+//! - `link` drives the state machine over a [`Port`] and starts the requests of the other end; `post_box` holds what is to be
+//!   posted together, `pulse` notices when the other end has gone.
 //! - [`PlatformServicesClient`] is the kernel's end, [`PlatformServicesServer`] the network's.
 //!
 //! What the messages mean is left to the two services; how a message crosses to another thread is left to the port.
@@ -14,10 +16,13 @@
 mod client;
 mod connection;
 mod error;
+mod extensions;
 mod link;
 mod message;
 mod methods;
 mod port;
+mod post_box;
+mod pulse;
 #[cfg(feature = "transport")]
 mod server;
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::{
     error::RpcError,
     link::{Handling, Link, Service},
     message::object,
-    methods::{self, Params},
+    methods::{self, Params, RecentPeers},
 };
 use crate::{
     runtime::Runtime,
@@ -36,7 +36,7 @@ pub struct PlatformServicesServer<P: Port> {
 impl<P: Port> PlatformServicesServer<P> {
     /// The end at `port`. Calls wait until it is [started](Self::start) and open.
     pub fn new(port: P, runtime: Rc<dyn Runtime>) -> Self {
-        PlatformServicesServer { link: Link::new(port, runtime, "vws:") }
+        PlatformServicesServer { link: Link::new(port, runtime, methods::NETWORK_IDS) }
     }
 
     /// Opens the bridge and hands what the kernel asks to `platform`, and to `vats` if this place hosts any. Only the first
@@ -51,7 +51,13 @@ impl<P: Port> PlatformServicesServer<P> {
     ) {
         let runtime = Rc::clone(self.link.runtime());
         let vats = vats.map(|service| Vats { service, known: Rc::default() });
-        self.link.start(Rc::new(NetworkEnd { runtime, platform, comms: Rc::default(), vats }));
+        self.link.start(Rc::new(NetworkEnd {
+            runtime,
+            platform,
+            comms: Rc::default(),
+            vats,
+            peers: RecentPeers::default(),
+        }));
     }
 
     /// Ends the bridge: tells the other end, and fails every call that waits.
@@ -101,6 +107,7 @@ struct NetworkEnd<T> {
     platform: Rc<dyn PlatformServices>,
     comms: Rc<Cell<Comms>>,
     vats: Option<Vats<T>>,
+    peers: RecentPeers,
 }
 
 /// Whether the kernel has initialized remote comms. They count as initialized from the call on, not from its answer, for
@@ -136,21 +143,21 @@ impl<T: 'static> Service<T> for NetworkEnd<T> {
             }
             (methods::SEND_REMOTE_MESSAGE, _) => {
                 let mut params = Params::named(params)?;
-                let (to, message) = (params.peer("to")?, params.string("message")?);
+                let (to, message) = (params.peer("to", &self.peers)?, params.string("message")?);
                 Ok(null(self.initialized()?.send_remote_message(to, message)))
             }
             (methods::CLOSE_CONNECTION, _) => {
-                let peer = Params::named(params)?.peer("peerId")?;
+                let peer = Params::named(params)?.peer("peerId", &self.peers)?;
                 Ok(null(self.initialized()?.close_connection(peer)))
             }
             (methods::REGISTER_LOCATION_HINTS, _) => {
                 let mut params = Params::named(params)?;
-                let (peer, hints) = (params.peer("peerId")?, params.strings("hints")?);
+                let (peer, hints) = (params.peer("peerId", &self.peers)?, params.strings("hints")?);
                 Ok(null(self.initialized()?.register_location_hints(peer, hints)))
             }
             (methods::RECONNECT_PEER, _) => {
                 let mut params = Params::named(params)?;
-                let (peer, hints) = (params.peer("peerId")?, params.strings("hints")?);
+                let (peer, hints) = (params.peer("peerId", &self.peers)?, params.strings("hints")?);
                 Ok(null(self.initialized()?.reconnect_peer(peer, hints)))
             }
             (methods::RESET_ALL_BACKOFFS, _) => {

@@ -1,6 +1,10 @@
 //! Errors as JavaScript sees them.
 
+use std::cell::RefCell;
+
 use js_sys::{Error, Reflect};
+#[cfg(any(feature = "guests", feature = "network"))]
+use wasm_bindgen::JsCast as _;
 use wasm_bindgen::JsValue;
 
 use crate::wire::RemoteError;
@@ -21,7 +25,49 @@ pub(super) fn type_error(message: &str) -> JsValue {
     js_sys::TypeError::new(message).into()
 }
 
+thread_local! {
+    /// What JavaScript threw last, with the name and message by which it passes through here.
+    static THROWN: RefCell<Option<(String, String, JsValue)>> = const { RefCell::new(None) };
+}
+
+/// The name and message of what JavaScript threw. If it comes out again as it went in, it is the very same object.
+#[cfg(any(feature = "guests", feature = "network"))]
+fn caught(thrown: &JsValue) -> (String, String) {
+    let (name, message) = match thrown.dyn_ref::<Error>() {
+        Some(error) => (error.name().into(), error.message().into()),
+        None => ("Error".to_owned(), thrown.as_string().unwrap_or_else(|| format!("{thrown:?}"))),
+    };
+    THROWN.set(Some((name.clone(), message.clone(), thrown.clone())));
+    (name, message)
+}
+
+fn original(name: &str, message: &str) -> Option<JsValue> {
+    let is_it = |thrown: &(String, String, JsValue)| thrown.0 == name && thrown.1 == message;
+    THROWN.with_borrow_mut(|last| last.take_if(|thrown| is_it(thrown))).map(|(_, _, thrown)| thrown)
+}
+
+/// What JavaScript threw where a network was expected to answer, by name and message.
+#[cfg(any(feature = "guests", feature = "network"))]
+pub(super) fn thrown_remote(thrown: &JsValue) -> RemoteError {
+    let (name, message) = caught(thrown);
+    let data = Reflect::get(thrown, &"data".into()).unwrap_or_default();
+    let data = serde_wasm_bindgen::from_value(data).unwrap_or_default();
+    RemoteError::from_parts(&name, &message, &data)
+}
+
+/// What a kernel in JavaScript threw.
+#[cfg(feature = "guests")]
+pub(super) fn host_error(thrown: JsValue) -> crate::kernel::KernelError {
+    let (name, message) = caught(&thrown);
+    crate::kernel::KernelError::Host { name, message }
+}
+
 pub(super) fn remote(error: &RemoteError) -> JsValue {
+    if let RemoteError::Other { name, message } = error
+        && let Some(thrown) = original(name, message)
+    {
+        return thrown;
+    }
     let data = match error.data() {
         serde_json::Value::Null => JsValue::UNDEFINED,
         data => to_js(&data),
@@ -33,6 +79,9 @@ pub(super) fn remote(error: &RemoteError) -> JsValue {
 pub(super) fn kernel(error: &crate::kernel::KernelError) -> JsValue {
     match error {
         crate::kernel::KernelError::Remote(error) => remote(error),
+        crate::kernel::KernelError::Host { name, message } => {
+            original(name, message).unwrap_or_else(|| named(name, message, &JsValue::UNDEFINED))
+        }
         other => named(other.name(), &other.to_string(), &JsValue::UNDEFINED),
     }
 }

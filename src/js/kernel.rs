@@ -9,7 +9,7 @@ use wasm_bindgen::{JsCast as _, prelude::*};
 use wasm_bindgen_futures::{future_to_promise, spawn_local};
 
 use super::{
-    BridgePort, KernelStore, crash,
+    BridgePort, KernelStore, abort, crash,
     error::{kernel as kernel_error, named, remote as remote_error, to_js, type_error},
     options,
 };
@@ -17,7 +17,7 @@ use crate::{
     bridge::{BrowserPort, PlatformServicesClient},
     kernel::{Kernel as KernelCore, KernelDriver, KernelError, KernelEvent, RedemptionId, RemoteEvent, SeedSource},
     runtime::{BrowserRuntime, Runtime, timeout},
-    wire::{CapData, Kref, PeerId, RemoteCommsOptions, RemoteError},
+    wire::{CapData, Kref, PeerId, RemoteError},
 };
 
 #[wasm_bindgen(typescript_custom_section)]
@@ -30,6 +30,10 @@ extern "C" {
     pub type KernelOptions;
 
     /// See the TypeScript type.
+    #[wasm_bindgen(typescript_type = "RedeemOptions")]
+    pub type RedeemOptions;
+
+    /// See the TypeScript type.
     #[wasm_bindgen(typescript_type = "RemoteStatus[]")]
     pub type RemoteStatusList;
 }
@@ -37,7 +41,7 @@ extern "C" {
 /// How long the network's end may take to answer: it may still be loading.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-const OWN_OPTIONS: [&str; 3] = ["keySeed", "mnemonic", "onEvent"];
+const OWN_OPTIONS: [&str; 4] = ["keySeed", "mnemonic", "onEvent", "signal"];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -103,7 +107,8 @@ impl Kernel {
     ///
     /// # Errors
     /// A `TypeError` for a bad option; what `openKernelStore` throws; an `IdentityError` for a bad seed, or one that is not
-    /// the store's; a `NetworkTimeoutError` if nobody answers for a minute; whatever kept the network from starting.
+    /// the store's; a `NetworkTimeoutError` if nobody answers for a minute; whatever kept the network from starting; the
+    /// reason of an aborted `signal`.
     pub async fn start(
         port: BridgePort,
         options: KernelOptions,
@@ -111,11 +116,8 @@ impl Kernel {
     ) -> Result<Kernel, JsValue> {
         crash::check()?;
         let options: JsValue = options.into();
-        let defaults = serde_json::to_value(RemoteCommsOptions::default()).unwrap_or_default();
-        let mut known: Vec<&str> = OWN_OPTIONS.to_vec();
-        known.extend(defaults.as_object().into_iter().flatten().map(|(key, _)| key.as_str()));
-        let comms: RemoteCommsOptions = options::read(&options, &known)?;
-        let seed: SeedOptions = options::read(&options, &known)?;
+        let comms = options::read_comms(&options, &OWN_OPTIONS)?;
+        let seed: SeedOptions = options::read_some(&options)?;
         let on_event = Reflect::get(&options, &"onEvent".into()).ok().and_then(|value| value.dyn_into().ok());
         let on_event: Function = on_event.ok_or_else(|| type_error("onEvent must be a function"))?;
         let seed = match (seed.key_seed, seed.mnemonic) {
@@ -124,6 +126,8 @@ impl Kernel {
             (None, Some(words)) => Some(SeedSource::Mnemonic(words.into())),
             (None, None) => None,
         };
+        let signal = abort::signal(&options)?;
+        abort::check(signal.as_ref())?;
         let port = BrowserPort::new(port).map_err(|error| type_error(&error.to_string()))?;
 
         let runtime: Rc<dyn Runtime> = Rc::new(BrowserRuntime);
@@ -153,8 +157,9 @@ impl Kernel {
                 }
             });
         });
-        let error = match timeout(&BrowserRuntime, START_LIMIT, driver.start_network(comms)).await {
-            Some(Ok(())) => {
+        let starting = Box::pin(timeout(&BrowserRuntime, START_LIMIT, driver.start_network(comms)));
+        let error = match abort::or_abort(signal.as_ref(), starting).await {
+            Ok(Some(Ok(()))) => {
                 let (turn, told) = (BrowserRuntime.yield_turn(), Rc::clone(&driver));
                 spawn_local(async move {
                     turn.await;
@@ -162,8 +167,9 @@ impl Kernel {
                 });
                 return Ok(Kernel { driver, client, inbox });
             }
-            Some(Err(error)) => kernel_error(&error),
-            None => {
+            Err(reason) => reason,
+            Ok(Some(Err(error))) => kernel_error(&error),
+            Ok(None) => {
                 let message = "nobody serves the network at the other end of the port";
                 named("NetworkTimeoutError", message, &JsValue::UNDEFINED)
             }
@@ -269,21 +275,38 @@ impl Kernel {
         })
     }
 
-    /// Gets the object behind a URL; rejected with an `OcapURLError`, a `RedemptionError`, or why its issuer cannot be
-    /// reached.
+    /// Gets the object behind a URL; rejected with an `OcapURLError`, a `RedemptionError`, why its issuer cannot be reached, or
+    /// the reason of an aborted `signal`. An object that comes after that is released.
     #[wasm_bindgen(js_name = redeemOcapURL, unchecked_return_type = "Promise<string>")]
-    pub fn redeem_ocap_url(&self, url: String) -> Promise {
+    pub fn redeem_ocap_url(&self, url: String, options: Option<RedeemOptions>) -> Promise {
         let (driver, inbox) = (Rc::clone(&self.driver), Rc::clone(&self.inbox));
         future_to_promise(async move {
             crash::check()?;
+            let options: JsValue = options.map_or(JsValue::UNDEFINED, Into::into);
+            let signal = abort::signal(&options)?;
+            options::read::<serde::de::IgnoredAny>(&options, &["signal"])?;
+            abort::check(signal.as_ref())?;
             let random = driver.random();
-            let (done, result) = oneshot::channel();
+            let (done, mut result) = oneshot::channel();
             let id = driver
                 .call(|kernel, now| kernel.redeem_ocap_url(&url, random, now))
                 .map_err(|error| kernel_error(&error))?;
             inbox.redemptions.borrow_mut().insert(id, done);
-            let result = result.await.unwrap_or_else(|_| Err(RemoteError::NetworkStopped.into()));
-            result.map(|kref| kref.to_string().into()).map_err(|error| kernel_error(&error))
+            match abort::or_abort(signal.as_ref(), &mut result).await {
+                Ok(result) => {
+                    let result = result.unwrap_or_else(|_| Err(RemoteError::NetworkStopped.into()));
+                    result.map(|kref| kref.to_string().into()).map_err(|error| kernel_error(&error))
+                }
+                Err(reason) => {
+                    spawn_local(async move {
+                        let Ok(Ok(object)) = result.await else { return };
+                        if let Err(error) = driver.call(|kernel, _| kernel.release(&[object])) {
+                            tracing::warn!(%error, "what nobody waits for could not be released");
+                        }
+                    });
+                    Err(reason)
+                }
+            }
         })
     }
 

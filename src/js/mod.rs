@@ -3,6 +3,8 @@
 //! Options and events cross as plain objects; references, bodies and URLs as strings. What fails throws an `Error` with a
 //! stable `name` and, where there is any, `data`. After a panic every call throws a `CrashError`.
 
+#[cfg(feature = "kernel")]
+mod abort;
 mod crash;
 mod error;
 #[cfg(feature = "kernel")]
@@ -13,22 +15,30 @@ mod network;
 #[cfg(feature = "network")]
 mod network_changes;
 mod options;
+#[cfg(feature = "guests")]
+mod remotes;
 #[cfg(feature = "kernel")]
 mod store;
+#[cfg(feature = "network")]
+mod transport;
 
 #[cfg(feature = "kernel")]
 pub use kernel::Kernel;
 pub use log::set_log_level;
 #[cfg(feature = "network")]
 pub use network::Network;
+#[cfg(feature = "guests")]
+pub use remotes::{KernelRecords, RemoteComms, RemoteHandle, RemoteManager};
 #[cfg(feature = "kernel")]
 pub use store::{KernelStore, open_kernel_store};
 #[cfg(feature = "durable")]
 pub use store::{delete_kernel_store, read_kernel_store_file};
+#[cfg(feature = "network")]
+pub use transport::init_transport;
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(typescript_custom_section)]
-const TYPES: &str = include_str!("bridge_port.d.ts");
+const TYPES: &str = concat!(include_str!("bridge_port.d.ts"), include_str!("options.d.ts"));
 
 #[wasm_bindgen]
 extern "C" {

@@ -11,7 +11,7 @@ use web_sys::MessagePort;
 
 use super::{
     BridgePort, crash,
-    error::{remote, to_js, type_error},
+    error::{remote, thrown_remote, to_js, type_error},
     network_changes::NetworkChanges,
     options,
 };
@@ -75,9 +75,22 @@ export interface RelayStatus {
   relay: string;
   /** `up`: peers reach this kernel through it. `down`: it is tried again. `givenUp`: only a dial or a wake tries again. */
   state: 'up' | 'down' | 'givenUp';
-  /** What happened last, unless it is up. */
+  /** What kind of failure happened last, unless it is up; see `ConnectionErrorCode`. */
+  code: ConnectionErrorCode | null;
+  /** What happened last, for people, unless it is up. */
   reason: string | null;
 }
+
+/**
+ * What kept a relay or a peer from being reached. From the relay's own answers: `RelayLimit` (no room for a reservation or a
+ * circuit), `ReservationRefused`, `PermissionDenied`, `NoReservation` (the peer has none there), `ConnectionFailed` (it has, but
+ * cannot be reached). `NotARelay`: what answers there is none. `RelayUnreachable`: nothing answers there. The names of errno
+ * mean what they mean elsewhere; a browser does not tell them apart and says `ECONNREFUSED` of any WebSocket that does not open.
+ */
+export type ConnectionErrorCode =
+  | 'ECONNREFUSED' | 'EHOSTUNREACH' | 'ENOTFOUND' | 'ENETUNREACH' | 'ETIMEDOUT' | 'ECONNRESET'
+  | 'RelayLimit' | 'ReservationRefused' | 'PermissionDenied' | 'NoReservation' | 'ConnectionFailed' | 'NotARelay'
+  | 'RelayUnreachable' | 'NoAddress' | 'Unsupported' | 'WrongPeer' | 'ProtocolUnsupported' | 'Stopped' | 'Other';
 
 export interface NetworkStatus {
   peers: PeerStatus[];
@@ -128,7 +141,7 @@ impl Network {
         if let Some(on_event) = function(&options, "onEvent")? {
             service = service.observed_by(move |event| {
                 if let Err(thrown) = on_event.call1(&JsValue::UNDEFINED, &to_js(&event)) {
-                    tracing::error!(error = %failure(&thrown), "onEvent threw");
+                    tracing::error!(error = %thrown_remote(&thrown), "onEvent threw");
                 }
             });
         }
@@ -168,7 +181,7 @@ impl Network {
     }
 }
 
-fn function(options: &JsValue, name: &str) -> Result<Option<Function>, JsValue> {
+pub(super) fn function(options: &JsValue, name: &str) -> Result<Option<Function>, JsValue> {
     let given = Reflect::get(options, &name.into()).unwrap_or_default();
     if given.is_undefined() {
         return Ok(None);
@@ -192,26 +205,15 @@ impl Vats {
 }
 
 /// Calls a function that may answer at once or with a promise.
-async fn call(
+pub(super) async fn call(
     function: Option<Function>,
     name: &'static str,
     arguments: impl IntoIterator<Item = JsValue>,
 ) -> Result<JsValue, RemoteError> {
-    let function = function.ok_or_else(|| failure(&type_error(&format!("no {name} function was given"))))?;
+    let function = function.ok_or_else(|| thrown_remote(&type_error(&format!("no {name} function was given"))))?;
     let arguments: js_sys::Array = arguments.into_iter().collect();
-    let answer = function.apply(&JsValue::UNDEFINED, &arguments).map_err(|error| failure(&error))?;
-    JsFuture::from(Promise::resolve(&answer)).await.map_err(|error| failure(&error))
-}
-
-/// What JavaScript threw, by name and message.
-fn failure(thrown: &JsValue) -> RemoteError {
-    match thrown.dyn_ref::<js_sys::Error>() {
-        Some(error) => RemoteError::Other { name: error.name().into(), message: error.message().into() },
-        None => RemoteError::Other {
-            name: "Error".to_owned(),
-            message: thrown.as_string().unwrap_or_else(|| format!("{thrown:?}")),
-        },
-    }
+    let answer = function.apply(&JsValue::UNDEFINED, &arguments).map_err(|error| thrown_remote(&error))?;
+    JsFuture::from(Promise::resolve(&answer)).await.map_err(|error| thrown_remote(&error))
 }
 
 impl VatWorkerService for Vats {
@@ -222,7 +224,7 @@ impl VatWorkerService for Vats {
         call(self.launch.clone(), "launch", [vat_id.as_str().into(), to_js(&config)])
             .and_then(|port| async move {
                 launched.borrow_mut().insert(vat_id);
-                port.dyn_into().map_err(|_| failure(&type_error("launch must give a MessagePort")))
+                port.dyn_into().map_err(|_| thrown_remote(&type_error("launch must give a MessagePort")))
             })
             .boxed_local()
     }

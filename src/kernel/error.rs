@@ -46,6 +46,20 @@ pub enum KernelError {
     /// There is no such remote.
     #[error("no remote {0}")]
     UnknownRemote(EndpointId),
+    /// The kernel that the remotes belong to, which is not ours, failed: one of its functions threw.
+    #[error("{message}")]
+    Host {
+        /// The error's `name`.
+        name: String,
+        /// The error's `message`.
+        message: String,
+    },
+    /// A function of the kernel that the remotes belong to called them while they were calling it.
+    #[error("remotes cannot be called by what they call; do it after that has returned")]
+    Reentrant,
+    /// The kernel that the remotes belong to rolled back the crank in which it was done.
+    #[error("the crank in which it was done was rolled back")]
+    RolledBack,
 }
 
 impl KernelError {
@@ -69,6 +83,9 @@ impl KernelError {
             KernelError::Redemption(_) => "RedemptionError",
             KernelError::RedemptionTimeout(_) => "RedemptionTimeoutError",
             KernelError::UnknownRemote(_) => "UnknownRemoteError",
+            KernelError::Host { name, .. } => name,
+            KernelError::Reentrant => "ReentrancyError",
+            KernelError::RolledBack => "RolledBackError",
         }
     }
 
@@ -81,10 +98,12 @@ impl KernelError {
         }
     }
 
-    /// Whether the storage itself failed, so that the same may succeed later: the fault is not the message's.
+    /// Whether the storage itself failed, or a kernel that is not ours, so that the same may succeed later: the fault is not
+    /// the message's.
     pub fn is_storage_failure(&self) -> bool {
         let error = match self {
             KernelError::Store(error) | KernelError::Reference(RefError::Store(error)) => error,
+            KernelError::Host { .. } | KernelError::Reentrant | KernelError::RolledBack => return true,
             _ => return false,
         };
         matches!(error, StoreError::Storage(_))

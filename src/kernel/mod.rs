@@ -19,6 +19,7 @@
 
 mod driver;
 mod error;
+mod host;
 mod identity;
 mod issuer;
 mod ocap_url;
@@ -32,13 +33,14 @@ mod tests;
 
 use std::collections::VecDeque;
 
-pub use driver::{EventHandler, KernelDriver};
+pub use driver::{Crank, EventHandler, KernelDriver, RemotesDriver};
 pub use error::{KernelError, RejectionCode};
+pub use host::HostKernel;
 pub use identity::{IdentityError, KernelIdentity, SeedSource};
 pub use issuer::UrlIssuer;
 pub use ocap_url::{OcapUrl, OcapUrlError};
 pub use program::PROGRAM;
-pub use queue::{KernelQueue, RunQueue};
+pub use queue::RunQueue;
 pub use remote::{
     Effect, RedemptionId, RemoteCounters, RemoteEvent, RemoteHandle, RemoteManager, RemoteManagerConfig, RemoteWrite,
     UrlTicket,
@@ -158,10 +160,10 @@ impl Kernel {
             store.set_last_active_time(now)?;
             Ok::<_, KernelError>((identity, incarnation, issuer))
         })?;
-        let mut queue = RunQueue;
+        let queue = RunQueue;
         let mut remotes = RemoteManager::new(&mut store, config, issuer, now)?;
         if is_restored {
-            remotes.handle_restoration(&mut store, &mut queue)?;
+            remotes.handle_restoration(&mut store)?;
         }
         store.commit()?;
         let mut kernel = Kernel {
@@ -254,7 +256,7 @@ impl Kernel {
     /// # Errors
     /// As there.
     pub fn handle_remote_message(&mut self, from: &PeerId, message: &str, now: Timestamp) -> Result<(), KernelError> {
-        let handled = self.remotes.handle_remote_message(&mut self.store, &mut self.queue, from, message, now);
+        let handled = self.remotes.handle_remote_message(&mut self.store, from, message, now);
         // What was processed before the error stands, and has its consequences.
         self.settle();
         handled
@@ -274,7 +276,7 @@ impl Kernel {
     /// # Errors
     /// As there.
     pub fn url_opened(&mut self, ticket: UrlTicket, result: Result<Kref, String>) -> Result<(), KernelError> {
-        let handled = self.remotes.url_opened(&mut self.store, &mut self.queue, ticket, result);
+        let handled = self.remotes.url_opened(&mut self.store, ticket, result);
         self.settle();
         handled
     }
@@ -285,7 +287,7 @@ impl Kernel {
     /// As there.
     pub fn handle_remote_give_up(&mut self, peer: &PeerId) -> Result<(), KernelError> {
         let reason = "the network stopped trying to reach it";
-        self.remotes.handle_remote_give_up(&mut self.store, &mut self.queue, peer, reason)?;
+        self.remotes.handle_remote_give_up(&mut self.store, peer, reason)?;
         self.settle();
         Ok(())
     }
@@ -301,8 +303,8 @@ impl Kernel {
         observed: &IncarnationId,
         now: Timestamp,
     ) -> Result<bool, KernelError> {
-        let Kernel { store, queue, remotes, .. } = self;
-        let restarted = remotes.handle_incarnation_change(store, queue, peer, observed, now)?;
+        let Kernel { store, remotes, .. } = self;
+        let restarted = remotes.handle_incarnation_change(store, peer, observed, now)?;
         self.unsaved = true;
         self.settle();
         Ok(restarted)
@@ -329,8 +331,8 @@ impl Kernel {
         result: &Result<(), RemoteError>,
         now: Timestamp,
     ) -> Result<(), KernelError> {
-        let Kernel { store, queue, remotes, .. } = self;
-        remotes.write_finished(store, queue, remote, token, result, now)?;
+        let Kernel { store, remotes, .. } = self;
+        remotes.write_finished(store, remote, token, result, now)?;
         self.settle();
         Ok(())
     }
@@ -347,7 +349,7 @@ impl Kernel {
     /// # Errors
     /// [`KernelError::Store`]; something is still due then, and should be tried again after a pause.
     pub fn handle_timeout(&mut self, now: Timestamp) -> Result<(), KernelError> {
-        self.remotes.handle_timeout(&mut self.store, &mut self.queue, now)?;
+        self.remotes.handle_timeout(&mut self.store, now)?;
         self.settle();
         self.unsettled.clone().map_or(Ok(()), Err)
     }

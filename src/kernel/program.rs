@@ -3,7 +3,6 @@
 
 use super::{
     Kernel, KernelError, RedemptionId,
-    queue::KernelQueue as _,
     store::{KernelMessage, KernelStore, Party},
 };
 use crate::{
@@ -176,7 +175,7 @@ impl Kernel {
     /// [`KernelError::Store`].
     pub fn handle_connection_closed(&mut self, peer: &PeerId) -> Result<(), KernelError> {
         let reason = RemoteError::IntentionalClose(peer.clone()).to_string();
-        self.remotes.handle_remote_give_up(&mut self.store, &mut self.queue, peer, &reason)?;
+        self.remotes.handle_remote_give_up(&mut self.store, peer, &reason)?;
         self.settle();
         Ok(())
     }

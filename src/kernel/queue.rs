@@ -2,9 +2,10 @@
 
 use super::{
     error::KernelError,
-    store::{KernelMessage, KernelStore, PromiseState, RunItem, StoreError},
+    host::HostKernel,
+    store::{KernelMessage, KernelStore, Party, PromiseState, RemoteInfo, RemoteSeqState, RunItem, StoreError},
 };
-use crate::wire::{CapData, EndpointId, Kref, Resolution};
+use crate::wire::{CapData, Direction, EndpointId, Eref, IncarnationId, Kref, PeerId, RefKind, Resolution};
 
 /// How a promise was settled: whether rejected, and with what. `None` while it is not, or if there is none.
 pub(super) fn outcome(store: &KernelStore, promise: Kref) -> Result<Option<(bool, CapData<Kref>)>, StoreError> {
@@ -15,50 +16,13 @@ pub(super) fn outcome(store: &KernelStore, promise: Kref) -> Result<Option<(bool
     })
 }
 
-/// What a remote needs of the kernel that it belongs to. Every call happens inside a transaction of `store`.
-pub trait KernelQueue {
-    /// Queues a message to an object or promise.
-    ///
-    /// # Errors
-    /// [`KernelError::Store`].
-    fn enqueue_send(
-        &mut self,
-        store: &mut KernelStore,
-        target: Kref,
-        message: KernelMessage,
-    ) -> Result<(), KernelError>;
-
-    /// Queues the news that a promise was settled.
-    ///
-    /// # Errors
-    /// [`KernelError::Store`].
-    fn enqueue_notify(
-        &mut self,
-        store: &mut KernelStore,
-        endpoint: EndpointId,
-        promise: Kref,
-    ) -> Result<(), KernelError>;
-
-    /// Settles promises, queues the news to everyone who subscribed, and sends on the messages that waited in them.
-    /// `decider` is who settles them; the kernel itself settles with `None`, and may settle any.
-    ///
-    /// # Errors
-    /// [`KernelError::Reference`] for a promise that is settled already, or for another to decide;
-    /// [`KernelError::NotAPromise`]; [`KernelError::Store`].
-    fn resolve_promises(
-        &mut self,
-        store: &mut KernelStore,
-        decider: Option<EndpointId>,
-        resolutions: Vec<Resolution<Kref>>,
-    ) -> Result<(), KernelError>;
-}
-
 /// The queue kept in the store under `queue.run`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RunQueue;
 
-impl KernelQueue for RunQueue {
-    fn enqueue_send(
+impl RunQueue {
+    /// See [`HostKernel::enqueue_send`].
+    pub(super) fn enqueue_send(
         &mut self,
         store: &mut KernelStore,
         target: Kref,
@@ -67,7 +31,8 @@ impl KernelQueue for RunQueue {
         Ok(store.enqueue_run(RunItem::Send { target, message })?)
     }
 
-    fn enqueue_notify(
+    /// See [`HostKernel::enqueue_notify`].
+    pub(super) fn enqueue_notify(
         &mut self,
         store: &mut KernelStore,
         endpoint: EndpointId,
@@ -76,7 +41,8 @@ impl KernelQueue for RunQueue {
         Ok(store.enqueue_run(RunItem::Notify { endpoint, kpid: promise })?)
     }
 
-    fn resolve_promises(
+    /// See [`HostKernel::resolve_promises`].
+    pub(super) fn resolve_promises(
         &mut self,
         store: &mut KernelStore,
         decider: Option<EndpointId>,
@@ -103,5 +69,180 @@ impl KernelQueue for RunQueue {
             }
         }
         Ok(())
+    }
+}
+
+/// A kernel of ours: its store, and the run queue in it.
+impl HostKernel for KernelStore {
+    fn begin(&mut self, name: &str) -> Result<(), KernelError> {
+        Ok(KernelStore::begin(self, name)?)
+    }
+
+    fn end(&mut self, name: &str, keep: bool) -> Result<(), KernelError> {
+        Ok(if keep { self.release(name) } else { self.roll_back(name) }?)
+    }
+
+    fn all_remotes(&self) -> Result<Vec<(EndpointId, RemoteInfo)>, KernelError> {
+        Ok(KernelStore::all_remotes(self)?)
+    }
+
+    fn next_remote_id(&mut self) -> Result<EndpointId, KernelError> {
+        Ok(KernelStore::next_remote_id(self)?)
+    }
+
+    fn set_remote_info(&mut self, remote: EndpointId, info: &RemoteInfo) -> Result<(), KernelError> {
+        Ok(KernelStore::set_remote_info(self, remote, info)?)
+    }
+
+    fn remote_seq_state(&self, remote: EndpointId) -> Result<Option<RemoteSeqState>, KernelError> {
+        Ok(KernelStore::remote_seq_state(self, remote)?)
+    }
+
+    fn set_next_send_seq(&mut self, remote: EndpointId, seq: u64) -> Result<(), KernelError> {
+        Ok(KernelStore::set_next_send_seq(self, remote, seq)?)
+    }
+
+    fn set_highest_received_seq(&mut self, remote: EndpointId, seq: u64) -> Result<(), KernelError> {
+        Ok(KernelStore::set_highest_received_seq(self, remote, seq)?)
+    }
+
+    fn set_start_seq(&mut self, remote: EndpointId, seq: u64) -> Result<(), KernelError> {
+        Ok(KernelStore::set_start_seq(self, remote, seq)?)
+    }
+
+    fn pending_message(&self, remote: EndpointId, seq: u64) -> Result<Option<String>, KernelError> {
+        Ok(KernelStore::pending_message(self, remote, seq)?)
+    }
+
+    fn pending_messages(&self, remote: EndpointId) -> Result<Vec<(u64, String)>, KernelError> {
+        Ok(KernelStore::pending_messages(self, remote)?)
+    }
+
+    fn set_pending_message(&mut self, remote: EndpointId, seq: u64, message: &str) -> Result<(), KernelError> {
+        Ok(KernelStore::set_pending_message(self, remote, seq, message)?)
+    }
+
+    fn delete_pending_message(&mut self, remote: EndpointId, seq: u64) -> Result<(), KernelError> {
+        Ok(KernelStore::delete_pending_message(self, remote, seq)?)
+    }
+
+    fn clear_remote_seq_state(&mut self, remote: EndpointId) -> Result<(), KernelError> {
+        Ok(KernelStore::clear_remote_seq_state(self, remote)?)
+    }
+
+    fn cleanup_orphan_messages(&mut self, remote: EndpointId, start: u64) -> Result<(), KernelError> {
+        KernelStore::cleanup_orphan_messages(self, remote, start)?;
+        Ok(())
+    }
+
+    fn peer_incarnation(&self, peer: &PeerId) -> Result<Option<IncarnationId>, KernelError> {
+        Ok(KernelStore::peer_incarnation(self, peer)?)
+    }
+
+    fn set_peer_incarnation(&mut self, peer: &PeerId, incarnation: &IncarnationId) -> Result<(), KernelError> {
+        Ok(KernelStore::set_peer_incarnation(self, peer, incarnation)?)
+    }
+
+    fn has_references(&self, remote: EndpointId) -> Result<bool, KernelError> {
+        Ok(KernelStore::has_references(self, remote)?)
+    }
+
+    fn forget_stranger(&mut self, remote: EndpointId, peer: &PeerId) -> Result<(), KernelError> {
+        self.delete_endpoint(remote)?;
+        Ok(KernelStore::forget_stranger(self, remote, peer)?)
+    }
+
+    fn has_forgotten_strangers(&self) -> Result<bool, KernelError> {
+        Ok(KernelStore::has_forgotten_strangers(self)?)
+    }
+
+    fn has_object(&self, kref: Kref) -> Result<bool, KernelError> {
+        Ok(self.owner(kref)?.is_some())
+    }
+
+    fn known(&self, remote: EndpointId, eref: Eref) -> Result<Option<Kref>, KernelError> {
+        Ok(self.eref_to_kref(remote, eref)?)
+    }
+
+    fn take(&mut self, remote: EndpointId, eref: Eref) -> Result<Kref, KernelError> {
+        Ok(self.translate_inbound_ref(remote, eref)?)
+    }
+
+    fn give(&mut self, remote: EndpointId, kref: Kref) -> Result<Eref, KernelError> {
+        let eref = self.translate_outbound_ref(remote, kref)?;
+        if kref.is_promise() {
+            if outcome(self, kref)?.is_some() {
+                RunQueue.enqueue_notify(self, remote, kref)?;
+            } else if self.decider(kref)? != Some(Party::Endpoint(remote)) {
+                self.add_subscriber(kref, remote)?;
+            }
+        }
+        Ok(eref.flipped())
+    }
+
+    fn accept_result(&mut self, remote: EndpointId, eref: Eref) -> Result<Kref, KernelError> {
+        let is_new = eref.kind == RefKind::Promise
+            && eref.direction == Direction::Export
+            && self.eref_to_kref(remote, eref)?.is_none();
+        if is_new {
+            return Ok(self.export_result(remote, eref)?);
+        }
+        let promise = self.translate_inbound_ref(remote, eref)?;
+        if !promise.is_promise() {
+            return Err(KernelError::NotAPromise(promise));
+        }
+        self.insist_decider(promise, remote)?;
+        self.clear_decider(promise)?;
+        // The peer passes the decision on to us, and waits for it now.
+        self.add_subscriber(promise, remote)?;
+        Ok(promise)
+    }
+
+    fn outcome(&self, promise: Kref) -> Result<Option<(bool, CapData<Kref>)>, KernelError> {
+        Ok(outcome(self, promise)?)
+    }
+
+    fn promises_by_decider(&self, remote: EndpointId) -> Result<Vec<Kref>, KernelError> {
+        Ok(KernelStore::promises_by_decider(self, remote)?)
+    }
+
+    fn forget_exports_of(&mut self, remote: EndpointId) -> Result<(), KernelError> {
+        Ok(KernelStore::forget_exports_of(self, remote)?)
+    }
+
+    fn drop_imports(&mut self, remote: EndpointId, erefs: &[Eref]) -> Result<(), KernelError> {
+        Ok(KernelStore::drop_imports(self, remote, erefs)?)
+    }
+
+    fn retire_imports(&mut self, remote: EndpointId, erefs: &[Eref]) -> Result<(), KernelError> {
+        Ok(KernelStore::retire_imports(self, remote, erefs)?)
+    }
+
+    fn retire_exports(&mut self, remote: EndpointId, erefs: &[Eref]) -> Result<(), KernelError> {
+        Ok(KernelStore::retire_exports(self, remote, erefs)?)
+    }
+
+    fn was_retired(&self, remote: EndpointId, eref: Eref) -> Result<bool, KernelError> {
+        Ok(KernelStore::was_retired(self, remote, eref)?)
+    }
+
+    fn schedule_reap(&mut self, remote: EndpointId) -> Result<(), KernelError> {
+        Ok(KernelStore::schedule_reap(self, remote)?)
+    }
+
+    fn enqueue_send(&mut self, target: Kref, message: KernelMessage) -> Result<(), KernelError> {
+        RunQueue.enqueue_send(self, target, message)
+    }
+
+    fn enqueue_notify(&mut self, endpoint: EndpointId, promise: Kref) -> Result<(), KernelError> {
+        RunQueue.enqueue_notify(self, endpoint, promise)
+    }
+
+    fn resolve_promises(
+        &mut self,
+        decider: Option<EndpointId>,
+        resolutions: Vec<Resolution<Kref>>,
+    ) -> Result<(), KernelError> {
+        RunQueue.resolve_promises(self, decider, resolutions)
     }
 }

@@ -4,7 +4,7 @@
 use super::{
     Effect, Kernel, KernelEffect, KernelError, KernelEvent, PROGRAM, RejectionCode, RemoteManager, RunQueue,
     program::forget,
-    queue::{KernelQueue as _, outcome},
+    queue::outcome,
     store::{GcAction, GcKind, KernelMessage, KernelStore, Party, RunItem},
 };
 use crate::wire::{CapData, Delivery, EndpointId, Kref, Resolution};
@@ -241,7 +241,7 @@ impl Turn<'_> {
         match item {
             RunItem::Send { target, message } => self.route_send(target, message),
             RunItem::Notify { endpoint, kpid } if endpoint.is_remote() => {
-                self.remotes.remote_mut(endpoint)?.deliver_notify(self.store, self.queue, kpid)
+                self.remotes.remote_mut(endpoint)?.deliver_notify(self.store, kpid)
             }
             RunItem::Notify { kpid, .. } => self.notify_program(kpid),
         }
@@ -252,7 +252,7 @@ impl Turn<'_> {
             Destination::Object { owner: remote, target } | Destination::Pipeline { remote, target }
                 if remote.is_remote() =>
             {
-                self.remotes.remote_mut(remote)?.deliver_message(self.store, self.queue, target, message)
+                self.remotes.remote_mut(remote)?.deliver_message(self.store, target, message)
             }
             Destination::Object { target, .. } | Destination::Pipeline { target, .. } => {
                 self.deliver_to_program(target, message)

@@ -24,8 +24,18 @@ pub enum ErrorCode {
     TimedOut,
     /// The connection broke while it was being set up.
     Reset,
-    /// The relay answers but does not reach the peer: it holds no reservation, or its connection just died.
+    /// The relay answers but the peer holds no reservation there (NO_RESERVATION).
     NoReservation,
+    /// The peer holds a reservation, but the relay cannot reach it just now (CONNECTION_FAILED).
+    ConnectionFailed,
+    /// The relay has no room: for a reservation, or for another circuit (RESOURCE_LIMIT_EXCEEDED).
+    RelayLimit,
+    /// The relay refuses a reservation (RESERVATION_REFUSED).
+    ReservationRefused,
+    /// The relay forbids it (PERMISSION_DENIED).
+    PermissionDenied,
+    /// What answers at the relay's address is no circuit relay v2.
+    NotARelay,
     /// The relay of a circuit could not be reached, which says nothing of the peer.
     RelayUnreachable,
     /// No address of the peer is known.
@@ -53,6 +63,11 @@ impl ErrorCode {
             ErrorCode::TimedOut => "ETIMEDOUT",
             ErrorCode::Reset => "ECONNRESET",
             ErrorCode::NoReservation => "NoReservation",
+            ErrorCode::ConnectionFailed => "ConnectionFailed",
+            ErrorCode::RelayLimit => "RelayLimit",
+            ErrorCode::ReservationRefused => "ReservationRefused",
+            ErrorCode::PermissionDenied => "PermissionDenied",
+            ErrorCode::NotARelay => "NotARelay",
             ErrorCode::RelayUnreachable => "RelayUnreachable",
             ErrorCode::NoAddress => "NoAddress",
             ErrorCode::Unsupported => "Unsupported",
@@ -91,6 +106,18 @@ pub trait Links: 'static {
     /// future gives the attempt up.
     fn open(&self, peer: PeerId, addresses: Vec<String>) -> LocalBoxFuture<'static, Result<Self::Stream, DialError>>;
 
+    /// The same on a connection of its own, whatever connections there are: one of them is about to end.
+    fn open_anew(
+        &self,
+        peer: PeerId,
+        addresses: Vec<String>,
+    ) -> LocalBoxFuture<'static, Result<Self::Stream, DialError>> {
+        self.open(peer, addresses)
+    }
+
+    /// The connection below a stream that ended: unless others use it, it may end too.
+    fn discard(&self, _path: &Path) {}
+
     /// The connection below a stream, as far as it is known.
     fn path(_stream: &Self::Stream) -> Path {
         Path::default()
@@ -99,6 +126,11 @@ pub trait Links: 'static {
     /// The way to the network may have changed: connections that do not answer soon are to be closed, and relays that wait
     /// or were given up are to be tried now.
     fn probe(&self) {}
+
+    /// Where peers reach this node now, as multiaddrs.
+    fn listen_addresses(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Ends all connections; completes when nothing is left.
     fn stop(&self) -> LocalBoxFuture<'static, ()>;

@@ -1,5 +1,6 @@
 //! The network's end: transport policy, and libp2p below it.
 
+pub mod circuit;
 mod driver;
 pub mod link;
 #[cfg(feature = "network")]

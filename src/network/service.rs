@@ -59,6 +59,12 @@ impl<N: Network> NetworkService<N> {
         self.driver().map(|driver| driver.status()).unwrap_or_default()
     }
 
+    /// Where peers reach this kernel now, as multiaddrs: listening addresses, and circuits through relays. Empty while remote
+    /// communications do not run.
+    pub fn listen_addresses(&self) -> Vec<String> {
+        self.driver().map(|driver| driver.listen_addresses()).unwrap_or_default()
+    }
+
     fn start(
         &self,
         key_seed: &str,

@@ -3,15 +3,22 @@
 use std::{
     fmt,
     sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use serde::{Serialize, Serializer};
 
-use crate::wire::{IncarnationId, PeerId};
+use super::{
+    circuit::{CircuitLimit, CircuitUse},
+    link::ErrorCode,
+};
+use crate::{
+    runtime::Timestamp,
+    wire::{IncarnationId, PeerId},
+};
 
 /// How far a peer's channel is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -55,26 +62,56 @@ pub struct Path {
     pub kind: ChannelKind,
     /// The relay's peer id, for a circuit.
     pub relay: Option<PeerId>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
     /// In microseconds; 0 while unknown.
-    round_trip: Arc<AtomicU32>,
+    round_trip: AtomicU32,
+    circuit: OnceLock<Circuit>,
+}
+
+#[derive(Debug)]
+struct Circuit {
+    opened: Timestamp,
+    limit: CircuitLimit,
+    carried: Arc<AtomicU64>,
 }
 
 impl Path {
     /// A path whose round trip is not known yet.
     pub fn new(kind: ChannelKind, relay: Option<PeerId>) -> Self {
-        Path { kind, relay, round_trip: Arc::default() }
+        Path { kind, relay, shared: Arc::default() }
     }
 
     /// The last round trip measured, to the microsecond.
     pub fn round_trip(&self) -> Option<Duration> {
-        let micros = self.round_trip.load(Ordering::Relaxed);
+        let micros = self.shared.round_trip.load(Ordering::Relaxed);
         (micros > 0).then(|| Duration::from_micros(micros.into()))
     }
 
     /// Notes a measured round trip; at most about 71 minutes can be told.
     pub fn note_round_trip(&self, round_trip: Duration) {
         let micros = u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX);
-        self.round_trip.store(micros.max(1), Ordering::Relaxed);
+        self.shared.round_trip.store(micros.max(1), Ordering::Relaxed);
+    }
+
+    /// Notes that this is a circuit with limits, whose bytes are counted in `carried`; the first word counts.
+    pub fn note_circuit(&self, opened: Timestamp, limit: CircuitLimit, carried: Arc<AtomicU64>) {
+        self.shared.circuit.get_or_init(|| Circuit { opened, limit, carried });
+    }
+
+    /// How much of a circuit with limits is used; `None` for any other connection.
+    pub fn circuit(&self) -> Option<CircuitUse> {
+        let Circuit { opened, limit, carried } = self.shared.circuit.get()?;
+        let carried = carried.load(Ordering::Relaxed);
+        Some(CircuitUse { relay: self.relay.clone(), opened: *opened, limit: *limit, carried })
+    }
+
+    /// Whether both tell of the same connection.
+    pub fn is_same(&self, other: &Path) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 }
 
@@ -151,7 +188,10 @@ pub struct RelayStatus {
     pub relay: String,
     /// Whether it serves us.
     pub state: RelayState,
-    /// What happened last, unless it is up.
+    /// What kind of failure happened last, unless it is up.
+    #[serde(serialize_with = "text_or_null")]
+    pub code: Option<ErrorCode>,
+    /// What happened last, for people, unless it is up.
     pub reason: Option<String>,
 }
 

@@ -6,7 +6,7 @@ use futures::{FutureExt as _, channel::oneshot, future::LocalBoxFuture};
 use wasm_bindgen::{JsCast as _, prelude::*};
 use web_sys::{MessageChannel, MessagePort};
 
-use super::{Runtime, Timestamp};
+use super::{Runtime, Timestamp, steady::SteadyClock};
 
 #[wasm_bindgen]
 extern "C" {
@@ -46,16 +46,19 @@ impl Turns {
 
 thread_local! {
     static TURNS: Option<Turns> = Turns::new();
+    static CLOCK: SteadyClock = SteadyClock::default();
 }
 
-/// `performance.now`, gloo's timers, `crypto.getRandomValues`, and the microtask queue.
+/// `performance.now` mended by `Date.now`, gloo's timers, `crypto.getRandomValues`, and the microtask queue.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BrowserRuntime;
 
 impl Runtime for BrowserRuntime {
     fn now(&self) -> Timestamp {
+        let monotonic = TIME_ORIGIN.with(|origin| *origin) + now();
+        let millis = CLOCK.with(|clock| clock.read(monotonic, js_sys::Date::now()));
         // Positive and far below 2^53, so the cast is exact to the millisecond.
-        Timestamp::from_millis((TIME_ORIGIN.with(|origin| *origin) + now()) as u64)
+        Timestamp::from_millis(millis as u64)
     }
 
     fn sleep(&self, delay: Duration) -> LocalBoxFuture<'static, ()> {

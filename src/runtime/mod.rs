@@ -6,6 +6,8 @@
 mod browser;
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
+#[cfg(any(all(target_arch = "wasm32", target_os = "unknown"), test))]
+mod steady;
 
 use std::{fmt, future::Future, time::Duration};
 

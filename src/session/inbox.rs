@@ -70,6 +70,8 @@ pub(super) struct Inbox {
     highest: u64,
     /// As much of that as is durable, and may be acknowledged.
     committed: u64,
+    /// As much of it as [`seal`](Self::seal) has marked; at least what is committed.
+    sealed: u64,
     /// What has arrived and is not delivered, the next in order included.
     arrived: BTreeMap<Seq, Arrived>,
     max_held: usize,
@@ -88,6 +90,7 @@ impl Inbox {
         Inbox {
             highest,
             committed: highest,
+            sealed: highest,
             arrived: BTreeMap::new(),
             max_held,
             max_held_bytes,
@@ -111,10 +114,15 @@ impl Inbox {
         self.committed < self.highest
     }
 
-    /// What was delivered is durable. Answers how many numbers that is.
-    pub(super) fn commit(&mut self) -> u64 {
-        let fresh = self.highest.saturating_sub(self.committed);
-        self.committed = self.highest;
+    /// Marks what was delivered so far.
+    pub(super) fn seal(&mut self) {
+        self.sealed = self.highest;
+    }
+
+    /// What is marked is durable. Answers how many numbers that is.
+    pub(super) fn commit_sealed(&mut self) -> u64 {
+        let fresh = self.sealed.saturating_sub(self.committed);
+        self.committed = self.sealed;
         fresh
     }
 

@@ -129,6 +129,13 @@ impl Session {
         session
     }
 
+    /// The owner's store has gone back, so that this session is ahead of it. It begins again as the store has it; whatever is
+    /// unacknowledged is written once more.
+    pub fn go_back(&mut self, saved: SavedSession, now: Timestamp) {
+        let link = self.link.restarted();
+        *self = Session { link, ..Session::restore(self.config.clone(), saved, now) };
+    }
+
     // --- Sending
 
     /// Whether one more message may be sent.
@@ -170,9 +177,27 @@ impl Session {
 
     /// Everything that the owner has stored so far is durable.
     pub fn commit(&mut self, now: Timestamp) {
-        self.outbox.commit();
+        self.seal();
+        self.commit_sealed(now);
+    }
+
+    /// Marks everything that the owner has stored so far, for an owner that goes on storing before it learns that this much is
+    /// durable.
+    pub fn seal(&mut self) {
+        self.outbox.seal();
+        self.inbox.seal();
+    }
+
+    /// The numbers of the messages that are [marked](Self::seal) and not durable.
+    pub fn sealed(&self) -> impl Iterator<Item = Seq> + '_ {
+        self.outbox.sealed()
+    }
+
+    /// What was [marked](Self::seal) is durable.
+    pub fn commit_sealed(&mut self, now: Timestamp) {
+        self.outbox.commit_sealed();
         self.start_timer(now);
-        let received = self.inbox.commit();
+        let received = self.inbox.commit_sealed();
         if received > 0 {
             self.unacknowledged = self.unacknowledged.saturating_add(received);
             self.owe_ack(now);

@@ -39,9 +39,13 @@ pub(super) struct Outbox {
     bytes: usize,
     staged: usize,
     uncommitted: usize,
+    /// As many of the uncommitted as [`seal`](Self::seal) has marked.
+    sealed: usize,
     /// Messages were abandoned in a group that is not durable yet. If the peer were told to go on without them and we then
     /// crashed, we should send them again, and the peer would acknowledge what it never got.
     abandoning: bool,
+    /// That is marked too.
+    abandoning_sealed: bool,
     unwritten: Seq,
     /// The highest number that was ever written; 0 before the first.
     highest_written: u64,
@@ -66,7 +70,9 @@ impl Outbox {
             bytes,
             staged: 0,
             uncommitted: 0,
+            sealed: 0,
             abandoning: false,
+            abandoning_sealed: false,
             unwritten: start,
             highest_written,
             highest_handed_out,
@@ -131,10 +137,22 @@ impl Outbox {
         self.abandoning
     }
 
-    pub(super) fn commit(&mut self) {
-        self.staged = 0;
-        self.uncommitted = 0;
-        self.abandoning = false;
+    /// Marks what is kept so far.
+    pub(super) fn seal(&mut self) {
+        self.sealed = self.uncommitted.saturating_sub(self.staged);
+        self.abandoning_sealed = self.abandoning;
+    }
+
+    /// The numbers of the messages that are marked.
+    pub(super) fn sealed(&self) -> impl Iterator<Item = Seq> + '_ {
+        let first = self.entries.len().saturating_sub(self.uncommitted);
+        (first..first.saturating_add(self.sealed)).map(|index| self.seq_at(index))
+    }
+
+    /// What is marked is durable.
+    pub(super) fn commit_sealed(&mut self) {
+        self.uncommitted = self.uncommitted.saturating_sub(std::mem::take(&mut self.sealed));
+        self.abandoning &= !std::mem::take(&mut self.abandoning_sealed);
     }
 
     /// The next message that the present channel has not seen.
@@ -193,10 +211,12 @@ impl Outbox {
     pub(super) fn abandon(&mut self) {
         let next = self.seq_at(self.entries.len());
         self.abandoning |= !self.entries.is_empty();
+        self.abandoning_sealed = false;
         self.entries.clear();
         self.bytes = 0;
         self.staged = 0;
         self.uncommitted = 0;
+        self.sealed = 0;
         self.start = next;
         self.unwritten = next;
     }

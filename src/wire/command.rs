@@ -241,7 +241,8 @@ impl<'de> Visitor<'de> for DeliveryVisitor {
 }
 
 impl Delivery {
-    fn erefs_are_remote(&self) -> bool {
+    /// Whether every reference is a remote's.
+    pub(crate) fn erefs_are_remote(&self) -> bool {
         let all = |erefs: &[Eref]| erefs.iter().all(|eref| eref.remote);
         match self {
             Delivery::Message { target, methargs, result } => {

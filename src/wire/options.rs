@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn typescript_knows_every_option_and_its_default() {
-        let types = include_str!("../js/kernel.d.ts");
+        let types = include_str!("../js/options.d.ts");
         let interface = types.split("interface RemoteCommsOptions").nth(1).and_then(|rest| rest.split("\n}").next());
         for (option, default) in defaults() {
             let (before, _) = interface.unwrap().split_once(&format!("\n  {option}?:")).expect(&option);

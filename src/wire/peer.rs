@@ -2,7 +2,21 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
+use ed25519_dalek::SigningKey;
+
 use super::WireError;
+
+/// A peer id in bytes: a multihash, of at most 64 bytes as everywhere in libp2p.
+type Multihash = multihash::Multihash<64>;
+
+/// The multihash code of a key that stands there itself.
+const IDENTITY: u64 = 0;
+/// The multihash code of a key's SHA-256.
+const SHA_256: u64 = 0x12;
+/// A longer key is hashed.
+const MAX_IDENTITY_LENGTH: usize = 42;
+/// libp2p's protobuf of an Ed25519 public key, up to the key: its type, and its length.
+const ED25519_PUBLIC_KEY: [u8; 4] = [0x08, 0x01, 0x12, 32];
 
 /// A libp2p peer id in its base58btc text form, checked when made.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,11 +31,16 @@ impl PeerId {
     /// The peer id of the Ed25519 key with this seed; the same seed gives the same id in every libp2p.
     ///
     /// # Errors
-    /// Never for 32 bytes; the signature follows the key library's.
+    /// Never for 32 bytes; the signature follows the multihash library's.
     pub fn from_ed25519_seed(seed: [u8; 32]) -> Result<Self, WireError> {
-        let key = libp2p_identity::Keypair::ed25519_from_bytes(seed)
-            .map_err(|error| WireError::Malformed(error.to_string()))?;
-        Ok(key.public().to_peer_id().into())
+        let public = SigningKey::from_bytes(&seed).verifying_key();
+        let key = [&ED25519_PUBLIC_KEY[..], public.as_bytes()].concat();
+        let hash = Multihash::wrap(IDENTITY, &key).map_err(|error| WireError::Malformed(error.to_string()))?;
+        Ok(PeerId::from_multihash(&hash))
+    }
+
+    fn from_multihash(hash: &Multihash) -> Self {
+        PeerId(bs58::encode(hash.to_bytes()).into_string().into())
     }
 }
 
@@ -29,15 +48,18 @@ impl FromStr for PeerId {
     type Err = WireError;
 
     fn from_str(text: &str) -> Result<Self, WireError> {
-        // Both the base58 and the CID text form parse; one canonical form makes ids comparable as text.
-        text.parse::<libp2p_identity::PeerId>()
-            .map(PeerId::from)
-            .map_err(|_| WireError::bad_reference(text, "a peer id"))
+        let bytes = bs58::decode(text).into_vec().ok();
+        let hash = bytes.and_then(|bytes| Multihash::from_bytes(&bytes).ok()).filter(|hash| match hash.code() {
+            IDENTITY => hash.digest().len() <= MAX_IDENTITY_LENGTH,
+            code => code == SHA_256,
+        });
+        hash.as_ref().map(PeerId::from_multihash).ok_or_else(|| WireError::bad_reference(text, "a peer id"))
     }
 }
 
-impl From<libp2p_identity::PeerId> for PeerId {
-    fn from(id: libp2p_identity::PeerId) -> Self {
+#[cfg(feature = "network")]
+impl From<libp2p::PeerId> for PeerId {
+    fn from(id: libp2p::PeerId) -> Self {
         PeerId(id.to_base58().into())
     }
 }
@@ -51,5 +73,41 @@ impl fmt::Display for PeerId {
 impl fmt::Debug for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Texts of multihashes that are a peer id, nearly one, or none.
+    fn texts() -> impl Strategy<Value = String> {
+        let code = prop_oneof![Just(0), Just(0x12), any::<u8>()];
+        let length = prop_oneof![Just(36), Just(32), 0..70_u8];
+        let hash =
+            (code, length, proptest::collection::vec(any::<u8>(), 0..70)).prop_flat_map(|(code, length, bytes)| {
+                let exact: Vec<u8> =
+                    [code, length].into_iter().chain(bytes.iter().copied().cycle().take(length.into())).collect();
+                let exact = if bytes.is_empty() { vec![code, length] } else { exact };
+                prop_oneof![Just(exact), Just([vec![code, length], bytes].concat())]
+            });
+        prop_oneof![hash.prop_map(|bytes| bs58::encode(bytes).into_string()), any::<String>()]
+    }
+
+    proptest! {
+        #[test]
+        fn a_seed_gives_libp2ps_id(seed: [u8; 32]) {
+            let theirs = libp2p_identity::Keypair::ed25519_from_bytes(seed).unwrap().public().to_peer_id();
+            prop_assert_eq!(PeerId::from_ed25519_seed(seed).unwrap(), PeerId(theirs.to_base58().into()));
+        }
+
+        #[test]
+        fn a_text_is_a_peer_id_where_libp2p_says_so(text in texts()) {
+            let theirs = text.parse::<libp2p_identity::PeerId>().map(|id| id.to_base58());
+            let ours = text.parse::<PeerId>().map(|id| id.as_str().to_owned());
+            prop_assert_eq!(ours.ok(), theirs.ok());
+        }
     }
 }

@@ -3,13 +3,13 @@
 //
 // usage: node store.mjs <folder of the wasm-pack build> <rounds>
 
-import { createServer } from 'node:http';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, extname, join, normalize } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import { CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
+import { serveFolders } from './site.mjs';
 
 const [folder, rounds] = process.argv.slice(2);
 const here = dirname(fileURLToPath(import.meta.url));
@@ -18,19 +18,8 @@ const FOLDERS = {
   sqlite: dirname(fileURLToPath(import.meta.resolve('@sqlite.org/sqlite-wasm'))),
   bench: here,
 };
-const TYPES = { '.mjs': 'text/javascript', '.js': 'text/javascript', '.wasm': 'application/wasm' };
-
-/** Files of the origin are there for secure contexts only, and this machine counts as one. */
-const server = createServer(async (request, response) => {
-  const [, root, ...rest] = normalize(new URL(request.url, 'http://localhost').pathname).split('/');
-  try {
-    const body = FOLDERS[root] ? await readFile(join(FOLDERS[root], ...rest)) : '<!doctype html><title>bench</title>';
-    response.writeHead(200, { 'content-type': TYPES[extname(request.url)] ?? 'text/html' }).end(body);
-  } catch {
-    response.writeHead(404).end();
-  }
-});
-await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+/** Files of the origin are there for secure contexts only. */
+const site = await serveFolders(FOLDERS);
 /** Only a profile on the disk has files of the origin on the disk: in a context of Playwright's own they are in memory. */
 const profile = await mkdtemp(join(tmpdir(), 'ocap-remotes-bench-'));
 const browser = await chromium.launchPersistentContext(profile, {
@@ -70,7 +59,7 @@ function rowsOf({ ours, wal, delete: rollback, ourMemory, theirMemory }) {
 
 try {
   const page = await browser.newPage();
-  await page.goto(`http://127.0.0.1:${server.address().port}/`);
+  await page.goto(site.url);
   const medians = await page.evaluate(async (rounds) => {
     const { measure } = await import('/bench/store-page.mjs');
     return measure(rounds);
@@ -78,6 +67,6 @@ try {
   console.log(JSON.stringify(rowsOf(medians)));
 } finally {
   await browser.close();
-  server.close();
+  site.close();
   await rm(profile, { recursive: true, force: true });
 }

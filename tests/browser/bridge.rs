@@ -2,16 +2,17 @@
 #![cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy knows tests by #[test] only
 
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::rc::Rc;
 
-use futures::{FutureExt as _, StreamExt as _, stream};
+use browser_tests::services::{Kernel, Network, Vats, pause, peer, runtime};
+use futures::{StreamExt as _, stream};
 use ocap_remotes::{
     bridge::{
-        BrowserPort, KernelServices, PlatformServices, PlatformServicesClient, PlatformServicesServer, Reply,
-        VatWorkerService,
+        BrowserPort, KernelServices as _, PlatformServices as _, PlatformServicesClient, PlatformServicesServer,
+        VatWorkerService as _,
     },
-    runtime::{BrowserRuntime, Runtime},
-    wire::{IncarnationId, PeerId, RemoteCommsOptions, RemoteError},
+    runtime::{BrowserRuntime, Runtime as _},
+    wire::{RemoteCommsOptions, RemoteError},
 };
 use serde_json::{Value, json};
 use wasm_bindgen::{JsCast as _, prelude::*};
@@ -88,108 +89,6 @@ extern "C" {
     fn post_hostile_things(port: &MessagePort) -> usize;
 }
 
-fn ready<T: 'static>(value: T) -> Reply<T> {
-    std::future::ready(Ok(value)).boxed_local()
-}
-
-fn runtime() -> Rc<dyn Runtime> {
-    Rc::new(BrowserRuntime)
-}
-
-async fn pause(millis: u64) {
-    BrowserRuntime.sleep(Duration::from_millis(millis)).await;
-}
-
-fn peer() -> PeerId {
-    PeerId::from_ed25519_seed([1; 32]).unwrap()
-}
-
-/// A network that keeps what it is to send. An empty message finds the peer restarted.
-#[derive(Default)]
-struct Network {
-    sent: RefCell<Vec<String>>,
-}
-
-impl PlatformServices for Network {
-    fn initialize_remote_comms(&self, _: String, options: RemoteCommsOptions, _: IncarnationId) -> Reply<()> {
-        assert_eq!(options.max_queue, 7, "a number stays a whole number");
-        ready(())
-    }
-
-    fn stop_remote_comms(&self) -> Reply<()> {
-        ready(())
-    }
-
-    fn send_remote_message(&self, to: PeerId, message: String) -> Reply<()> {
-        if message.is_empty() {
-            return std::future::ready(Err(RemoteError::PeerRestarted(to))).boxed_local();
-        }
-        self.sent.borrow_mut().push(message);
-        ready(())
-    }
-
-    fn close_connection(&self, _: PeerId) -> Reply<()> {
-        ready(())
-    }
-
-    fn register_location_hints(&self, _: PeerId, _: Vec<String>) -> Reply<()> {
-        ready(())
-    }
-
-    fn reconnect_peer(&self, _: PeerId, _: Vec<String>) -> Reply<()> {
-        ready(())
-    }
-
-    fn reset_all_backoffs(&self) -> Reply<()> {
-        ready(())
-    }
-}
-
-/// A kernel that echoes, and takes every incarnation for a restart. It may close its end while it is asked.
-#[derive(Default)]
-struct Kernel {
-    closes: RefCell<Option<PlatformServicesClient<BrowserPort>>>,
-}
-
-impl KernelServices for Kernel {
-    fn remote_deliver(&self, _: PeerId, message: String) -> Reply<Option<String>> {
-        drop(self.closes.take());
-        ready(Some(message))
-    }
-
-    fn remote_give_up(&self, _: PeerId) -> Reply<()> {
-        ready(())
-    }
-
-    fn remote_incarnation_change(&self, _: PeerId, _: IncarnationId) -> Reply<bool> {
-        ready(true)
-    }
-}
-
-/// Vats that answer everything with `pong`.
-struct Vats;
-
-impl VatWorkerService for Vats {
-    type Port = MessagePort;
-
-    fn launch(&self, _: String, _: Value) -> Reply<MessagePort> {
-        let channel = MessageChannel::new().unwrap();
-        let own = channel.port1();
-        let answering = own.clone();
-        let answer = Closure::<dyn Fn()>::new(move || answering.post_message(&"pong".into()).unwrap()).into_js_value();
-        own.set_onmessage(Some(answer.unchecked_ref()));
-        ready(channel.port2())
-    }
-
-    fn terminate(&self, _: String) -> Reply<()> {
-        ready(())
-    }
-
-    fn terminate_all(&self) -> Reply<()> {
-        ready(())
-    }
-}
-
 struct Joined {
     client: PlatformServicesClient<BrowserPort>,
     server: PlatformServicesServer<BrowserPort>,
@@ -201,7 +100,7 @@ async fn join(kernel_port: JsValue, network_port: JsValue) -> Joined {
     let server = PlatformServicesServer::new(BrowserPort::new(network_port).unwrap(), runtime());
     let network = Rc::<Network>::default();
     client.start(Rc::<Kernel>::default(), || {});
-    server.start(Rc::clone(&network) as _, Some(Rc::new(Vats)));
+    server.start(Rc::clone(&network) as _, Some(Rc::<Vats>::default()));
     let options = RemoteCommsOptions { max_queue: 7, ..RemoteCommsOptions::default() };
     client.initialize_remote_comms("00".into(), options, "i-1".parse().unwrap()).await.unwrap();
     Joined { client, server, network }
@@ -242,7 +141,7 @@ async fn messages_are_plain_objects_and_the_port_comes_with_the_answer() {
     let channel = MessageChannel::new().unwrap();
     let log = logged(&channel.port2());
     let server = PlatformServicesServer::new(BrowserPort::new(channel.port1()).unwrap(), runtime());
-    server.start(Rc::<Network>::default(), Some(Rc::new(Vats)));
+    server.start(Rc::<Network>::default(), Some(Rc::<Vats>::default()));
     for text in [
         r#"{"@@Syn":true}"#,
         r#"{"@@Ack":true}"#,
@@ -258,6 +157,7 @@ async fn messages_are_plain_objects_and_the_port_comes_with_the_answer() {
     let expected = json!([
         [{ "@@Syn": true }, 0],
         [{ "@@Ack": true }, 0],
+        [{ "jsonrpc": "2.0", "method": "bridgeExtensions", "params": { "batches": true, "bytes": true, "pings": true, "calls": 16_384 } }, 0],
         [{ "jsonrpc": "2.0", "id": "m1", "result": null }, 1],
         [{ "@@StreamDone": true }, 0],
     ]);
@@ -315,6 +215,17 @@ fn what_cannot_carry_messages_is_refused() {
         assert!(BrowserPort::new(object).is_err());
     }
     assert!(BrowserPort::new(MessageChannel::new().unwrap().port1()).is_ok());
+}
+
+/// Nothing tells that the context at the other end of a port is gone.
+#[wasm_bindgen_test]
+async fn calls_do_not_wait_for_an_end_that_is_gone() {
+    let channel = MessageChannel::new().unwrap();
+    let joined = join(channel.port1().into(), channel.port2().into()).await;
+    joined.client.send_remote_message(peer(), "x".into()).await.unwrap();
+    channel.port2().close();
+    let error = joined.client.send_remote_message(peer(), "lost".into()).await.unwrap_err();
+    assert_eq!(error.name(), "BridgeUnresponsiveError");
 }
 
 /// Prints calls per second, which mean something in a release build only; holds that messages arrive whole and in order.

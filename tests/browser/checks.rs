@@ -1,5 +1,8 @@
 //! What holds in every browser context: the runtime that the drivers stand on.
 #![cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+#![allow(clippy::unwrap_used)] // for tests only
+
+pub mod services;
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 

@@ -2,12 +2,24 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, readlink } from 'node:fs/promises';
+import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
 import { CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
 
 const LAUNCH_LIMIT_MS = 20_000;
+
+/**
+ * A folder for a profile, which goes with the stage. Only with one are files of an origin on the disk.
+ * @param {import('../../www/story/stage.mjs').Stage} stage
+ */
+export async function temporaryProfile(stage) {
+  const profile = await mkdtemp(join(tmpdir(), 'ocap-profile-'));
+  stage.atEnd(() => rm(profile, { recursive: true, force: true, maxRetries: 10 }));
+  return profile;
+}
 
 export class BrowserProcess {
   #process;
@@ -24,10 +36,13 @@ export class BrowserProcess {
     this.browser = browser;
   }
 
-  /** @param {string} profile a folder, which outlives the browser */
-  static async launch(profile) {
+  /**
+   * @param {string} profile a folder, which outlives the browser
+   * @param {string[]} [more] flags
+   */
+  static async launch(profile, more = []) {
     const flags = ['--headless=new', '--remote-debugging-port=0', `--user-data-dir=${profile}`, '--no-default-browser-check'];
-    const child = spawn(process.env.CHROME_BIN ?? '/usr/bin/chromium', [...CHROMIUM_FLAGS, ...flags, 'about:blank'], {
+    const child = spawn(process.env.CHROME_BIN ?? '/usr/bin/chromium', [...CHROMIUM_FLAGS, ...flags, ...more, 'about:blank'], {
       stdio: ['ignore', 'ignore', 'pipe'],
       detached: true,
     });
@@ -85,8 +100,8 @@ async function endpoint(child) {
   throw new Error('the browser does not listen for DevTools');
 }
 
-/** @param {import('node:child_process').ChildProcess} child */
-async function killGroup(child) {
+/** @param {import('node:child_process').ChildProcess} child the leader of a group of its own */
+export async function killGroup(child) {
   if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
     const ended = once(child, 'exit');
     process.kill(-child.pid, 'SIGKILL');

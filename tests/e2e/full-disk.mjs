@@ -1,10 +1,8 @@
 // An origin whose quota is used up: the kernel says so by name instead of starting on half a store, and starts when there is space.
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { CHROMIUM_FLAGS, onStage } from '../../www/story/stage.mjs';
+import { temporaryProfile } from './browser-process.mjs';
 
 /** Less than an empty store takes. */
 const QUOTA_BYTES = 20_000;
@@ -12,8 +10,7 @@ const QUOTA_BYTES = 20_000;
 export const aFullDisk = () =>
   onStage(async (stage) => {
     // Files of a context without a profile are in memory, and have rules of their own.
-    const profile = await mkdtemp(join(tmpdir(), 'ocap-profile-'));
-    stage.atEnd(() => rm(profile, { recursive: true, force: true, maxRetries: 10 }));
+    const profile = await temporaryProfile(stage);
     const executablePath = process.env.CHROME_BIN ?? '/usr/bin/chromium';
     const context = await chromium.launchPersistentContext(profile, { executablePath, args: CHROMIUM_FLAGS });
     stage.atEnd(() => context.close());

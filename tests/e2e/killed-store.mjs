@@ -3,20 +3,14 @@
 // back, so that a number that is lost or doubled in either direction shows in what the survivor receives.
 
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onStage } from '../../www/story/stage.mjs';
 import { equal, numbers } from '../../www/story/tally.mjs';
-import { BrowserProcess } from './browser-process.mjs';
+import { BrowserProcess, temporaryProfile } from './browser-process.mjs';
+import { Stream } from './stream.mjs';
 
 /** Of the browser, and then as many of the renderer. */
 const KILLS = 20;
-/** A number costs the victim two messages, `count` and the answer; 100 a second may leave. */
-const STREAM_PAUSE_MS = 60;
-/** The survivor waits at so many pending messages: what the victim makes of them at once must not exceed its own limit of 200. */
-const PENDING_LIMIT = 30;
 /** A kill comes at a random moment within this time. */
 const KILL_WITHIN_MS = 400;
 /** Every so many kills do not wait for a number to come back, and so hit a kernel that is just taking up its connections. */
@@ -40,41 +34,6 @@ const TAKEOVER_LIMIT_MS = 5_000;
 function* random(seed) {
   for (let count = 0; ; count += 1) {
     yield createHash('sha256').update(`${seed}/${count}`).digest().readUInt32BE() / 2 ** 32;
-  }
-}
-
-/** What the survivor sends, one number after the other until it is told to end. */
-class Stream {
-  sent = 0;
-  #isOver = false;
-  #ended;
-
-  /**
-   * @param {Tab} survivor
-   * @param {string} target
-   */
-  constructor(survivor, target) {
-    this.#ended = this.#run(survivor, target);
-    this.#ended.catch(() => {}); // reported by end()
-  }
-
-  /**
-   * @param {Tab} survivor
-   * @param {string} target
-   */
-  async #run(survivor, target) {
-    while (!this.#isOver) {
-      if ((await survivor.pending()) < PENDING_LIMIT) {
-        await survivor.call('send', target, 'relay', this.sent + 1);
-        this.sent += 1;
-      }
-      await sleep(STREAM_PAUSE_MS);
-    }
-  }
-
-  end() {
-    this.#isOver = true;
-    return this.#ended;
   }
 }
 
@@ -186,21 +145,6 @@ class Trial {
   }
 }
 
-/**
- * @param {Trial} trial
- * @param {Stream} stream
- */
-async function settle({ stage, survivor }, stream) {
-  await stream.end();
-  const { sent } = stream;
-  await stage.waitFor(`${sent} to come back`, 60, async () => (await survivor.numbers()).at(-1) === sent);
-  await stage.waitFor('everything to be answered', 60, async () => (await survivor.outcomes()).length >= sent);
-  await stage.waitFor('everything to be acknowledged', 60, async () => (await survivor.pending()) === 0);
-  const outcomes = (await survivor.outcomes()).map(({ value, rejected, answer }) => ({ value, rejected, answer }));
-  equal(outcomes, numbers(1, sent).map((value) => ({ value, rejected: false, answer: value })), 'answers to the survivor');
-  equal(await survivor.numbers(), numbers(1, sent), 'what came back to the survivor');
-}
-
 /** @param {Trial} trial */
 function judge({ pendingAtKills, takeoversMs }) {
   for (const [what, pending] of [['browser', pendingAtKills.slice(0, KILLS)], ['renderer', pendingAtKills.slice(KILLS)]]) {
@@ -221,10 +165,9 @@ function judge({ pendingAtKills, takeoversMs }) {
 export const aStoreKilledInMidWrite = () =>
   onStage(async (stage) => {
     const seed = process.env.OCAP_SEED ?? randomBytes(8).toString('hex');
-    const profile = await mkdtemp(join(tmpdir(), 'ocap-profile-'));
+    const profile = await temporaryProfile(stage);
     const survivor = await stage.openTab('survivor', 'window', undefined, { options: OPTIONS });
     const trial = new Trial(stage, survivor, profile, random(seed));
-    stage.atEnd(() => rm(profile, { recursive: true, force: true, maxRetries: 10 }));
     stage.atEnd(() => trial.end());
     try {
       let victim = await trial.open(await trial.launch());
@@ -232,7 +175,7 @@ export const aStoreKilledInMidWrite = () =>
       const stream = new Stream(survivor, await survivor.call('redeem', await victim.call('url')));
       victim = await trial.killBrowsers(victim);
       await trial.killRenderers(victim);
-      await settle(trial, stream);
+      await stream.settle(stage);
       console.log(`        ${stream.sent} numbers sent there and back`);
       judge(trial);
       stage.checkHealth();

@@ -2,19 +2,37 @@
 // Arguments, if any, choose tests by a part of their names.
 
 import { Interrupted } from '../../www/story/stage.mjs';
+import { theWaysToConnect } from './connect.mjs';
+import { theExtension } from './extension.mjs';
+import { theFilesOfTheExtensions } from './extension-files.mjs';
 import { aFullDisk } from './full-disk.mjs';
+import { hasFirefox, theExtensionInFirefox } from './firefox.mjs';
+import { twoKernelsInJavaScript } from './javascript-kernels.mjs';
 import { aPageKilledInMidStream } from './killed-page.mjs';
 import { aStoreKilledInMidWrite } from './killed-store.mjs';
 import { aSecondTabWithTheSameStore } from './second-tab.mjs';
 import { theStoryOfTheDemo } from './story.mjs';
 
-/** @type {[name: string, test: () => Promise<void>][]} */
+/** @typedef {[name: string, test: () => Promise<void>]} Test */
+
+/** @type {Test[]} Firefox is there on some machines only. */
+const firefox = hasFirefox ? [['the extension in Firefox', theExtensionInFirefox]] : [];
+if (!hasFirefox) {
+  console.log('without FIREFOX_BIN or /usr/bin/firefox-esr the extension is not tested in Firefox');
+}
+
+/** @type {Test[]} */
 const TESTS = [
+  ['the ways to connect a kernel and its network', theWaysToConnect],
   ['the story of the demo', theStoryOfTheDemo],
   ['a page whose network is in a Worker is killed in mid-stream', aPageKilledInMidStream('window', 'worker')],
   ['a page whose network is in the window is killed in mid-stream', aPageKilledInMidStream('worker', 'window')],
   ['an origin without space', aFullDisk],
   ['a second tab with the same store', aSecondTabWithTheSameStore],
+  ['two kernels in JavaScript with our remotes and transport', twoKernelsInJavaScript],
+  ['the files of the extensions, and their guide', theFilesOfTheExtensions],
+  ['the extension in two profiles', theExtension],
+  ...firefox,
   ['a browser and a renderer with a durable store are killed in mid-write', aStoreKilledInMidWrite],
 ];
 

@@ -1,5 +1,7 @@
 // The page: one kernel, and what a person or a script can do with it.
 
+import { demoApi } from './demo-api.js';
+import { serveNetwork } from './network.js';
 import { Peer } from './peer.js';
 import { readSettings } from './settings.js';
 import * as view from './view.js';
@@ -7,43 +9,10 @@ import * as view from './view.js';
 /** How often the counters of the remotes are read, in milliseconds. */
 const REMOTES_EVERY_MS = 1_000;
 
-/** @param {Peer} peer */
-function demoApi(peer) {
-  return {
-    /** Starting, running, … and who this kernel is, or what is wrong. */
-    state: () => (peer.state.status === 'error' ? { ...peer.state, error: String(peer.state.error) } : peer.state),
-    /** A URL of the greeter. */
-    url: () => peer.call('url'),
-    /** The object of a URL that another kernel issued: a reference such as 'ko7'. */
-    redeem: (/** @type {string} */ url) => peer.call('redeem', url),
-    /** Sends ["method",[value]] and gives the promise of its result. Methods: echo, count, hold, relay. */
-    send: (/** @type {string} */ target, /** @type {string} */ method, /** @type {unknown} */ value) =>
-      peer.call('send', target, method, value),
-    /** Sends `count` with each number, in order, pausing `everyMs` after each; ends when the last is sent. */
-    sendNumbers: (
-      /** @type {string} */ target,
-      /** @type {number} */ from,
-      /** @type {number} */ to,
-      /** @type {number | undefined} */ everyMs,
-    ) => peer.call('sendNumbers', target, from, to, everyMs),
-    /** What this incarnation's greeter received, oldest first. */
-    received: () => peer.call('received'),
-    /** How the messages that this incarnation sent ended, oldest first. */
-    outcomes: () => peer.call('outcomes'),
-    /** Restarts of peers and the like that this incarnation was told, oldest first. */
-    events: () => peer.call('events'),
-    /** The kernel's remotes and their counters. */
-    remotes: () => peer.call('remotes'),
-    /** Ends kernel and network at once, without a goodbye. */
-    stop: () => peer.stop(),
-    /** Starts kernel and network on an empty store: the same peer, a new incarnation. */
-    start: () => peer.start(),
-  };
-}
-
 /** @param {import('./settings.js').Settings} settings */
 function openPage(settings) {
-  const peer = new Peer(settings);
+  const { name: _, network, ...kernelSettings } = settings;
+  const peer = new Peer(kernelSettings, (port, onFailure) => serveNetwork({ network, log: settings.log }, port, onFailure));
   const log = new view.MessageLog();
   /** @type {string | undefined} The object that messages of the page go to. */
   let target;
@@ -102,7 +71,15 @@ function openPage(settings) {
     }
   }, REMOTES_EVERY_MS);
 
-  Object.assign(window, { demo: demoApi(peer) });
+  Object.assign(window, {
+    demo: {
+      ...demoApi(peer),
+      /** Ends kernel and network at once, without a goodbye. */
+      stop: () => peer.stop(),
+      /** Starts kernel and network on an empty store: the same peer, a new incarnation. */
+      start: () => peer.start(),
+    },
+  });
   view.showSettings(settings);
   void start();
 }

@@ -1,6 +1,6 @@
 // One kernel and its network: starts them in their contexts, joins them by a MessageChannel, and carries the page's calls.
 
-import { serveNetwork } from './network.js';
+import { Calls, revive } from './calls.js';
 
 /**
  * @typedef {import('./program.js').News} News
@@ -11,10 +11,10 @@ import { serveNetwork } from './network.js';
  *   | { status: 'starting' }
  *   | ({ status: 'running' } & Identity)
  *   | { status: 'error', error: Error }} PeerState
+ *
+ * Serves a network on `port` and gives how to end it.
+ * @typedef {(port: MessagePort, onFailure: (error: Error) => void) => Promise<() => Promise<void>>} ServeNetwork
  */
-
-/** @param {{ name: string, message: string }} plain */
-const revive = ({ name, message }) => Object.assign(new Error(message), { name });
 
 export class Peer {
   /** @type {PeerState} */
@@ -25,16 +25,19 @@ export class Peer {
   onNews = () => {};
 
   #settings;
+  #serveNetwork;
   /** @type {Worker | undefined} */
   #worker;
   #stopNetwork = async () => {};
-  /** @type {Map<number, { resolve: (value: any) => void, reject: (error: Error) => void }>} */
-  #calls = new Map();
-  #lastCall = 0;
+  #calls = new Calls();
 
-  /** @param {import('./settings.js').Settings} settings */
-  constructor(settings) {
+  /**
+   * @param {import('./kernel-worker.js').KernelSettings} settings
+   * @param {ServeNetwork} serveNetwork
+   */
+  constructor(settings, serveNetwork) {
     this.#settings = settings;
+    this.#serveNetwork = serveNetwork;
   }
 
   /** Starts a kernel on its store, in memory on an empty one, hence as a new incarnation. Resolves when it runs. */
@@ -44,7 +47,7 @@ export class Peer {
     const { port1: kernelPort, port2: networkPort } = new MessageChannel();
     try {
       const fail = (/** @type {Error} */ error) => this.#fail(error);
-      this.#stopNetwork = await serveNetwork(this.#settings, networkPort, fail);
+      this.#stopNetwork = await this.#serveNetwork(networkPort, fail);
       this.#change({ status: 'running', ...(await this.#startKernel(kernelPort)) });
     } catch (error) {
       this.#fail(/** @type {Error} */ (error));
@@ -56,7 +59,7 @@ export class Peer {
   async stop() {
     this.#worker?.terminate();
     this.#worker = undefined;
-    this.#rejectCalls(new Error('the kernel was stopped'));
+    this.#calls.rejectAll(new Error('the kernel was stopped'));
     const stopNetwork = this.#stopNetwork;
     this.#stopNetwork = async () => {};
     try {
@@ -68,7 +71,7 @@ export class Peer {
 
   /**
    * Calls the kernel's Worker; see `calls` there.
-   * @param {import('./kernel-worker.js').Call['call']} call
+   * @param {string} call
    * @param {...unknown} args
    * @returns {Promise<any>}
    */
@@ -77,11 +80,7 @@ export class Peer {
     if (!worker || this.state.status !== 'running') {
       return Promise.reject(new Error('the kernel is not running'));
     }
-    return new Promise((resolve, reject) => {
-      this.#lastCall += 1;
-      this.#calls.set(this.#lastCall, { resolve, reject });
-      worker.postMessage({ id: this.#lastCall, call, args });
-    });
+    return this.#calls.make((message) => worker.postMessage(message), call, args);
   }
 
   /**
@@ -105,37 +104,17 @@ export class Peer {
         } else if ('news' in data) {
           this.onNews(data.news);
         } else {
-          this.#settleCall(data);
+          this.#calls.settle(data);
         }
       });
-      const { keySeed, relays, store, ifInUse, options, log } = this.#settings;
-      worker.postMessage({ start: { keySeed, relays, store, ifInUse, options, log }, port }, [port]);
+      worker.postMessage({ start: this.#settings, port }, [port]);
     });
-  }
-
-  /** @param {import('./kernel-worker.js').Reply} reply */
-  #settleCall({ id, value, error }) {
-    const call = this.#calls.get(id);
-    this.#calls.delete(id);
-    if (error) {
-      call?.reject(revive(error));
-    } else {
-      call?.resolve(value);
-    }
   }
 
   /** @param {Error} error */
   #fail(error) {
-    this.#rejectCalls(error);
+    this.#calls.rejectAll(error);
     this.#change({ status: 'error', error });
-  }
-
-  /** @param {Error} error */
-  #rejectCalls(error) {
-    for (const { reject } of this.#calls.values()) {
-      reject(error);
-    }
-    this.#calls.clear();
   }
 
   /** @param {PeerState} state */

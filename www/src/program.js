@@ -44,23 +44,27 @@ export class Program {
   outcomes = [];
   /** @type {RemoteEvent[]} */
   events = [];
+  /** The one object that the program exports. */
+  greeter = '';
 
   /** @type {Map<string, { method: string, value: unknown }>} What was sent, by the promise of its result. */
   #unanswered = new Map();
   #tell;
   /** @type {import('ocap-remotes/kernel').Kernel | undefined} */
   #kernel;
-  #greeter = '';
 
   /** @param {(news: News) => void} tell */
   constructor(tell) {
     this.#tell = tell;
   }
 
-  /** @param {import('ocap-remotes/kernel').Kernel} kernel */
-  serve(kernel) {
+  /**
+   * @param {import('ocap-remotes/kernel').Kernel} kernel
+   * @param {string} [greeter] the greeter of a former start on the same store, so that its URLs keep their meaning
+   */
+  serve(kernel, greeter) {
     this.#kernel = kernel;
-    this.#greeter = kernel.exportObject();
+    this.greeter = greeter ?? kernel.exportObject();
   }
 
   get kernel() {
@@ -71,7 +75,7 @@ export class Program {
   }
 
   url() {
-    return this.kernel.issueOcapURL(this.#greeter);
+    return this.kernel.issueOcapURL(this.greeter);
   }
 
   /**
@@ -82,7 +86,7 @@ export class Program {
    */
   send(target, method, value) {
     const promise = method === 'relay'
-      ? this.kernel.send(target, marshal([method, [value, '$0']]), [this.#greeter])
+      ? this.kernel.send(target, marshal([method, [value, '$0']]), [this.greeter])
       : this.kernel.send(target, marshal([method, [value]]));
     this.#unanswered.set(promise, { method, value });
     this.#tell({ type: 'sent', method, value });
@@ -169,7 +173,7 @@ export class Program {
    * @param {string[]} slots
    */
   #releaseGiven(slots) {
-    const given = slots.filter((slot) => slot !== this.#greeter);
+    const given = slots.filter((slot) => slot !== this.greeter);
     if (given.length > 0) {
       this.kernel.release(given);
     }

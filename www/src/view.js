@@ -30,7 +30,7 @@ const ARRANGEMENT = {
 export function element(id) {
   const found = document.getElementById(id);
   if (!found) {
-    throw new Error(`index.html has no #${id}`);
+    throw new Error(`this page has no #${id}`);
   }
   return /** @type {T} */ (found);
 }
@@ -87,41 +87,39 @@ export function showRemotes(remotes) {
   element('no-remotes').hidden = remotes.length > 0;
 }
 
+/**
+ * What is shown of something that happened.
+ * @typedef {{ kind: 'sent' | 'received' | 'answered' | 'rejected' | 'remote', text: string, bad: boolean }} Line
+ * @param {import('./program.js').News} news
+ * @returns {Line}
+ */
+export function lineOf(news) {
+  const call = () => ('method' in news ? `${news.method} ${JSON.stringify(news.value)}` : '');
+  switch (news.type) {
+    case 'sent':
+    case 'received':
+      return { kind: news.type, text: call(), bad: false };
+    case 'outcome':
+      return { kind: news.rejected ? 'rejected' : 'answered', text: `${call()}: ${readable(news.answer)}`, bad: news.rejected };
+    case 'remote':
+      return { kind: 'remote', text: describeEvent(news.event), bad: true };
+  }
+}
+
 /** The list of messages, and their counts. */
 export class MessageLog {
   #counts = { sent: 0, answered: 0, rejected: 0, received: 0 };
-  /** @type {{ time: Date, kind: string, text: string, bad: boolean }[]} Newest first. */
+  /** @type {(Line & { time: Date })[]} Newest first. */
   #lines = [];
   #drawing = false;
 
   /** @param {import('./program.js').News} news */
   add(news) {
-    switch (news.type) {
-      case 'sent':
-        this.#counts.sent += 1;
-        this.#line('sent', `${news.method} ${JSON.stringify(news.value)}`);
-        break;
-      case 'received':
-        this.#counts.received += 1;
-        this.#line('received', `${news.method} ${JSON.stringify(news.value)}`);
-        break;
-      case 'outcome': {
-        const kind = news.rejected ? 'rejected' : 'answered';
-        this.#counts[kind] += 1;
-        this.#line(kind, `${news.method} ${JSON.stringify(news.value)}: ${readable(news.answer)}`, news.rejected);
-        break;
-      }
-      case 'remote':
-        this.#line('remote', describeEvent(news.event), true);
+    const line = { time: new Date(), ...lineOf(news) };
+    if (line.kind !== 'remote') {
+      this.#counts[line.kind] += 1;
     }
-  }
-
-  /**
-   * @param {string} kind
-   * @param {string} text
-   */
-  #line(kind, text, bad = false) {
-    this.#lines.unshift({ time: new Date(), kind, text, bad });
+    this.#lines.unshift(line);
     this.#lines.length = Math.min(this.#lines.length, SHOWN);
     // Messages come by the hundred; the screen is drawn once for all of a frame.
     if (!this.#drawing) {
@@ -139,8 +137,8 @@ export class MessageLog {
   }
 }
 
-/** @param {{ time: Date, kind: string, text: string, bad: boolean }} line */
-function listItem({ time, kind, text, bad }) {
+/** @param {Line & { time: Date }} line */
+export function listItem({ time, kind, text, bad }) {
   const when = document.createElement('time');
   when.dateTime = time.toISOString();
   when.textContent = CLOCK.format(time);

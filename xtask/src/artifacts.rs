@@ -1,4 +1,4 @@
-//! What the page's scripts are given: the relay binary, the built page, the browser.
+//! What the page's scripts are given: the relay binary, the built page and extensions, the browser.
 
 use std::{path::PathBuf, process::Command};
 
@@ -13,7 +13,7 @@ pub(crate) struct Artifacts {
 }
 
 impl Artifacts {
-    /// Builds the npm package, the relay and the page.
+    /// Builds the npm package, the relay, the page and the extensions.
     pub(crate) fn build(project: &Project, config: &Config, tools: &Tools) -> Result<Self> {
         package::build(project, config, tools)?;
         // The dev profile shares its dependencies with the native tests; the relay is not what is measured.
@@ -23,7 +23,16 @@ impl Artifacts {
         ensure!(www.join("index.html").is_file(), "www/index.html is missing");
         let page = www.join("dist");
         let vite = project.root().join("node_modules/vite/bin/vite.js");
-        process::run(tools.command("node").arg(vite).arg("build").current_dir(www))?;
+        let vite = || {
+            let mut vite_build = tools.command("node");
+            vite_build.arg(&vite).arg("build");
+            vite_build
+        };
+        // The page first: it empties the folder that the extensions go into.
+        process::run(vite().current_dir(&www))?;
+        for browser in ["chromium", "firefox"] {
+            process::run(vite().env("BROWSER", browser).current_dir(www.join("extension")))?;
+        }
         Ok(Artifacts { relay: project.target().join("debug/ocap-relay"), page })
     }
 

@@ -9,7 +9,8 @@ use serde_json::json;
 
 use crate::{
     config::Config,
-    package::wasm,
+    network_stage,
+    package::{self, wasm},
     process,
     project::Project,
     setup::{Need, Tools},
@@ -22,6 +23,10 @@ pub(crate) enum Area {
     Session,
     /// What a store costs, beside SQLite in the same browser; a ratio above 1 means that ours is better
     Store,
+    /// What a message costs over each way, beside js-libp2p in the same browser; a ratio above 1 means that ours is better
+    Network,
+    /// What a call across the bridge costs, beside comlink and bare postMessage; a ratio above 1 means that ours is better
+    Bridge,
 }
 
 impl Area {
@@ -41,10 +46,11 @@ struct Row {
 #[derive(Serialize, Deserialize)]
 struct Comparison {
     name: String,
-    ours: f64,
-    theirs: f64,
+    /// Nothing, here and below, for what did not come to an end in time.
+    ours: Option<f64>,
+    theirs: Option<f64>,
     /// Above 1 if ours is better.
-    ratio: f64,
+    ratio: Option<f64>,
     unit: String,
 }
 
@@ -54,8 +60,14 @@ const CRATE: &str = "tests/bench";
 const SESSION: &str = "tests/bench/browser.mjs";
 /// Measures the store and SQLite in the browser.
 const STORE: &str = "tests/bench/store.mjs";
+/// Measures the transport and js-libp2p in the browser.
+const NETWORK: &str = "tests/bench/network.mjs";
+/// Rounds of each, of which the median counts.
+const NETWORK_ROUNDS: &str = "5";
+/// Measures the bridge, comlink and bare `postMessage` in the browser.
+const BRIDGE: &str = "tests/bench/bridge.mjs";
 /// Rounds, of which the median counts.
-const STORE_ROUNDS: &str = "7";
+const ROUNDS: &str = "7";
 /// Rounds, of which the quickest counts, and messages in each.
 const SIZE: [&str; 2] = ["9", "10000"];
 
@@ -69,10 +81,20 @@ pub(crate) fn run(project: &Project, config: &Config, tools: &Tools, area: Area)
             }
             json!(rows)
         }
-        Area::Store => {
-            let rows: Vec<Comparison> = rows_of(&mut in_browser(project, config, tools, STORE, &[STORE_ROUNDS])?)?;
+        Area::Store | Area::Network | Area::Bridge => {
+            let mut script = match area {
+                Area::Network => {
+                    package::build(project, config, tools)?;
+                    network_stage::script(project, tools, "tools", NETWORK, &[NETWORK_ROUNDS])?
+                }
+                Area::Bridge => in_browser(project, config, tools, BRIDGE, &[ROUNDS])?,
+                _ => in_browser(project, config, tools, STORE, &[ROUNDS])?,
+            };
+            let rows: Vec<Comparison> = rows_of(&mut script)?;
             for Comparison { name, ours, theirs, ratio, unit } in &rows {
-                eprintln!("bench: {name:76} {ratio:>6.2} × as good: {ours:>12} against {theirs:>12} {unit}");
+                let [ratio, ours, theirs] =
+                    [ratio, ours, theirs].map(|figure| figure.map_or("-".into(), |figure| figure.to_string()));
+                eprintln!("bench: {name:76} {ratio:>6} × as good: {ours:>12} against {theirs:>12} {unit}");
             }
             json!(rows)
         }
@@ -96,6 +118,8 @@ fn in_browser(project: &Project, config: &Config, tools: &Tools, script: &str, a
     let folder = project.target().join("bench");
     let mut build = tools.wasm_command("wasm-pack");
     build.args(["build", CRATE, "--mode", "no-install", "--no-opt", "--target", "web", "--out-dir"]).arg(&folder);
+    let product = config.wasm_pack.builds.first().context("no build")?;
+    build.args(product.profile.arguments());
     process::run(build.current_dir(project.root()))?;
     wasm::optimize(tools, &folder.join("session_bench_bg.wasm"), &config.wasm_pack.wasm_opt)?;
     let mut browser = tools.command("node");

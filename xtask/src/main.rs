@@ -8,6 +8,7 @@ mod bench;
 mod config;
 mod demo;
 mod fuzz;
+mod network_stage;
 mod package;
 mod process;
 mod project;
@@ -25,6 +26,7 @@ use crate::{
     config::Config,
     project::Project,
     setup::{Need, Tools},
+    soak::Soaked,
     suite::Step,
 };
 
@@ -39,7 +41,7 @@ struct Cli {
 enum Chore {
     /// Find or install every tool that the other commands need
     Setup,
-    /// Build the npm package into pkg/
+    /// Build the npm package into pkg/; the last line on stdout is what the builds weigh as JSON
     Build,
     /// Run all checks and tests; the last line is `N passed, N failed`
     Test {
@@ -47,12 +49,22 @@ enum Chore {
         #[arg(long, value_enum, value_name = "STEP")]
         only: Vec<Step>,
     },
-    /// Simulate whole kernels under faults; the last line on stdout is the outcome as JSON
+    /// Simulate whole kernels under faults, or keep the network of a real browser busy; the last line on stdout is the outcome
+    /// as JSON
     Soak {
-        /// How many steps: a task's turn, or something that arrives
+        /// What
+        #[arg(value_enum, default_value_t = Soaked::Kernels)]
+        what: Soaked,
+        /// Of the network: WebRTC connections that are made and closed
+        #[arg(long, default_value_t = 2_000)]
+        cycles: u32,
+        /// Of the network: messages of 1 MiB there and back
+        #[arg(long, default_value_t = 1_000)]
+        messages: u32,
+        /// Of the kernels: how many steps, each a task's turn, or something that arrives
         #[arg(long, default_value_t = 10_000_000)]
         steps: u64,
-        /// Where to begin, to repeat a run; at random if absent
+        /// Of the kernels: where to begin, to repeat a run; at random if absent
         #[arg(long)]
         seed: Option<u64>,
     },
@@ -95,7 +107,8 @@ fn run(chore: Chore) -> Result<ExitCode> {
     match chore {
         Chore::Setup => prepare(Need::ALL).map(|_| ExitCode::SUCCESS),
         Chore::Build => {
-            package::build(&project, &config, &prepare(Need::PACKAGE)?)?;
+            let weights = package::build(&project, &config, &prepare(Need::PACKAGE)?)?;
+            println!("{}", package::size::report(&weights));
             Ok(ExitCode::SUCCESS)
         }
         Chore::Test { only } => {
@@ -103,7 +116,10 @@ fn run(chore: Chore) -> Result<ExitCode> {
             let tools = prepare(&suite::needs(&steps))?;
             suite::run(&project, &config, &tools, &steps)
         }
-        Chore::Soak { steps, seed } => soak::run(&project, &prepare(&[])?, steps, seed),
+        Chore::Soak { what: Soaked::Kernels, steps, seed, .. } => soak::kernels(&project, &prepare(&[])?, steps, seed),
+        Chore::Soak { what: Soaked::Network, cycles, messages, .. } => {
+            soak::network(&project, &config, &prepare(Need::DEMO)?, cycles, messages)
+        }
         Chore::Bench { area } => {
             bench::run(&project, &config, &prepare(Area::NEEDS)?, area)?;
             Ok(ExitCode::SUCCESS)

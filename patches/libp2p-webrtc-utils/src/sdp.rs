@@ -18,11 +18,9 @@
 // LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
 // FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER
 // DEALINGS IN THE SOFTWARE.
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use rand::{RngExt, distr::Alphanumeric};
-use serde::Serialize;
-use tinytemplate::TinyTemplate;
 
 use crate::fingerprint::Fingerprint;
 
@@ -96,53 +94,24 @@ a=candidate:1467250027 1 UDP 1467250027 {target_ip} {target_port} typ host
 a=end-of-candidates
 ";
 
-/// Indicates the IP version used in WebRTC: `IP4` or `IP6`.
-#[derive(Serialize)]
-enum IpVersion {
-    IP4,
-    IP6,
-}
-
-/// Context passed to the templating engine, which replaces the above placeholders (e.g.
-/// `{IP_VERSION}`) with real values.
-#[derive(Serialize)]
-struct DescriptionContext {
-    pub(crate) ip_version: IpVersion,
-    pub(crate) target_ip: IpAddr,
-    pub(crate) target_port: u16,
-    pub(crate) fingerprint_algorithm: String,
-    pub(crate) fingerprint_value: String,
-    pub(crate) ufrag: String,
-    pub(crate) pwd: String,
-}
-
-/// Renders a [`TinyTemplate`] description using the provided arguments.
+/// Renders a description using the provided arguments.
 pub fn render_description(
     description: &str,
     addr: SocketAddr,
     fingerprint: Fingerprint,
     ufrag: &str,
 ) -> String {
-    let mut tt = TinyTemplate::new();
-    tt.add_template("description", description).unwrap();
-
-    let context = DescriptionContext {
-        ip_version: {
-            if addr.is_ipv4() {
-                IpVersion::IP4
-            } else {
-                IpVersion::IP6
-            }
-        },
-        target_ip: addr.ip(),
-        target_port: addr.port(),
-        fingerprint_algorithm: fingerprint.algorithm(),
-        fingerprint_value: fingerprint.to_sdp_format(),
+    // PATCH: was a template engine, with its own parser and serde_json's values, 14 KB of wasm.
+    let ip_version = if addr.is_ipv4() { "IP4" } else { "IP6" };
+    description
+        .replace("{ip_version}", ip_version)
+        .replace("{target_ip}", &addr.ip().to_string())
+        .replace("{target_port}", &addr.port().to_string())
+        .replace("{fingerprint_algorithm}", &fingerprint.algorithm())
+        .replace("{fingerprint_value}", &fingerprint.to_sdp_format())
         // NOTE: ufrag is equal to pwd.
-        ufrag: ufrag.to_owned(),
-        pwd: ufrag.to_owned(),
-    };
-    tt.render("description", &context).unwrap()
+        .replace("{ufrag}", ufrag)
+        .replace("{pwd}", ufrag)
 }
 
 /// Generates a random ufrag and adds a prefix according to the spec.

@@ -1,6 +1,9 @@
 //! Ports of the browser: a Worker, `self` inside one, a `MessagePort`, a `chrome.runtime.Port`.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
 use js_sys::{Array, Function, Reflect};
 use serde_json::Value;
@@ -10,9 +13,8 @@ use web_sys::MessagePort;
 
 use super::{
     Port, PortError, PortEvent, PortListener,
-    convert::{from_js, to_js},
+    convert::{Kind as Message, Writer, from_js},
 };
-use crate::bridge::message::MARKERS;
 
 #[wasm_bindgen]
 extern "C" {
@@ -59,11 +61,12 @@ enum Kind {
 /// Anything with `postMessage` that tells of messages, as a [`Port`] that may transfer a `MessagePort`.
 ///
 /// Its listeners are removed when it is closed or dropped; the object itself stays its owner's. Only a
-/// `chrome.runtime.Port` tells that its other end has gone: whoever terminates a Worker or closes a `MessagePort` has to
-/// close the bridge over it too.
+/// `chrome.runtime.Port` tells that its other end has gone: whoever terminates a Worker or closes a `MessagePort` should
+/// close the bridge over it too. If nobody does, calls that wait fail when an end of ours answers no ping.
 pub struct BrowserPort {
     target: Target,
     kind: Kind,
+    prefers_bytes: Cell<bool>,
     listeners: RefCell<Option<Listeners>>,
 }
 
@@ -93,7 +96,12 @@ impl BrowserPort {
             None
         };
         let kind = kind.ok_or_else(|| PortError::Refused("this object cannot post and receive messages".to_owned()))?;
-        Ok(BrowserPort { target: target.unchecked_into(), kind, listeners: RefCell::default() })
+        Ok(BrowserPort {
+            target: target.unchecked_into(),
+            kind,
+            prefers_bytes: Cell::new(false),
+            listeners: RefCell::default(),
+        })
     }
 
     fn attach(&self, listeners: &Listeners) -> Result<(), JsValue> {
@@ -129,13 +137,26 @@ impl Port for BrowserPort {
     type Transfer = MessagePort;
 
     fn post(&self, message: Value, transfer: Option<MessagePort>) -> Result<(), PortError> {
-        let message = to_js(&message);
-        let posted = match (transfer, self.kind) {
-            (None, _) => self.target.post(&message),
-            (Some(port), Kind::Events) => self.target.post_with_transfer(&message, &Array::of1(&port)),
+        let writer = Writer::new(self.prefers_bytes.get());
+        let message = writer.write(&message);
+        match (transfer, self.kind) {
+            (None, _) => {}
+            (Some(port), Kind::Events) => writer.transfer(&port),
             (Some(_), Kind::Chrome) => return Err(PortError::NoTransfer),
+        }
+        let posted = match writer.into_transfer() {
+            None => self.target.post(&message),
+            Some(transferred) => self.target.post_with_transfer(&message, &transferred),
         };
         posted.map_err(|error| PortError::Refused(describe(&error)))
+    }
+
+    fn transfers_bytes(&self) -> bool {
+        self.kind == Kind::Events
+    }
+
+    fn prefer_bytes(&self, preferred: bool) {
+        self.prefers_bytes.set(preferred && self.transfers_bytes());
     }
 
     fn listen(&self, listener: PortListener<MessagePort>) {
@@ -143,18 +164,18 @@ impl Port for BrowserPort {
         let (kind, on_closed) = (self.kind, Rc::clone(&listener));
         let listeners = Listeners {
             message: Closure::new(move |event: JsValue| {
-                let (data, transfer) = match kind {
-                    Kind::Events => {
-                        let event: &web_sys::MessageEvent = event.unchecked_ref();
-                        (event.data(), event.ports().get(0).dyn_into().ok())
-                    }
-                    Kind::Chrome => (event, None),
+                let data = match kind {
+                    Kind::Events => event.unchecked_ref::<web_sys::MessageEvent>().data(),
+                    Kind::Chrome => event.clone(),
                 };
-                if !is_ours(&data) {
-                    return debug!("message on the port is not the bridge's: ignored");
-                }
                 match from_js(&data) {
-                    Ok(message) => listener(PortEvent::Message { message, transfer }),
+                    Ok((_, Message::Foreign)) => debug!("message on the port is not the bridge's: ignored"),
+                    Ok((message, Message::Response)) if kind == Kind::Events => {
+                        let ports = event.unchecked_ref::<web_sys::MessageEvent>().ports();
+                        let transfer = (ports.length() > 0).then(|| ports.get(0).dyn_into().ok()).flatten();
+                        listener(PortEvent::Message { message, transfer });
+                    }
+                    Ok((message, _)) => listener(PortEvent::Message { message, transfer: None }),
                     Err(reason) => warn!(reason, "message cannot be read: ignored"),
                 }
             }),
@@ -180,11 +201,6 @@ impl Drop for BrowserPort {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// Whether a message has a member that only the bridge's have; others are not converted at all.
-fn is_ours(data: &JsValue) -> bool {
-    data.is_object() && MARKERS.iter().any(|marker| Reflect::has(data, &(*marker).into()).unwrap_or(false))
 }
 
 fn describe(error: &JsValue) -> String {

@@ -1,8 +1,20 @@
 //! Between JavaScript values and JSON values.
+//!
+//! What costs here is not the copying but each step from wasm to JavaScript, and above all making a JavaScript string of a
+//! short text; so the words that every message has are made once, and members that every message may have are asked for by
+//! name instead of being listed.
 
-use js_sys::{Array, JsString, Object, Reflect};
+use std::cell::RefCell;
+
+use js_sys::{Array, JsString, Object, Reflect, Uint8Array};
 use serde_json::{Map, Number, Value};
-use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen::{JsCast as _, prelude::*};
+
+use super::words::{to_js_string, with_word};
+use crate::bridge::{
+    message::{JSONRPC, SIGNALS},
+    methods,
+};
 
 /// Deepest nesting of a message. Structured clones may be cyclic, and the stack is not endless.
 const MAX_DEPTH: usize = 64;
@@ -12,16 +24,166 @@ const MAX_VALUES: usize = 100_000;
 
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
-/// Reads a message; the reason if it is not JSON, or too large. Each string is copied once.
-pub(super) fn from_js(value: &JsValue) -> Result<Value, &'static str> {
-    Reader { values_left: MAX_VALUES }.read(value, MAX_DEPTH)
+/// Texts from this length on are better written as bytes and transferred, where the other end takes that.
+const TRANSFERRED: usize = 8 << 10;
+
+// Members by name, which cost less than `Reflect` with a key. None of these calls can fail: what comes from another context
+// or from JSON is data, and what is written to was made here.
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = Reflect, js_name = set)]
+    fn set_member(object: &JsValue, key: &JsString, value: &JsValue) -> bool;
+
+    type Members;
+    #[wasm_bindgen(method, getter, structural)]
+    fn jsonrpc(this: &Members) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn id(this: &Members) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn method(this: &Members) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn params(this: &Members) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn result(this: &Members) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn error(this: &Members) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn to(this: &Members) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn from(this: &Members) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn message(this: &Members) -> JsValue;
+
+    #[wasm_bindgen(method, setter, structural)]
+    fn set_jsonrpc(this: &Members, value: &JsValue);
+    #[wasm_bindgen(method, setter, structural)]
+    fn set_id(this: &Members, value: &JsValue);
+    #[wasm_bindgen(method, setter, structural)]
+    fn set_method(this: &Members, value: &JsValue);
+    #[wasm_bindgen(method, setter, structural)]
+    fn set_params(this: &Members, value: &JsValue);
+    #[wasm_bindgen(method, setter, structural)]
+    fn set_result(this: &Members, value: &JsValue);
+    #[wasm_bindgen(method, setter, structural)]
+    fn set_to(this: &Members, value: &JsValue);
+    #[wasm_bindgen(method, setter, structural)]
+    fn set_from(this: &Members, value: &JsValue);
+    #[wasm_bindgen(method, setter, structural)]
+    fn set_message(this: &Members, value: &JsValue);
 }
+
+/// What a message on a port is.
+pub(super) enum Kind {
+    /// A request, or a notification.
+    Request,
+    /// An answer, which may come with a port.
+    Response,
+    /// Several messages.
+    Batch,
+    /// One of the opening's signals.
+    Signal,
+    /// Not the bridge's: it is not converted at all.
+    Foreign,
+}
+
+/// Reads a message; the reason if it is not JSON, or too large. Each string is copied once.
+pub(super) fn from_js(value: &JsValue) -> Result<(Value, Kind), &'static str> {
+    if !value.is_object() {
+        return Ok((Value::Null, Kind::Foreign));
+    }
+    let mut reader = Reader { values_left: MAX_VALUES };
+    if let Some((members, kind)) = reader.read_envelope(value)? {
+        return Ok((Value::Object(members), kind));
+    }
+    if let Some(batch) = value.dyn_ref::<Array>() {
+        return Ok((Value::Array(reader.read_batch(batch)?), Kind::Batch));
+    }
+    let object: &Object = value.unchecked_ref();
+    for signal in SIGNALS {
+        if with_word(signal, |signal| Reflect::has(object, signal)).unwrap_or(false) {
+            return Ok((Value::Object(reader.read_object(object, MAX_DEPTH)?), Kind::Signal));
+        }
+    }
+    Ok((Value::Null, Kind::Foreign))
+}
+
+/// The members of a message, and what it is.
+type Envelope = (Map<String, Value>, Kind);
 
 struct Reader {
     values_left: usize,
 }
 
 impl Reader {
+    /// The messages of JSON-RPC in an array; others are passed over.
+    fn read_batch(&mut self, batch: &Array) -> Result<Vec<Value>, &'static str> {
+        let mut messages = Vec::new();
+        for item in batch.iter().filter(JsValue::is_object) {
+            if let Some((members, _)) = self.read_envelope(&item)? {
+                messages.push(Value::Object(members));
+            }
+        }
+        Ok(messages)
+    }
+
+    /// The members of a message, if it is JSON-RPC.
+    fn read_envelope(&mut self, message: &JsValue) -> Result<Option<Envelope>, &'static str> {
+        let message: &Members = message.unchecked_ref();
+        let version = message.jsonrpc();
+        if version.is_undefined() {
+            return Ok(None);
+        }
+        let mut members = Map::new();
+        self.take(&mut members, JSONRPC, &version)?;
+        self.take(&mut members, "id", &message.id())?;
+        let kind = match self.take(&mut members, "method", &message.method())? {
+            Some(method) => {
+                let (method, params) = (method.as_str().unwrap_or_default(), message.params());
+                let params = self.read_params(method, &params)?;
+                members.insert("params".to_owned(), params);
+                Kind::Request
+            }
+            None => {
+                self.take(&mut members, "result", &message.result())?;
+                self.take(&mut members, "error", &message.error())?;
+                Kind::Response
+            }
+        };
+        Ok(Some((members, kind)))
+    }
+
+    /// The params of a message; of the methods that are called most, only what they read.
+    fn read_params(&mut self, method: &str, params: &JsValue) -> Result<Value, &'static str> {
+        let peer: (&str, fn(&Members) -> JsValue) = match method {
+            methods::SEND_REMOTE_MESSAGE => ("to", Members::to),
+            methods::REMOTE_DELIVER => ("from", Members::from),
+            _ => return self.read(params, MAX_DEPTH),
+        };
+        if !params.is_object() || Array::is_array(params) {
+            return self.read(params, MAX_DEPTH);
+        }
+        let params: &Members = params.unchecked_ref();
+        let mut members = Map::new();
+        self.take(&mut members, peer.0, &peer.1(params))?;
+        self.take(&mut members, "message", &params.message())?;
+        Ok(Value::Object(members))
+    }
+
+    /// Reads a member unless it is undefined: as JSON.stringify does, so that the same message is read from a port that carries
+    /// JSON only.
+    fn take<'m>(
+        &mut self,
+        members: &'m mut Map<String, Value>,
+        name: &str,
+        value: &JsValue,
+    ) -> Result<Option<&'m Value>, &'static str> {
+        if value.is_undefined() {
+            return Ok(None);
+        }
+        let value = self.read(value, MAX_DEPTH)?;
+        Ok(Some(members.entry(name).or_insert(value)))
+    }
+
     fn read(&mut self, value: &JsValue, depth: usize) -> Result<Value, &'static str> {
         let depth = depth.checked_sub(1).ok_or("it is nested too deeply")?;
         self.values_left = self.values_left.checked_sub(1).ok_or("it holds too many values")?;
@@ -35,6 +197,8 @@ impl Reader {
             Ok(Value::Bool(boolean))
         } else if let Some(array) = value.dyn_ref::<Array>() {
             array.iter().map(|item| self.read(&item, depth)).collect::<Result<_, _>>().map(Value::Array)
+        } else if let Some(bytes) = value.dyn_ref::<Uint8Array>() {
+            String::from_utf8(bytes.to_vec()).map(Value::String).map_err(|_| "it holds bytes that are no text")
         } else if value.is_object() {
             self.read_object(value.unchecked_ref(), depth).map(Value::Object)
         } else {
@@ -46,7 +210,6 @@ impl Reader {
         let mut members = Map::new();
         for key in Object::keys(object).iter() {
             let value = Reflect::get(object, &key).map_err(|_| "it has a member that cannot be read")?;
-            // As JSON.stringify does, so that the same message is read from a port that carries JSON only.
             if !value.is_undefined() {
                 members.insert(key.as_string().unwrap_or_default(), self.read(&value, depth)?);
             }
@@ -65,21 +228,63 @@ fn read_number(number: f64) -> Value {
     }
 }
 
-/// Makes a plain object of a message. Each string is copied once.
-pub(super) fn to_js(value: &Value) -> JsValue {
-    match value {
-        Value::Null => JsValue::NULL,
-        Value::Bool(boolean) => JsValue::from_bool(*boolean),
-        Value::Number(number) => number.as_f64().map_or(JsValue::NULL, JsValue::from_f64),
-        Value::String(text) => JsValue::from_str(text),
-        Value::Array(items) => items.iter().map(to_js).collect::<Array>().into(),
-        Value::Object(members) => {
-            let object = Object::new();
-            for (key, value) in members {
-                // Cannot fail on an object that was just made.
-                let _ = Reflect::set(&object, &JsString::from(key.as_str()), &to_js(value));
+/// Makes plain objects of messages. Each string is copied once.
+pub(super) struct Writer {
+    /// Texts from this length on become bytes.
+    bytes_from: usize,
+    transfer: RefCell<Option<Array>>,
+}
+
+impl Writer {
+    /// One that makes bytes of long texts, or not.
+    pub(super) fn new(prefers_bytes: bool) -> Self {
+        let bytes_from = if prefers_bytes { TRANSFERRED } else { usize::MAX };
+        Writer { bytes_from, transfer: RefCell::new(None) }
+    }
+
+    pub(super) fn write(&self, value: &Value) -> JsValue {
+        match value {
+            Value::Null => JsValue::NULL,
+            Value::Bool(boolean) => JsValue::from_bool(*boolean),
+            Value::Number(number) => number.as_f64().map_or(JsValue::NULL, JsValue::from_f64),
+            Value::String(text) if text.len() >= self.bytes_from => {
+                let bytes = Uint8Array::from(text.as_bytes());
+                self.transfer(&bytes.buffer());
+                bytes.into()
             }
-            object.into()
+            Value::String(text) => to_js_string(text).into(),
+            Value::Array(items) => items.iter().map(|item| self.write(item)).collect::<Array>().into(),
+            Value::Object(members) => {
+                let object = JsValue::from(Object::new());
+                members.iter().for_each(|(key, value)| set(&object, key, &self.write(value)));
+                object
+            }
+        }
+    }
+
+    pub(super) fn transfer(&self, object: &JsValue) {
+        self.transfer.borrow_mut().get_or_insert_default().push(object);
+    }
+
+    /// What is to be transferred with what was written.
+    pub(super) fn into_transfer(self) -> Option<Array> {
+        self.transfer.into_inner()
+    }
+}
+
+fn set(object: &JsValue, key: &str, value: &JsValue) {
+    let members: &Members = object.unchecked_ref();
+    match key {
+        JSONRPC => members.set_jsonrpc(value),
+        "id" => members.set_id(value),
+        "method" => members.set_method(value),
+        "params" => members.set_params(value),
+        "result" => members.set_result(value),
+        "to" => members.set_to(value),
+        "from" => members.set_from(value),
+        "message" => members.set_message(value),
+        _ => {
+            with_word(key, |key| set_member(object, key, value));
         }
     }
 }

@@ -6,6 +6,8 @@ mod browser;
 mod convert;
 #[cfg(not(target_arch = "wasm32"))]
 mod memory;
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+mod words;
 
 use serde_json::Value;
 
@@ -62,6 +64,14 @@ pub trait Port: 'static {
     /// Calls `listener` with all that happens from now on, each in its own turn of the event loop: what one message wakes
     /// has run before the next comes. Called once.
     fn listen(&self, listener: PortListener<Self::Transfer>);
+
+    /// Whether a text may cross as bytes, which are transferred instead of copied.
+    fn transfers_bytes(&self) -> bool {
+        false
+    }
+
+    /// The other end takes bytes for texts, or no longer.
+    fn prefer_bytes(&self, _preferred: bool) {}
 
     /// Stops listening. May be called by the listener itself, and more than once.
     fn close(&self);

@@ -7,10 +7,21 @@ use crate::bridge::{
     BridgeError, MAX_HELD_CALLS, MAX_PENDING_CALLS, MAX_RUNNING_REQUESTS,
     connection::{About, Answer, Connection, Output},
     error::RpcError,
+    extensions::Extensions,
 };
 
 type End = Connection<&'static str, usize>;
 type Happening = Output<&'static str, usize>;
+
+fn end(prefix: &'static str) -> End {
+    End::new(prefix, Extensions::ours(false))
+}
+
+/// What an end says of itself once it is open.
+fn extensions() -> Value {
+    let params = json!({ "batches": true, "bytes": false, "pings": true, "calls": 16_384 });
+    json!({ "jsonrpc": "2.0", "method": "bridgeExtensions", "params": params })
+}
 
 fn outputs(end: &mut End) -> Vec<Happening> {
     std::iter::from_fn(|| end.poll_output()).collect()
@@ -42,7 +53,7 @@ fn ack() -> Value {
 
 /// An end that was opened by hand.
 fn open_end(prefix: &'static str) -> End {
-    let mut end = End::new(prefix);
+    let mut end = end(prefix);
     end.start();
     end.receive(ack(), None);
     outputs(&mut end);
@@ -60,7 +71,7 @@ fn rejected(happenings: &[Happening]) -> Vec<(usize, String)> {
 
 #[test]
 fn both_ends_say_syn_and_ack_and_are_open() {
-    let (mut kernel, mut network) = (End::new("m"), End::new("vws:"));
+    let (mut kernel, mut network) = (end("m"), end("vws:"));
     kernel.start();
     network.start();
     assert_eq!(posted(&mut kernel).0, [syn()]);
@@ -71,6 +82,8 @@ fn both_ends_say_syn_and_ack_and_are_open() {
     assert_eq!(posted(&mut network).0, [ack()]);
     kernel.receive(ack(), None);
     network.receive(ack(), None);
+    assert_eq!(posted(&mut kernel).0, [extensions()]);
+    assert_eq!(posted(&mut network).0, [extensions()]);
     kernel.call("resetAllBackoffs", json!([]), 1);
     let request = json!({ "jsonrpc": "2.0", "id": "m1", "method": "resetAllBackoffs", "params": [] });
     assert_eq!(posted(&mut kernel).0, std::slice::from_ref(&request));
@@ -80,23 +93,23 @@ fn both_ends_say_syn_and_ack_and_are_open() {
 
 #[test]
 fn an_end_whose_syn_was_lost_opens_by_the_acks_alone() {
-    let mut late = End::new("m");
+    let mut late = end("m");
     late.start();
     outputs(&mut late); // lost: nobody listened yet
-    let mut early = End::new("vws:");
+    let mut early = end("vws:");
     early.start();
     late.receive(posted(&mut early).0.remove(0), None);
     early.receive(posted(&mut late).0.remove(0), None);
-    assert_eq!(posted(&mut early).0, [ack()], "it has not acknowledged anything before");
+    assert_eq!(posted(&mut early).0, [ack(), extensions()], "it has not acknowledged anything before");
     late.receive(ack(), None);
-    assert_eq!(posted(&mut late).0, Vec::<Value>::new());
+    assert_eq!(posted(&mut late).0, [extensions()]);
     late.call("resetAllBackoffs", json!([]), 1);
     assert_eq!(posted(&mut late).0.len(), 1);
 }
 
 #[test]
 fn calls_before_the_opening_are_held_in_order_and_their_number_is_bounded() {
-    let mut end = End::new("m");
+    let mut end = end("m");
     end.call("terminate", json!({ "vatId": "v0" }), 0);
     end.start();
     for reply in 1..MAX_HELD_CALLS {
@@ -109,9 +122,9 @@ fn calls_before_the_opening_are_held_in_order_and_their_number_is_bounded() {
     end.receive(ack(), None);
     let (messages, others) = posted(&mut end);
     assert_eq!(others, []);
-    assert_eq!(messages[0], ack());
-    assert_eq!(messages.len(), MAX_HELD_CALLS + 1);
-    for (number, message) in messages[1..].iter().enumerate() {
+    assert_eq!(messages[..2], [ack(), extensions()]);
+    assert_eq!(messages.len(), MAX_HELD_CALLS + 2);
+    for (number, message) in messages[2..].iter().enumerate() {
         assert_eq!(message["id"], format!("m{}", number + 1));
         assert_eq!(message["params"]["vatId"], format!("v{number}"));
     }
@@ -143,13 +156,14 @@ fn a_later_syn_rejects_what_is_pending_and_opens_again() {
     assert_eq!(outputs(&mut kernel), []);
     kernel.receive(ack(), None);
     let (messages, _) = posted(&mut kernel);
-    assert_eq!(messages.len(), 1);
-    assert_eq!((&messages[0]["id"], &messages[0]["method"]), (&json!("m4"), &json!("stopRemoteComms")));
+    assert_eq!(messages[0], extensions());
+    assert_eq!(messages.len(), 2);
+    assert_eq!((&messages[1]["id"], &messages[1]["method"]), (&json!("m4"), &json!("stopRemoteComms")));
 }
 
 #[test]
 fn what_comes_before_the_opening_is_complete_is_for_somebody_else() {
-    let mut end = End::new("m");
+    let mut end = end("m");
     end.start();
     end.call("resetAllBackoffs", json!([]), 1);
     outputs(&mut end);
@@ -242,8 +256,13 @@ fn pending_calls_and_running_requests_are_bounded() {
         kernel.call("resetAllBackoffs", json!([]), reply);
     }
     assert_eq!(posted(&mut kernel).0.len(), MAX_PENDING_CALLS);
-    kernel.call("resetAllBackoffs", json!([]), MAX_PENDING_CALLS);
-    assert_eq!(rejected(&outputs(&mut kernel)), [(MAX_PENDING_CALLS, "BridgeBusyError".to_owned())]);
+    for reply in 0..=MAX_HELD_CALLS {
+        kernel.call("resetAllBackoffs", json!([]), MAX_PENDING_CALLS + reply);
+    }
+    let last = MAX_PENDING_CALLS + MAX_HELD_CALLS;
+    assert_eq!(outputs(&mut kernel).len(), 1, "the others wait");
+    kernel.call("resetAllBackoffs", json!([]), last + 1);
+    assert_eq!(rejected(&outputs(&mut kernel)), [(last + 1, "BridgeBusyError".to_owned())]);
 
     let mut network = open_end("vws:");
     let request = |id: usize| json!({ "jsonrpc": "2.0", "id": id, "method": "x", "params": [] });
@@ -264,6 +283,104 @@ fn pending_calls_and_running_requests_are_bounded() {
     outputs(&mut network);
     network.receive(request(99_999), None);
     assert!(matches!(outputs(&mut network)[..], [Output::Start { .. }]));
+}
+
+/// What the other end of ours says that it can do.
+fn told(calls: u64) -> Value {
+    let params = json!({ "batches": true, "bytes": true, "calls": calls });
+    json!({ "jsonrpc": "2.0", "method": "bridgeExtensions", "params": params })
+}
+
+#[test]
+fn calls_wait_in_order_until_the_other_end_has_room() {
+    let mut network = open_end("vws:");
+    network.receive(told(2), None);
+    let theirs = Extensions { batches: true, bytes: true, pings: false, calls: 2 };
+    assert_eq!(outputs(&mut network), [Output::Extended(theirs)]);
+    for reply in 1..=4 {
+        network.call("remoteDeliver", json!({ "number": reply }), reply);
+    }
+    network.call("remoteIncarnationChange", json!({ "number": 5 }), 5);
+    let numbers = |end: &mut End| {
+        let number = |message: &Value| message["params"]["number"].clone();
+        posted(end).0.iter().map(number).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(&mut network), [1, 2]);
+    network.call("bridgePing", json!({ "number": "ping" }), 6);
+    assert_eq!(numbers(&mut network), ["ping"], "whether it lives is asked all the same");
+    network.receive(json!({ "jsonrpc": "2.0", "id": "vws:3", "result": null }), None);
+    assert_eq!(numbers(&mut network), [0; 0], "two are still unanswered");
+    network.receive(json!({ "jsonrpc": "2.0", "id": "vws:2", "result": null }), None);
+    assert_eq!(numbers(&mut network), [3]);
+    // More room: the rest goes at once. What waits when the other end is reloaded is rejected with what was posted.
+    network.receive(told(4), None);
+    assert_eq!(numbers(&mut network), [4, 5]);
+    network.call("remoteDeliver", json!({}), 7);
+    network.receive(syn(), None);
+    let rejected = rejected(&outputs(&mut network));
+    assert_eq!(rejected.iter().map(|(reply, _)| *reply).collect::<Vec<_>>(), [1, 3, 4, 5, 7]);
+    assert!(rejected.iter().all(|(_, name)| name == BridgeError::Reloaded.name()));
+}
+
+#[test]
+fn only_messages_of_peers_share_a_post_and_not_one_that_is_alone() {
+    let mut kernel = open_end("m");
+    let shares = |end: &mut End| match end.poll_output() {
+        Some(Output::Post { shares, .. }) => shares,
+        other => panic!("{other:?}"),
+    };
+    for (number, (method, expected)) in
+        [("sendRemoteMessage", false), ("sendRemoteMessage", true), ("closeConnection", false)].into_iter().enumerate()
+    {
+        kernel.call(method, json!({}), number);
+        assert_eq!(shares(&mut kernel), expected, "{method}");
+    }
+    for (method, transfer, expected) in [
+        ("remoteDeliver", None, true),
+        ("remoteDeliver", Some("port"), false),
+        ("remoteIncarnationChange", None, false),
+    ] {
+        kernel.receive(json!({ "jsonrpc": "2.0", "id": 1, "method": method }), None);
+        let Some(Output::Start { ticket, .. }) = kernel.poll_output() else { panic!("nothing started") };
+        kernel.answer(ticket, Ok(Answer { result: Value::Null, transfer }));
+        assert_eq!(shares(&mut kernel), expected, "{method}");
+    }
+}
+
+#[test]
+fn a_batch_is_taken_as_its_messages_one_after_the_other() {
+    let mut kernel = open_end("m");
+    kernel.call("sendRemoteMessage", json!({}), 1);
+    kernel.call("sendRemoteMessage", json!({}), 2);
+    outputs(&mut kernel);
+    kernel.receive(
+        json!([
+            { "jsonrpc": "2.0", "id": "m2", "result": null },
+            "garbage",
+            [{ "jsonrpc": "2.0", "id": "m1", "result": 7 }],
+            { "jsonrpc": "2.0", "id": "vws:1", "method": "remoteDeliver", "params": {} },
+            { "jsonrpc": "2.0", "id": "m1", "result": null },
+        ]),
+        None,
+    );
+    let happened = outputs(&mut kernel);
+    assert!(
+        matches!(
+            &happened[..],
+            [Output::Settle { reply: 2, .. }, Output::Start { .. }, Output::Settle { reply: 1, outcome: Ok(answer) }]
+                if answer.result.is_null()
+        ),
+        "{happened:?}"
+    );
+    kernel.receive(json!([]), None);
+    assert_eq!(outputs(&mut kernel), []);
+}
+
+#[test]
+fn what_looks_like_an_extension_but_is_a_request_is_for_the_service() {
+    let mut end = open_end("m");
+    end.receive(json!({ "jsonrpc": "2.0", "id": 1, "method": "bridgeExtensions", "params": {} }), None);
+    assert!(matches!(outputs(&mut end)[..], [Output::Start { .. }]));
 }
 
 #[test]
@@ -315,7 +432,7 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        let ends = [End::new("m"), End::new("vws:")];
+        let ends = [end("m"), end("vws:")];
         let mut pair = Pair { ends, under_way: Default::default(), calls: 0, settled: 0, misled: 0 };
         pair.reload(0);
         pair.reload(1);
@@ -323,7 +440,7 @@ impl Pair {
     }
 
     fn reload(&mut self, end: usize) {
-        self.ends[end] = End::new(["m", "vws:"][end]);
+        self.ends[end] = self::end(["m", "vws:"][end]);
         self.ends[end].start();
         self.carry_out(end);
     }
@@ -337,7 +454,7 @@ impl Pair {
                     self.settled += 1;
                     self.misled += usize::from(outcome.is_ok_and(|answer| answer.result != json!([reply])));
                 }
-                Output::Reloaded => {}
+                Output::Reloaded | Output::Extended(_) => {}
                 Output::Ended => panic!("nobody ended it"),
             }
         }

@@ -41,7 +41,10 @@ impl Played {
     async fn open(&self) {
         self.say(json!({ "@@Syn": true })).await;
         self.say(json!({ "@@Ack": true })).await;
-        assert_eq!(self.heard(), [json!({ "@@Syn": true }), json!({ "@@Ack": true })]);
+        let heard = self.heard();
+        assert_eq!(heard[..2], [json!({ "@@Syn": true }), json!({ "@@Ack": true })]);
+        // A notification, which whoever knows nothing of it ignores.
+        assert_eq!((heard.len(), heard[2].get("id"), &heard[2]["method"]), (3, None, &json!("bridgeExtensions")));
     }
 
     /// Asks, and gives back the answer.
@@ -333,7 +336,7 @@ fn a_reloaded_kernel_begins_anew() {
 
         kernel.say(json!({ "@@Ack": true })).await;
         let delivered = kernel.heard();
-        assert_eq!((&delivered[0]["id"], delivered.len()), (&json!("vws:2"), 1));
+        assert_eq!((&delivered[1]["id"], delivered.len()), (&json!("vws:2"), 2));
         kernel.say(json!({ "jsonrpc": "2.0", "id": "vws:2", "result": null })).await;
         assert_eq!(waiting.await, Ok(None));
         for (method, params) in [
@@ -357,10 +360,178 @@ fn a_reloaded_network_rejects_the_kernels_calls_and_opens_again() {
         assert_eq!((error.name(), error.is_terminal()), ("BridgeReloadedError", false));
         let next = client.send_remote_message(peer(1), "next".into());
         network.say(json!({ "@@Ack": true })).await;
-        assert_eq!(network.heard()[1]["params"]["message"], "next");
+        assert_eq!(network.heard()[2]["params"]["message"], "next");
         network.say(json!({ "jsonrpc": "2.0", "id": "m2", "result": null })).await;
         assert_eq!(next.await, Ok(()));
     });
+}
+
+/// What an end of ours would say after the opening.
+fn extensions() -> Value {
+    json!({ "jsonrpc": "2.0", "method": "bridgeExtensions", "params": { "batches": true, "calls": 100 } })
+}
+
+#[test]
+fn what_is_sent_in_one_turn_is_posted_together_to_an_end_that_takes_it_and_in_order() {
+    run(async {
+        let (_kernel, client, network) = kernel_end().await;
+        let burst = |numbers: std::ops::Range<u32>| {
+            numbers.for_each(|number| drop(client.send_remote_message(peer(1), number.to_string())));
+        };
+        let texts = |messages: &Value| {
+            let messages = messages.as_array().expect("a batch").iter();
+            messages.map(|message| message["params"]["message"].clone()).collect::<Vec<_>>()
+        };
+        burst(0..3);
+        settle().await;
+        assert_eq!(network.heard().len(), 3, "one by one to an end that said nothing");
+        network.say(extensions()).await;
+        burst(3..6);
+        drop(client.close_connection(peer(1)));
+        burst(6..8);
+        settle().await;
+        let heard = network.heard();
+        assert_eq!(heard.len(), 3, "{heard:?}");
+        assert_eq!(texts(&heard[0]), ["3", "4", "5"]);
+        assert_eq!(heard[1]["method"], "closeConnection");
+        assert_eq!(texts(&heard[2]), ["6", "7"]);
+        // The next network has not said so.
+        network.say(json!({ "@@Syn": true })).await;
+        network.say(json!({ "@@Ack": true })).await;
+        network.heard();
+        burst(8..10);
+        settle().await;
+        assert_eq!(network.heard().len(), 2);
+    });
+}
+
+#[test]
+fn what_comes_together_is_answered_together_and_verdicts_by_themselves() {
+    run(async {
+        let (kernel, _client, network) = kernel_end().await;
+        let from = peer(1).to_string();
+        let deliver = |id: u32| json!({ "jsonrpc": "2.0", "id": id, "method": "remoteDeliver", "params": { "from": from, "message": "x" } });
+        let question = json!({ "jsonrpc": "2.0", "id": 3, "method": "remoteIncarnationChange",
+            "params": { "peerId": from, "observedIncarnation": "i" } });
+        let answer = |id: u32, result: Value| json!({ "jsonrpc": "2.0", "id": id, "result": result });
+        let batch = json!([deliver(1), deliver(2), question, deliver(4), deliver(5)]);
+        network.say(batch.clone()).await;
+        assert_eq!(network.heard().len(), 5, "one by one to an end that said nothing");
+        network.say(extensions()).await;
+        network.say(batch).await;
+        let expected = [
+            json!([answer(1, json!(null)), answer(2, json!(null))]),
+            answer(3, json!(false)),
+            json!([answer(4, json!(null)), answer(5, json!(null))]),
+        ];
+        assert_eq!(network.heard(), expected);
+        assert_eq!(kernel.told.borrow().len(), 10);
+    });
+}
+
+#[test]
+fn a_batch_that_cannot_be_posted_fails_each_of_its_calls() {
+    run(async {
+        let (port, other) = memory_ports(runtime(), Duration::from_millis(1));
+        let client = PlatformServicesClient::new(NoBatches(port), runtime());
+        client.start(Rc::<Kernel>::default(), || {});
+        let network = Played::at(other);
+        network.open().await;
+        network.say(extensions()).await;
+        let calls: Vec<_> = (0..4).map(|number| client.send_remote_message(peer(1), number.to_string())).collect();
+        // The first was alone, and posted at once.
+        network.say(json!({ "jsonrpc": "2.0", "id": "m1", "result": null })).await;
+        let outcomes = futures::future::join_all(calls).await;
+        let names: Vec<_> = outcomes.iter().map(|outcome| outcome.as_ref().map_err(RemoteError::name)).collect();
+        assert_eq!(names, [Ok(&()), Err("BridgePostError"), Err("BridgePostError"), Err("BridgePostError")]);
+    });
+}
+
+/// What was heard, pings and others apart.
+fn pings_and_others(network: &Played) -> (Vec<Value>, Vec<Value>) {
+    network.heard().into_iter().partition(|message| message["method"] == "bridgePing")
+}
+
+#[test]
+fn calls_to_an_end_that_is_gone_are_rejected() {
+    run(async {
+        let (_kernel, client, network) = kernel_end().await;
+        let waits = client.send_remote_message(peer(1), "to an end that may know no pings".into());
+        settle().await;
+        assert_eq!(pings_and_others(&network).0.len(), 0);
+        let begun = tokio::time::Instant::now();
+        let params = json!({ "pings": true });
+        network.port.post(json!({ "jsonrpc": "2.0", "method": "bridgeExtensions", "params": params }), None).unwrap();
+        let error = waits.await.unwrap_err();
+        assert_eq!(error.name(), "BridgeUnresponsiveError");
+        assert_eq!(begun.elapsed().as_secs(), 15);
+        settle().await;
+        assert_eq!(pings_and_others(&network).0.len(), 1, "when nobody waits nobody asks");
+        // The bridge stays open for an end that comes back.
+        let next = client.send_remote_message(peer(1), "next".into());
+        settle_a_little().await;
+        let (_, heard) = pings_and_others(&network);
+        network.say(json!({ "jsonrpc": "2.0", "id": heard[0]["id"], "result": null })).await;
+        assert_eq!(next.await, Ok(()));
+    });
+}
+
+#[test]
+fn an_end_that_answers_pings_is_waited_for() {
+    run(async {
+        let (_kernel, client, network) = kernel_end().await;
+        let params = json!({ "pings": true });
+        network.say(json!({ "jsonrpc": "2.0", "method": "bridgeExtensions", "params": params })).await;
+        let dials = client.send_remote_message(peer(1), "x".into());
+        settle_a_little().await;
+        let (_, heard) = pings_and_others(&network);
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            let (pings, _) = pings_and_others(&network);
+            assert!(!pings.is_empty());
+            for ping in pings {
+                network.port.post(json!({ "jsonrpc": "2.0", "id": ping["id"], "result": null }), None).unwrap();
+            }
+        }
+        network.port.post(json!({ "jsonrpc": "2.0", "id": heard[0]["id"], "result": null }), None).unwrap();
+        assert_eq!(dials.await, Ok(()));
+    });
+}
+
+async fn settle_a_little() {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+}
+
+#[test]
+fn pings_are_answered_at_once_whatever_runs() {
+    run(async {
+        let (_network, _vats, _server, kernel) = network_end().await;
+        assert_eq!(kernel.ask("bridgePing", json!([])).await["result"], Value::Null);
+        kernel.say(json!({ "jsonrpc": "2.0", "method": "bridgePing" })).await;
+        assert_eq!(kernel.heard(), Vec::<Value>::new());
+    });
+}
+
+/// Refuses every batch.
+struct NoBatches(MemoryPort<String>);
+
+impl Port for NoBatches {
+    type Transfer = String;
+
+    fn post(&self, message: Value, transfer: Option<String>) -> Result<(), PortError> {
+        if message.is_array() {
+            return Err(PortError::Refused("too much".into()));
+        }
+        self.0.post(message, transfer)
+    }
+
+    fn listen(&self, listener: PortListener<String>) {
+        self.0.listen(listener);
+    }
+
+    fn close(&self) {
+        self.0.close();
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod database;
 mod durable;
 
 use serde::Deserialize;
-use wasm_bindgen::{JsCast as _, prelude::*};
+use wasm_bindgen::prelude::*;
 use web_sys::AbortSignal;
 
 use self::database::JsDatabase;
@@ -13,7 +13,7 @@ pub(super) use self::database::is_being_asked;
 #[cfg(feature = "durable")]
 pub use self::durable::{delete_kernel_store, read_kernel_store_file};
 use super::{
-    crash,
+    abort, crash,
     error::{kernel as kernel_error, named, type_error},
     options,
 };
@@ -94,24 +94,14 @@ fn store_error(error: StoreError) -> JsValue {
 pub async fn open_kernel_store(options: Option<KernelStoreOptions>) -> Result<KernelStore, JsValue> {
     crash::check()?;
     let options: JsValue = options.map_or(JsValue::UNDEFINED, Into::into);
-    let signal = signal(&options)?;
+    let signal = abort::signal(&options)?;
     let options: Options = options::read(&options, &["name", "durability", "ifInUse", "signal"])?;
-    if let Some(signal) = signal.as_ref().filter(|signal| signal.aborted()) {
-        return Err(signal.reason());
-    }
+    abort::check(signal.as_ref())?;
     match options.durability {
         Durability::Memory if options.name.is_some() => Err(type_error("a store in memory has no name")),
         Durability::Memory => KernelStore::on(Box::new(MemoryStore::new())).map_err(store_error),
         Durability::Durable => open_durable(options, signal).await,
     }
-}
-
-fn signal(options: &JsValue) -> Result<Option<AbortSignal>, JsValue> {
-    let given = js_sys::Reflect::get(options, &"signal".into()).unwrap_or_default();
-    if given.is_undefined() {
-        return Ok(None);
-    }
-    given.dyn_into().map(Some).map_err(|_| type_error("signal must be an AbortSignal"))
 }
 
 #[cfg(feature = "durable")]

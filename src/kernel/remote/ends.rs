@@ -1,13 +1,14 @@
 //! The turning points of a remote: the peer's restart, its loss, and a new life of this kernel.
 
 use super::{
-    super::{KernelError, KernelQueue, RejectionCode, store::KernelStore},
+    super::{KernelError, RejectionCode, host::HostKernel},
     RemoteHandle,
     given::Given,
     handle::Opening,
 };
 use crate::{
     faults::{Fault, seeded},
+    runtime::Timestamp,
     session::SavedSession,
     wire::{CapData, EndpointId, Kref, Resolution, Seq, StoredCommand},
 };
@@ -15,18 +16,14 @@ use crate::{
 impl RemoteHandle {
     /// The store's part of a restart of the peer, inside the caller's transaction: numbers and pending messages go, the
     /// promises it was to decide are rejected, what it exported is forgotten; what we exported to it stays.
-    pub(in crate::kernel) fn persist_peer_restart(
-        &self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
-    ) -> Result<usize, KernelError> {
-        store.clear_remote_seq_state(self.id)?;
+    pub(in crate::kernel) fn persist_peer_restart(&self, host: &mut dyn HostKernel) -> Result<usize, KernelError> {
+        host.clear_remote_seq_state(self.id)?;
         if seeded(Fault::ForgetPromisesAtRestart) {
             return Ok(0);
         }
         let detail = format!("remote peer {} restarted: it no longer knows this promise", self.peer());
-        let rejected = self.reject_decided(store, queue, RejectionCode::PeerRestarted, &detail)?;
-        store.forget_exports_of(self.id)?;
+        let rejected = self.reject_decided(host, RejectionCode::PeerRestarted, &detail)?;
+        host.forget_exports_of(self.id)?;
         Ok(rejected)
     }
 
@@ -42,17 +39,16 @@ impl RemoteHandle {
     /// remote was to decide is rejected.
     pub(in crate::kernel) fn persist_give_up(
         &self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
+        host: &mut dyn HostKernel,
         reason: &str,
     ) -> Result<usize, KernelError> {
         if let Some(abandoned) = self.session.abandonable() {
-            store.set_start_seq(self.id, abandoned.next().get())?;
+            host.set_start_seq(self.id, abandoned.next().get())?;
             for seq in abandoned.seqs() {
-                store.delete_pending_message(self.id, seq.get())?;
+                host.delete_pending_message(self.id, seq.get())?;
             }
         }
-        self.reject_decided(store, queue, RejectionCode::ConnectionLost, reason)
+        self.reject_decided(host, RejectionCode::ConnectionLost, reason)
     }
 
     /// What follows once that is committed.
@@ -60,37 +56,60 @@ impl RemoteHandle {
         self.session.give_up();
     }
 
+    /// Whether the store holds what this remote has done.
+    pub(super) fn agrees_with(&self, host: &dyn HostKernel) -> Result<bool, KernelError> {
+        let state = host.remote_seq_state(self.id)?.unwrap_or_default();
+        let highest_received = self.session.highest_received().map_or(0, Seq::get);
+        if (state.next_send_seq, state.highest_received_seq) != (self.last_sent(), highest_received) {
+            return Ok(false);
+        }
+        for seq in self.session.sealed() {
+            if host.pending_message(self.id, seq.get())?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(self.session.pending() > 0 || state.start_seq > state.next_send_seq || state.next_send_seq == 0)
+    }
+
+    /// Begins again as the store has it.
+    pub(super) fn go_back(&mut self, host: &mut dyn HostKernel, now: Timestamp) -> Result<(), KernelError> {
+        let saved = host.transaction("goBack", |host| recover(host, self.id))?;
+        self.given = Given::restore(saved.last_sent);
+        self.session.go_back(saved, now);
+        self.opening = Opening::Idle;
+        Ok(())
+    }
+
     /// Rejects every promise that the remote is to decide, and answers how many.
     pub(super) fn reject_decided(
         &self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
+        host: &mut dyn HostKernel,
         code: RejectionCode,
         detail: &str,
     ) -> Result<usize, KernelError> {
-        let promises = store.promises_by_decider(self.id)?;
+        let promises = host.promises_by_decider(self.id)?;
         let count = promises.len();
         let rejection: CapData<Kref> = code.rejection(detail);
         let resolutions = promises
             .into_iter()
             .map(|promise| Resolution { promise, rejected: true, value: rejection.clone() })
             .collect();
-        queue.resolve_promises(store, Some(self.id), resolutions)?;
+        host.resolve_promises(Some(self.id), resolutions)?;
         Ok(count)
     }
 }
 
 /// Reads a remote's numbers and messages after whatever ended the last life of this kernel (protocol §5).
-pub(super) fn recover(store: &mut KernelStore, id: EndpointId) -> Result<SavedSession, KernelError> {
-    let mut state = store.remote_seq_state(id)?.unwrap_or_default();
+pub(super) fn recover(host: &mut dyn HostKernel, id: EndpointId) -> Result<SavedSession, KernelError> {
+    let mut state = host.remote_seq_state(id)?.unwrap_or_default();
     let unrecorded = state.next_send_seq.saturating_add(1);
-    if store.pending_message(id, unrecorded)?.is_some() {
-        store.set_next_send_seq(id, unrecorded)?;
+    if host.pending_message(id, unrecorded)?.is_some() {
+        host.set_next_send_seq(id, unrecorded)?;
         state.next_send_seq = unrecorded;
     }
-    store.cleanup_orphan_messages(id, state.start_seq)?;
+    host.cleanup_orphan_messages(id, state.start_seq)?;
     let mut pending = Vec::new();
-    for (number, row) in store.pending_messages(id)? {
+    for (number, row) in host.pending_messages(id)? {
         let Some(seq) = Seq::new(number) else { continue };
         pending.push((seq, StoredCommand::from_row(seq, &row)?));
     }

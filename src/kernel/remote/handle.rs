@@ -1,10 +1,7 @@
 //! One remote as a whole: what it is made of, its channel and its timers.
 
 use super::{
-    super::{
-        KernelError,
-        store::{KernelStore, RemoteInfo},
-    },
+    super::{KernelError, host::HostKernel, store::RemoteInfo},
     given::Given,
 };
 use crate::{
@@ -72,14 +69,14 @@ impl RemoteHandle {
     /// Takes up a remote as the store left it: a message that was written before its counter is recovered, rows that
     /// acknowledgements left behind are removed.
     pub(in crate::kernel) fn restore(
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         id: EndpointId,
         info: RemoteInfo,
         config: SessionConfig,
         max_message_bytes: usize,
         now: Timestamp,
     ) -> Result<Self, KernelError> {
-        let saved = store.transaction("restoreRemote", |store| super::ends::recover(store, id))?;
+        let saved = host.transaction("restoreRemote", |host| super::ends::recover(host, id))?;
         let given = Given::restore(saved.last_sent);
         Ok(RemoteHandle {
             id,
@@ -134,7 +131,7 @@ impl RemoteHandle {
     /// Puts hints before those that are known, and forgets the oldest beyond the limit.
     pub(in crate::kernel) fn add_hints(
         &mut self,
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         hints: &[String],
     ) -> Result<(), KernelError> {
         let mut info = self.info.clone();
@@ -142,7 +139,7 @@ impl RemoteHandle {
         info.hints.splice(0..0, hints.iter().cloned());
         info.hints.truncate(super::RemoteManager::MAX_HINTS);
         if info != self.info {
-            store.transaction("locationHints", |store| store.set_remote_info(self.id, &info))?;
+            host.transaction("locationHints", |host| host.set_remote_info(self.id, &info))?;
             self.info = info;
         }
         Ok(())
@@ -167,6 +164,14 @@ impl RemoteHandle {
 
     pub(in crate::kernel) fn awaits_commit(&self) -> bool {
         self.session.awaits_commit()
+    }
+
+    pub(in crate::kernel) fn seal(&mut self) {
+        self.session.seal();
+    }
+
+    pub(in crate::kernel) fn commit_sealed(&mut self, now: Timestamp) {
+        self.session.commit_sealed(now);
     }
 
     pub(in crate::kernel) fn commit(&mut self, now: Timestamp) {

@@ -1,11 +1,7 @@
 //! What a remote sends: one message at a time, each in a transaction together with the advance of its number.
 
 use super::{
-    super::{
-        KernelError, KernelQueue, RejectionCode,
-        queue::outcome,
-        store::{KernelMessage, KernelStore, RefError},
-    },
+    super::{KernelError, RejectionCode, host::HostKernel, store::KernelMessage},
     RemoteHandle, UrlTicket,
     handle::Opening,
     redemption::Redemptions,
@@ -14,7 +10,7 @@ use crate::{
     faults::{Fault, seeded},
     runtime::Timestamp,
     session::{Lost, Receipt},
-    wire::{Delivery, Direction, Eref, Kref, Message, RefKind, RemoteCommand, Resolution, Seq},
+    wire::{Delivery, Eref, Kref, Message, RemoteCommand, Resolution, Seq},
 };
 
 /// What came of one message from the peer, beyond what the store holds.
@@ -34,8 +30,7 @@ pub(super) enum Outcome {
 
 /// What a remote needs of its kernel to process a message.
 pub(super) struct Inbound<'a> {
-    pub(super) store: &'a mut KernelStore,
-    pub(super) queue: &'a mut dyn KernelQueue,
+    pub(super) host: &'a mut dyn HostKernel,
     pub(super) redemptions: &'a Redemptions,
 }
 
@@ -52,12 +47,12 @@ impl RemoteHandle {
     ) -> Result<Vec<Outcome>, KernelError> {
         let message = Message::parse(text).inspect_err(|_| self.counters.malformed += 1)?;
         if let Some(acknowledged) = self.session.acknowledged_by(message.ack) {
-            context.store.transaction("acknowledged", |store| {
-                store.set_start_seq(self.id, acknowledged.next().get())?;
+            context.host.transaction("acknowledged", |host| {
+                host.set_start_seq(self.id, acknowledged.next().get())?;
                 for seq in acknowledged.seqs() {
-                    store.delete_pending_message(self.id, seq.get())?;
+                    host.delete_pending_message(self.id, seq.get())?;
                 }
-                Ok::<_, KernelError>(())
+                Ok(())
             })?;
             self.session.acknowledge(now, &acknowledged);
         }
@@ -144,11 +139,11 @@ impl RemoteHandle {
     /// The peer has given this kernel up, and what it abandoned will never come. Some of it may have settled promises, so
     /// whatever the peer is to decide is rejected: nobody waits for an answer that is lost.
     fn pass_over(&mut self, context: &mut Inbound<'_>, lost: Lost) -> Result<(), KernelError> {
-        let Inbound { store, queue, .. } = context;
+        let Inbound { host, .. } = context;
         let detail = format!("remote peer {} had given this kernel up, and its answer may be lost", self.peer());
-        store.transaction("lost", |store| {
-            self.reject_decided(store, &mut **queue, RejectionCode::ConnectionLost, &detail)?;
-            Ok(store.set_highest_received_seq(self.id, lost.last.get())?)
+        host.transaction("lost", |host| {
+            self.reject_decided(host, RejectionCode::ConnectionLost, &detail)?;
+            host.set_highest_received_seq(self.id, lost.last.get())
         })
     }
 
@@ -161,12 +156,12 @@ impl RemoteHandle {
         seq: Seq,
         command: RemoteCommand,
     ) -> Result<Outcome, KernelError> {
-        let Inbound { store, queue, redemptions } = context;
-        let queue = &mut **queue;
-        let attempt: Result<_, KernelError> = store.transaction("receive", |store| {
-            let outcome = self.process(store, queue, redemptions, command.clone())?;
+        let Inbound { host, redemptions } = context;
+        let host = &mut **host;
+        let attempt: Result<_, KernelError> = host.transaction("receive", |host| {
+            let outcome = self.process(host, redemptions, command.clone())?;
             if !seeded(Fault::ForgetReceived) {
-                store.set_highest_received_seq(self.id, seq.get())?;
+                host.set_highest_received_seq(self.id, seq.get())?;
             }
             Ok(outcome)
         });
@@ -181,50 +176,48 @@ impl RemoteHandle {
         if error.is_storage_failure() {
             return Err(error);
         }
-        store
-            .transaction("reject", |store| {
-                self.report_rejected(store, queue, command, &error)?;
-                store.set_highest_received_seq(self.id, seq.get())?;
-                Ok::<_, KernelError>(())
-            })
-            .inspect_err(|_| self.roll_back_staged())?;
+        host.transaction("reject", |host| {
+            self.report_rejected(host, command, &error)?;
+            host.set_highest_received_seq(self.id, seq.get())?;
+            Ok(())
+        })
+        .inspect_err(|_| self.roll_back_staged())?;
         self.keep_staged();
         Ok(Outcome::Rejected { seq, error })
     }
 
     fn process(
         &mut self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
+        host: &mut dyn HostKernel,
         redemptions: &Redemptions,
         command: RemoteCommand,
     ) -> Result<Outcome, KernelError> {
         match command {
             RemoteCommand::Deliver(delivery) => {
                 let ack = self.session.ack_of_next();
-                self.process_delivery(store, queue, delivery, ack)?;
+                self.process_delivery(host, delivery, ack)?;
             }
             RemoteCommand::RedeemUrl { reply_key, .. } => {
                 let result = match &self.opening {
-                    Opening::Done(Ok(kref)) if store.owner(*kref)?.is_some() => Ok(self.outbound(store, queue, *kref)?),
+                    Opening::Done(Ok(kref)) if host.has_object(*kref)? => Ok(host.give(self.id, *kref)?),
                     Opening::Done(Err(reason)) => Err(reason.clone()),
                     Opening::Done(Ok(_)) | Opening::Waiting(_) | Opening::Idle => {
                         Err("the object behind the URL no longer exists".to_owned())
                     }
                 };
-                self.stage(store, &RemoteCommand::RedeemUrlReply { reply_key, result })?;
+                self.stage(host, &RemoteCommand::RedeemUrlReply { reply_key, result })?;
             }
             RemoteCommand::RedeemUrlReply { reply_key, result } if !redemptions.expects(self.id, &reply_key) => {
                 // It timed out, or a former life of this kernel asked. Taking what it gives and holding it for nobody lets
                 // the garbage collector tell the peer so.
                 tracing::debug!(remote = %self.id, "a reply to a redemption that nobody waits for");
                 if let Ok(eref) = result {
-                    self.inbound(store, eref)?;
+                    host.take(self.id, eref)?;
                 }
             }
             RemoteCommand::RedeemUrlReply { reply_key, result } => {
                 let result = match result {
-                    Ok(eref) => Ok(self.inbound(store, eref)?),
+                    Ok(eref) => Ok(host.take(self.id, eref)?),
                     Err(reason) => Err(reason),
                 };
                 return Ok(Outcome::Redeemed { reply_key, result });
@@ -233,63 +226,58 @@ impl RemoteHandle {
         Ok(Outcome::Delivered)
     }
 
-    fn inbound(&self, store: &mut KernelStore, eref: Eref) -> Result<Kref, RefError> {
-        store.translate_inbound_ref(self.id, eref)
-    }
-
     fn process_delivery(
         &mut self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
+        host: &mut dyn HostKernel,
         delivery: Delivery,
         ack: Option<Seq>,
     ) -> Result<(), KernelError> {
         match delivery {
             Delivery::Message { target, methargs, result } => {
-                let target = self.inbound(store, target)?;
-                let methargs = methargs.try_map(|slot| self.inbound(store, slot))?;
-                let result = result.map(|eref| self.accept_result(store, eref)).transpose()?;
-                queue.enqueue_send(store, target, KernelMessage { methargs, result })
+                let target = host.take(self.id, target)?;
+                let methargs = methargs.try_map(|slot| host.take(self.id, slot))?;
+                let result = result.map(|eref| host.accept_result(self.id, eref)).transpose()?;
+                host.enqueue_send(target, KernelMessage { methargs, result })
             }
             Delivery::Notify(resolutions) => {
                 let resolutions = resolutions
                     .into_iter()
                     .map(|Resolution { promise, rejected, value }| {
-                        let promise = self.inbound(store, promise)?;
-                        let value = value.try_map(|slot| self.inbound(store, slot))?;
+                        let promise = host.take(self.id, promise)?;
+                        let value = value.try_map(|slot| host.take(self.id, slot))?;
                         Ok(Resolution { promise, rejected, value })
                     })
                     .collect::<Result<Vec<_>, KernelError>>()?;
-                queue.resolve_promises(store, Some(self.id), resolutions)
+                host.resolve_promises(Some(self.id), resolutions)
             }
             Delivery::DropExports(mut erefs) => {
                 erefs.retain(|eref| self.given.was_known(eref, ack));
-                self.leave_out_retired(store, &mut erefs)?;
-                Ok(store.drop_imports(self.id, &erefs)?)
+                self.leave_out_retired(host, &mut erefs)?;
+                host.drop_imports(self.id, &erefs)
             }
             Delivery::RetireExports(mut erefs) => {
                 erefs.retain(|eref| self.given.was_known(eref, ack));
-                self.leave_out_retired(store, &mut erefs)?;
-                store.retire_imports(self.id, &erefs)?;
+                self.leave_out_retired(host, &mut erefs)?;
+                host.retire_imports(self.id, &erefs)?;
                 erefs.iter().for_each(|eref| self.given.forget(eref));
                 Ok(())
             }
             Delivery::RetireImports(mut erefs) => {
-                self.leave_out_retired(store, &mut erefs)?;
-                Ok(store.retire_exports(self.id, &erefs)?)
+                self.leave_out_retired(host, &mut erefs)?;
+                host.retire_exports(self.id, &erefs)
             }
             Delivery::BringOutYourDead => {
                 self.reap_is_the_peers = true;
-                Ok(store.schedule_reap(self.id)?)
+                host.schedule_reap(self.id)
             }
         }
     }
 
     /// Leaves out what was retired from this end while word of it from the other was under way: nothing is left to be done.
-    fn leave_out_retired(&self, store: &KernelStore, erefs: &mut Vec<Eref>) -> Result<(), KernelError> {
+    fn leave_out_retired(&self, host: &dyn HostKernel, erefs: &mut Vec<Eref>) -> Result<(), KernelError> {
         let mut left = Vec::new();
         for eref in erefs.drain(..) {
-            if !store.was_retired(self.id, eref)? {
+            if !host.was_retired(self.id, eref)? {
                 left.push(eref);
             }
         }
@@ -297,53 +285,31 @@ impl RemoteHandle {
         Ok(())
     }
 
-    /// The peer asks us to decide a promise: it must be one that the peer was to decide, and not settled.
-    fn accept_result(&self, store: &mut KernelStore, eref: Eref) -> Result<Kref, KernelError> {
-        let is_new = eref.kind == RefKind::Promise
-            && eref.direction == Direction::Export
-            && store.eref_to_kref(self.id, eref)?.is_none();
-        if is_new {
-            return Ok(store.export_result(self.id, eref)?);
-        }
-        let promise = self.inbound(store, eref)?;
-        if !promise.is_promise() {
-            return Err(KernelError::NotAPromise(promise));
-        }
-        store.insist_decider(promise, self.id)?;
-        store.clear_decider(promise)?;
-        // The peer passes the decision on to us, and waits for it now.
-        store.add_subscriber(promise, self.id)?;
-        Ok(promise)
-    }
-
     /// Tells the peer that its message was not processed, where there is a promise or a redemption to tell it by.
     fn report_rejected(
         &mut self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
+        host: &mut dyn HostKernel,
         command: RemoteCommand,
         error: &KernelError,
     ) -> Result<(), KernelError> {
         match command {
             RemoteCommand::Deliver(Delivery::Message { result: Some(eref), .. }) => {
-                let accepted = store.transaction("rejectResult", |store| self.accept_result(store, eref));
+                let accepted = host.transaction("rejectResult", |host| host.accept_result(self.id, eref));
                 let Ok(promise) = accepted else {
                     // The result may be what was wrong with the message. If it is settled here, after one end had given the
                     // other up, its outcome is the answer; else there is nobody to tell.
-                    let settled = store.eref_to_kref(self.id, eref)?.filter(|kref| kref.is_promise());
+                    let settled = host.known(self.id, eref)?.filter(|kref| kref.is_promise());
                     return match settled {
-                        Some(promise) if outcome(store, promise)?.is_some() => {
-                            queue.enqueue_notify(store, self.id, promise)
-                        }
+                        Some(promise) if host.outcome(promise)?.is_some() => host.enqueue_notify(self.id, promise),
                         _ => Ok(()),
                     };
                 };
                 let value = RejectionCode::DeliveryFailed.rejection(&error.to_string());
-                queue.resolve_promises(store, None, vec![Resolution { promise, rejected: true, value }])
+                host.resolve_promises(None, vec![Resolution { promise, rejected: true, value }])
             }
             RemoteCommand::RedeemUrl { reply_key, .. } => {
                 let result = Err(error.to_string());
-                self.stage(store, &RemoteCommand::RedeemUrlReply { reply_key, result })
+                self.stage(host, &RemoteCommand::RedeemUrlReply { reply_key, result })
             }
             RemoteCommand::Deliver(_) | RemoteCommand::RedeemUrlReply { .. } => Ok(()),
         }

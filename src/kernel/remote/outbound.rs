@@ -2,9 +2,9 @@
 
 use super::{
     super::{
-        KernelError, KernelQueue, RejectionCode,
-        queue::outcome,
-        store::{KernelMessage, KernelStore, Party},
+        KernelError, RejectionCode,
+        host::HostKernel,
+        store::{KernelMessage, KernelStore},
     },
     RemoteHandle,
 };
@@ -39,35 +39,15 @@ impl RemoteHandle {
         check_size(methargs, self.max_message_bytes)
     }
 
-    /// Translates a reference for the peer. A promise that the peer does not decide itself is subscribed to for it, so
-    /// that it learns the outcome; one that is settled already is told in a message of its own.
-    pub(super) fn outbound(
-        &self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
-        kref: Kref,
-    ) -> Result<Eref, KernelError> {
-        let eref = store.translate_outbound_ref(self.id, kref)?;
-        if kref.is_promise() {
-            if outcome(store, kref)?.is_some() {
-                queue.enqueue_notify(store, self.id, kref)?;
-            } else if store.decider(kref)? != Some(Party::Endpoint(self.id)) {
-                store.add_subscriber(kref, self.id)?;
-            }
-        }
-        Ok(eref.flipped())
-    }
-
     /// Sends a message to what the peer knows as `target`; from now on the peer decides `message.result`.
     pub(in crate::kernel) fn deliver_message(
         &mut self,
         store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
         target: Kref,
         message: KernelMessage,
     ) -> Result<(), KernelError> {
         let target = store.translate_outbound_ref(self.id, target)?.flipped();
-        let methargs = message.methargs.try_map(|slot| self.outbound(store, queue, slot))?;
+        let methargs = message.methargs.try_map(|slot| store.give(self.id, slot))?;
         let result = message
             .result
             .map(|promise| {
@@ -83,12 +63,11 @@ impl RemoteHandle {
     pub(in crate::kernel) fn deliver_notify(
         &mut self,
         store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
         promise: Kref,
     ) -> Result<(), KernelError> {
         let Some(eref) = store.kref_to_eref(self.id, promise)? else { return Ok(()) };
-        let Some((rejected, value)) = outcome(store, promise)? else { return Ok(()) };
-        let value = value.try_map(|slot| self.outbound(store, queue, slot))?;
+        let Some((rejected, value)) = HostKernel::outcome(store, promise)? else { return Ok(()) };
+        let value = value.try_map(|slot| store.give(self.id, slot))?;
         let resolution = Resolution { promise: eref.flipped(), rejected, value };
         self.stage(store, &RemoteCommand::Deliver(Delivery::Notify(vec![resolution])))
     }
@@ -129,19 +108,29 @@ impl RemoteHandle {
         self.stage(store, &RemoteCommand::Deliver(Delivery::BringOutYourDead))
     }
 
+    /// Sends what a kernel has translated for the peer.
+    pub(super) fn deliver(&mut self, host: &mut dyn HostKernel, delivery: Delivery) -> Result<(), KernelError> {
+        match &delivery {
+            Delivery::Message { .. } => self.session.check_room()?,
+            Delivery::BringOutYourDead if std::mem::take(&mut self.reap_is_the_peers) => return Ok(()),
+            _ => {}
+        }
+        self.stage(host, &RemoteCommand::Deliver(delivery))
+    }
+
     /// Asks the peer what is behind one of its URLs.
     pub(in crate::kernel) fn redeem_url(
         &mut self,
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         url: String,
         reply_key: String,
     ) -> Result<(), KernelError> {
         self.session.check_room()?;
-        self.stage(store, &RemoteCommand::RedeemUrl { url, reply_key })
+        self.stage(host, &RemoteCommand::RedeemUrl { url, reply_key })
     }
 
     /// Numbers a command and stores it, in the caller's transaction. It is written once that is durable.
-    pub(super) fn stage(&mut self, store: &mut KernelStore, command: &RemoteCommand) -> Result<(), KernelError> {
+    pub(super) fn stage(&mut self, host: &mut dyn HostKernel, command: &RemoteCommand) -> Result<(), KernelError> {
         let mut stored = StoredCommand::new(command)?;
         if command.is_about_garbage() {
             stored = stored.as_of(self.session.highest_received());
@@ -149,11 +138,11 @@ impl RemoteHandle {
         within(stored.len().saturating_add(ENVELOPE_BYTES), self.max_message_bytes)?;
         let seq = self.session.stage(stored.clone());
         self.given.note(seq, command);
-        store.set_pending_message(self.id, seq.get(), &stored.to_row(seq))?;
-        store.set_next_send_seq(self.id, seq.get())?;
+        host.set_pending_message(self.id, seq.get(), &stored.to_row(seq))?;
+        host.set_next_send_seq(self.id, seq.get())?;
         // Acknowledgements keep the row up to date from here on.
         if seq == self.session.start() {
-            store.set_start_seq(self.id, seq.get())?;
+            host.set_start_seq(self.id, seq.get())?;
         }
         Ok(())
     }

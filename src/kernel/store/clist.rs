@@ -246,6 +246,17 @@ impl KernelStore {
         self.set_entry(endpoint, kref, Entry { reachable: false, ..entry })
     }
 
+    /// An endpoint does not reach an object any more. One that is not in its c-list is no error.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn clear_reach(&mut self, endpoint: EndpointId, kref: Kref) -> Result<(), StoreError> {
+        match self.entry(endpoint, kref)? {
+            Some(entry) => self.clear_reachable(endpoint, kref, entry),
+            None => Ok(()),
+        }
+    }
+
     /// Removes an entry with its counts. An object that the endpoint exported loses its owner, a promise that it waited for
     /// a subscriber.
     ///

@@ -37,6 +37,17 @@ impl KernelStore {
         self.set_secret(OCAP_URL_KEY, key)
     }
 
+    /// A row of the identity as it stands, for kernels in JavaScript, which are to be trusted with it.
+    #[cfg(all(feature = "guests", target_arch = "wasm32", target_os = "unknown"))]
+    pub(crate) fn identity_row(&self, key: &str) -> Result<Option<String>, StoreError> {
+        if [PEER_ID, KEY_SEED, OCAP_URL_KEY].contains(&key) { self.get(key) } else { Ok(None) }
+    }
+
+    #[cfg(all(feature = "guests", target_arch = "wasm32", target_os = "unknown"))]
+    pub(crate) fn set_identity_row(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
+        if [PEER_ID, KEY_SEED, OCAP_URL_KEY].contains(&key) { self.set(key, value) } else { Ok(()) }
+    }
+
     fn secret(&self, key: &str) -> Result<Option<Secret>, StoreError> {
         let Some(text) = self.get(key)?.map(Zeroizing::new) else { return Ok(None) };
         let mut bytes = Secret::default();

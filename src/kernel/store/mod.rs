@@ -53,6 +53,8 @@ pub struct KernelStore {
     /// Items of the run queue that came since the last commit, behind those in the rows. Most are gone again by the next.
     fresh_items: VecDeque<Rc<RunItem>>,
     group: Group,
+    /// The open savepoints, each with what memory held beside the rows when it was made.
+    open: Vec<(String, Noted)>,
     /// What made it impossible to know what the storage holds. It is not touched any more.
     failed: Option<StoreError>,
 }
@@ -67,6 +69,9 @@ enum Group {
     /// Yes, and some wait, in the outermost savepoint.
     Open,
 }
+
+/// What memory holds beside the rows: what is uncollected, the items without rows, and the number of those with rows.
+type Noted = (Uncollected, VecDeque<Rc<RunItem>>, u64);
 
 /// The savepoint around a group.
 const GROUP: &str = "group";
@@ -92,6 +97,7 @@ impl KernelStore {
             stored_items: 0,
             fresh_items: VecDeque::new(),
             group: Group::Off,
+            open: Vec::new(),
             failed: None,
         };
         store.take_stock()?;
@@ -151,6 +157,7 @@ impl KernelStore {
     pub fn close(&mut self) {
         self.failed.get_or_insert(StorageError::Closed.into());
         self.group = Group::Off;
+        self.open.clear();
         self.kv = Box::new(MemoryStore::new());
     }
 
@@ -179,28 +186,60 @@ impl KernelStore {
         name: &str,
         work: impl FnOnce(&mut KernelStore) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.check_failure()?;
-        if self.group == Group::Empty {
-            self.kv.create_savepoint(GROUP).map_err(StoreError::from)?;
-            self.group = Group::Open;
-        }
-        self.kv.create_savepoint(name).map_err(StoreError::from)?;
-        let noted = (self.uncollected.clone(), self.fresh_items.clone(), self.stored_items);
+        self.begin(name)?;
         let outcome = work(self);
-        let committed = match &outcome {
-            Ok(_) => self.kv.release_savepoint(name),
-            Err(_) => {
-                (self.uncollected, self.fresh_items, self.stored_items) = noted;
-                // A failed rollback outweighs the error that led to it: the writes are still there.
-                self.kv.rollback_savepoint(name).map_err(|error| self.fail(error))?;
-                return outcome;
-            }
-        };
-        if let Err(error) = committed {
-            (self.uncollected, self.fresh_items, self.stored_items) = noted;
-            return Err(StoreError::from(error).into());
+        match &outcome {
+            Ok(_) => self.release(name)?,
+            // A failed rollback outweighs the error that led to it: the writes are still there.
+            Err(_) => self.roll_back(name)?,
         }
         outcome
+    }
+
+    /// Opens a savepoint inside those that are open, for whoever cannot put its work in a [`transaction`](Self::transaction).
+    /// It is closed by [`release`](Self::release) or [`roll_back`](Self::roll_back).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn begin(&mut self, name: &str) -> Result<(), StoreError> {
+        self.check_failure()?;
+        if self.group == Group::Empty {
+            self.kv.create_savepoint(GROUP)?;
+            self.group = Group::Open;
+        }
+        self.kv.create_savepoint(name)?;
+        let noted = (self.uncollected.clone(), self.fresh_items.clone(), self.stored_items);
+        self.open.push((name.to_owned(), noted));
+        Ok(())
+    }
+
+    /// Keeps everything since the newest savepoint of this name, and closes it and those inside it.
+    ///
+    /// # Errors
+    /// [`StorageError::NoSavepoint`]; [`StoreError`] when the storage fails to commit.
+    pub fn release(&mut self, name: &str) -> Result<(), StoreError> {
+        let noted = self.close_savepoint(name)?;
+        let committed = self.kv.release_savepoint(name);
+        if committed.is_err() {
+            (self.uncollected, self.fresh_items, self.stored_items) = noted;
+        }
+        Ok(committed?)
+    }
+
+    /// Undoes everything since the newest savepoint of this name, and closes it and those inside it.
+    ///
+    /// # Errors
+    /// [`StorageError::NoSavepoint`]; [`StoreError`] when the storage fails, after which the store refuses everything.
+    pub fn roll_back(&mut self, name: &str) -> Result<(), StoreError> {
+        (self.uncollected, self.fresh_items, self.stored_items) = self.close_savepoint(name)?;
+        self.kv.rollback_savepoint(name).map_err(|error| self.fail(error))
+    }
+
+    fn close_savepoint(&mut self, name: &str) -> Result<Noted, StoreError> {
+        let index = self.open.iter().rposition(|(open, _)| open == name);
+        let closed = index.and_then(|index| self.open.drain(index..).next());
+        let (_, noted) = closed.ok_or_else(|| StorageError::NoSavepoint(name.to_owned()))?;
+        Ok(noted)
     }
 }
 

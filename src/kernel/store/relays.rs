@@ -1,5 +1,7 @@
 //! The relays through which peers may be reached.
 
+use std::cmp::Reverse;
+
 use serde::{Deserialize, Serialize};
 
 use super::{KernelStore, StoreError};
@@ -22,12 +24,9 @@ pub struct RelayEntry {
     pub is_bootstrap: bool,
 }
 
-/// The incumbent's older stores hold bare addresses.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Rows {
-    Entries(Vec<RelayEntry>),
-    Addresses(Vec<String>),
+/// Best first: configured ones, then the most recently seen.
+fn rank(relays: &mut [RelayEntry]) {
+    relays.sort_by_key(|relay| (!relay.is_bootstrap, Reverse(relay.last_seen)));
 }
 
 impl KernelStore {
@@ -36,15 +35,16 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn known_relays(&self) -> Result<Vec<RelayEntry>, StoreError> {
-        let mut relays = match self.json(KEY)? {
-            None => Vec::new(),
-            Some(Rows::Entries(entries)) => entries,
-            Some(Rows::Addresses(addresses)) => {
+        let mut relays = match self.json::<Vec<RelayEntry>>(KEY) {
+            // The incumbent's older stores hold bare addresses.
+            Err(StoreError::Corrupt { .. }) => {
                 let entry = |addr| RelayEntry { addr, last_seen: 0, is_bootstrap: false };
-                addresses.into_iter().map(entry).collect()
+                self.json::<Vec<String>>(KEY)?.map(|addresses| addresses.into_iter().map(entry).collect())
             }
-        };
-        relays.sort_by_key(|relay| (!relay.is_bootstrap, std::cmp::Reverse(relay.last_seen)));
+            entries => entries?,
+        }
+        .unwrap_or_default();
+        rank(&mut relays);
         Ok(relays)
     }
 
@@ -63,7 +63,15 @@ impl KernelStore {
             is_bootstrap: is_bootstrap || known.is_some_and(|relay| relay.is_bootstrap),
         };
         relays.insert(0, entry);
-        relays.sort_by_key(|relay| (!relay.is_bootstrap, std::cmp::Reverse(relay.last_seen)));
+        self.set_known_relays(relays)
+    }
+
+    /// Remembers these relays and no others, at most [`MAX_KNOWN_RELAYS`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set_known_relays(&mut self, mut relays: Vec<RelayEntry>) -> Result<(), StoreError> {
+        rank(&mut relays);
         relays.truncate(MAX_KNOWN_RELAYS);
         self.set_json(KEY, &relays)
     }

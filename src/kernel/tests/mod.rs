@@ -5,6 +5,7 @@ mod delivery;
 #[cfg(feature = "durable")]
 mod driver;
 mod durability;
+mod guests;
 mod restart;
 mod restoration;
 mod strangers;

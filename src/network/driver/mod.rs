@@ -127,6 +127,11 @@ impl<L: Links> Driver<L> {
         NetworkStatus { peers, relays: self.relays.borrow().values().cloned().collect() }
     }
 
+    /// Where peers reach this node now.
+    pub(super) fn listen_addresses(&self) -> Vec<String> {
+        self.links.listen_addresses()
+    }
+
     fn path(&self, channel: ChannelId) -> Path {
         self.streams.borrow().get(&channel).map(|stream| stream.path.clone()).unwrap_or_default()
     }
@@ -171,7 +176,7 @@ impl<L: Links> Driver<L> {
 
     fn perform(self: &Rc<Self>, effect: Effect) {
         match effect {
-            Effect::Dial { dial, peer, addresses } => self.dial(dial, peer, addresses),
+            Effect::Dial { dial, peer, addresses, anew } => self.dial(dial, peer, addresses, anew),
             Effect::CancelDial { dial } => {
                 if let Some(task) = self.dials.borrow_mut().remove(&dial) {
                     task.abort();
@@ -179,11 +184,19 @@ impl<L: Links> Driver<L> {
             }
             Effect::Read { channel } => self.with_stream(channel, StreamHandle::read),
             Effect::Write { channel, text } => self.with_stream(channel, |stream| stream.write(text)),
+            Effect::Weigh { channel } => {
+                let circuit = self.path(channel).circuit();
+                self.feed(Input::Weighed { channel, circuit });
+            }
+            Effect::Finish { channel } => self.with_stream(channel, StreamHandle::finish),
             Effect::Close { channel } => self.close(channel),
             Effect::Reset { channel } => {
                 // Both halves are dropped with their tasks, which resets the stream.
-                if let Some(stream) = self.streams.borrow_mut().remove(&channel) {
+                let reset = self.streams.borrow_mut().remove(&channel);
+                if let Some(stream) = reset {
                     stream.abort();
+                    let path = stream.path.clone();
+                    self.spawn(|driver| async move { driver.discard(&path).await });
                 }
             }
             Effect::AskVerdict { channel, peer, incarnation } => {
@@ -227,8 +240,8 @@ impl<L: Links> Driver<L> {
         }
     }
 
-    fn dial(self: &Rc<Self>, dial: DialId, peer: PeerId, addresses: Vec<String>) {
-        let opening = self.links.open(peer, addresses);
+    fn dial(self: &Rc<Self>, dial: DialId, peer: PeerId, addresses: Vec<String>, anew: bool) {
+        let opening = if anew { self.links.open_anew(peer, addresses) } else { self.links.open(peer, addresses) };
         let driver = Rc::clone(self);
         let task = self.spawn_abortable(async move {
             let opened = opening.await;
@@ -282,7 +295,9 @@ impl<L: Links> Driver<L> {
         self.closing.set(self.closing.get().saturating_add(1));
         let limit = self.close_limit;
         self.spawn(move |driver| async move {
+            let path = stream.path.clone();
             stream.close(driver.runtime.as_ref(), limit).await;
+            driver.discard(&path).await;
             driver.closing.set(driver.closing.get().saturating_sub(1));
             if driver.closing.get() == 0 {
                 for waiting in driver.all_closed.take() {
@@ -290,6 +305,15 @@ impl<L: Links> Driver<L> {
                 }
             }
         });
+    }
+
+    /// A relay allows each peer few circuits: one that no stream uses any more is closed.
+    async fn discard(&self, path: &Path) {
+        if path.circuit().is_some() {
+            // The stream goes with its tasks, which end in a turn of their own.
+            self.runtime.yield_turn().await;
+            self.links.discard(path);
+        }
     }
 
     /// Sets the timer to the transport's next time. An alarm that is already set to an earlier time just rings for nothing.

@@ -21,13 +21,16 @@ use crate::{
 
 /// Frames that may wait for the writer. The transport has fewer under way at once.
 const WRITE_QUEUE: usize = 16;
+/// Bytes from which on no further frame is written along.
+const WRITTEN_TOGETHER: usize = 16 << 10;
 /// Bytes read at once.
 const READ_BUFFER: usize = 16 << 10;
 
 /// The driver's hold on a stream.
 pub(super) struct StreamHandle {
     credit: mpsc::Sender<()>,
-    frames: mpsc::Sender<String>,
+    /// Gone when no more is to be written.
+    frames: Option<mpsc::Sender<String>>,
     reader: AbortHandle,
     writer: AbortHandle,
     written: oneshot::Receiver<()>,
@@ -43,10 +46,16 @@ impl StreamHandle {
     }
 
     pub(super) fn write(&mut self, text: String) {
-        if self.frames.try_send(text).is_err() {
+        let Some(frames) = &mut self.frames else { return };
+        if frames.try_send(text).is_err() {
             // The writer has ended, and has said why; or the queue is too short, and then nothing may be skipped.
             self.abort();
         }
+    }
+
+    /// Lets the writer finish and close our direction.
+    pub(super) fn finish(&mut self) {
+        self.frames = None;
     }
 
     pub(super) fn abort(&self) {
@@ -76,7 +85,7 @@ pub(super) fn start<L: Links>(driver: &Rc<Driver<L>>, channel: ChannelId, stream
         writing.await;
         done.send(()).ok();
     });
-    StreamHandle { credit, frames, reader, writer, written, path }
+    StreamHandle { credit, frames: Some(frames), reader, writer, written, path }
 }
 
 /// Hands over a frame for each credit, until the stream ends.
@@ -124,12 +133,21 @@ async fn write<L: Links>(
     mut frames: mpsc::Receiver<String>,
 ) {
     while let Some(text) = frames.next().await {
-        let written = match stream.write_all(&encode_frame(&text)).await {
+        let mut bytes = encode_frame(&text);
+        let mut count = 1_usize;
+        // What waits already goes along: each write costs a packet, an encryption and a call of the browser.
+        while bytes.len() < WRITTEN_TOGETHER
+            && let Ok(text) = frames.try_recv()
+        {
+            bytes.extend_from_slice(&encode_frame(&text));
+            count = count.saturating_add(1);
+        }
+        let written = match stream.write_all(&bytes).await {
             Ok(()) => stream.flush().await,
             Err(error) => Err(error),
         };
         match written {
-            Ok(()) => driver.feed(Input::Written { channel }),
+            Ok(()) => (0..count).for_each(|_| driver.feed(Input::Written { channel })),
             Err(error) => return driver.feed(Input::ChannelClosed { channel, reason: error.to_string() }),
         }
     }

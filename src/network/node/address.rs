@@ -63,6 +63,24 @@ pub(super) fn is_dns(address: &Multiaddr) -> bool {
     matches!(first_hop(address).next(), Some(Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_)))
 }
 
+/// The peer at the far end of a circuit, as its addresses have it.
+pub(super) fn far_end(endpoint: &ConnectedPoint) -> Option<libp2p::PeerId> {
+    match endpoint.get_remote_address().iter().last()? {
+        Protocol::P2p(peer) => Some(peer),
+        _ => None,
+    }
+}
+
+/// The relay of a circuit.
+pub(super) fn relay_of(endpoint: &ConnectedPoint) -> Option<libp2p::PeerId> {
+    let circuit = match endpoint {
+        ConnectedPoint::Dialer { address, .. } => address,
+        ConnectedPoint::Listener { local_addr, .. } => local_addr,
+    };
+    let peers = first_hop(circuit).filter_map(|part| if let Protocol::P2p(peer) = part { Some(peer) } else { None });
+    peers.last().filter(|_| is_circuit(circuit))
+}
+
 /// Which way a connection takes.
 pub(super) fn path(endpoint: &ConnectedPoint) -> Path {
     let circuit = match endpoint {
@@ -70,9 +88,7 @@ pub(super) fn path(endpoint: &ConnectedPoint) -> Path {
         ConnectedPoint::Listener { local_addr, .. } => local_addr,
     };
     if is_circuit(circuit) || endpoint.is_relayed() {
-        let relay =
-            first_hop(circuit).filter_map(|part| if let Protocol::P2p(peer) = part { Some(peer) } else { None });
-        return Path::new(ChannelKind::Relayed, relay.last().map(PeerId::from));
+        return Path::new(ChannelKind::Relayed, relay_of(endpoint).map(PeerId::from));
     }
     let kind = match circuit {
         address if is_webrtc(address) => ChannelKind::WebrtcDirect,

@@ -7,7 +7,13 @@
 
 use std::{error::Error, io};
 
-use libp2p::{TransportError, core::transport::timeout::TransportTimeoutError, noise, relay, swarm};
+use libp2p::{
+    TransportError,
+    core::transport::timeout::TransportTimeoutError,
+    noise,
+    relay::outbound::hop::{ConnectError, ProtocolViolation, ReserveError},
+    swarm,
+};
 
 use crate::network::link::{DialError, ErrorCode};
 
@@ -21,11 +27,14 @@ impl ErrorCode {
     fn hope(self) -> u8 {
         match self {
             ErrorCode::Stopped | ErrorCode::NoAddress | ErrorCode::Unsupported => 0,
-            ErrorCode::ProtocolUnsupported | ErrorCode::WrongPeer => 1,
+            ErrorCode::ProtocolUnsupported
+            | ErrorCode::WrongPeer
+            | ErrorCode::PermissionDenied
+            | ErrorCode::NotARelay => 1,
             ErrorCode::ConnRefused | ErrorCode::HostUnreach | ErrorCode::NotFound | ErrorCode::NetUnreach => 2,
             ErrorCode::TimedOut | ErrorCode::Other => 3,
-            ErrorCode::RelayUnreachable | ErrorCode::Reset => 4,
-            ErrorCode::NoReservation => 5,
+            ErrorCode::RelayUnreachable | ErrorCode::Reset | ErrorCode::RelayLimit | ErrorCode::ReservationRefused => 4,
+            ErrorCode::NoReservation | ErrorCode::ConnectionFailed => 5,
         }
     }
 }
@@ -53,7 +62,12 @@ impl DialError {
             swarm::DialError::Transport(failures) => {
                 let code = failures.first().map_or(ErrorCode::NoAddress, |(_, error)| transport_code(error));
                 match code {
-                    ErrorCode::NoReservation | ErrorCode::Unsupported => code,
+                    ErrorCode::NoReservation
+                    | ErrorCode::ConnectionFailed
+                    | ErrorCode::RelayLimit
+                    | ErrorCode::PermissionDenied
+                    | ErrorCode::NotARelay
+                    | ErrorCode::Unsupported => code,
                     _ if circuit => ErrorCode::RelayUnreachable,
                     _ => code,
                 }
@@ -73,14 +87,39 @@ fn transport_code(error: &TransportError<io::Error>) -> ErrorCode {
     }
 }
 
-/// Looks through the layers of an error for one that says what happened.
-fn error_code(error: &(dyn Error + 'static)) -> ErrorCode {
-    use relay::outbound::hop::ConnectError;
+/// What a relay that was asked for a circuit answered.
+fn refused_circuit(error: &ConnectError) -> Option<ErrorCode> {
+    match error {
+        ConnectError::NoReservation => Some(ErrorCode::NoReservation),
+        ConnectError::ConnectionFailed => Some(ErrorCode::ConnectionFailed),
+        ConnectError::ResourceLimitExceeded => Some(ErrorCode::RelayLimit),
+        ConnectError::PermissionDenied => Some(ErrorCode::PermissionDenied),
+        ConnectError::Unsupported => Some(ErrorCode::NotARelay),
+        ConnectError::Io(_) | ConnectError::Protocol(_) => None,
+    }
+}
 
+/// What a relay that was asked for a reservation answered.
+fn refused_reservation(error: &ReserveError) -> Option<ErrorCode> {
+    match error {
+        ReserveError::Refused => Some(ErrorCode::ReservationRefused),
+        ReserveError::ResourceLimitExceeded => Some(ErrorCode::RelayLimit),
+        ReserveError::Unsupported => Some(ErrorCode::NotARelay),
+        // libp2p's client knows only the answers above; this one too is defined.
+        ReserveError::Protocol(ProtocolViolation::UnexpectedStatus(status)) if status == "PERMISSION_DENIED" => {
+            Some(ErrorCode::PermissionDenied)
+        }
+        ReserveError::Io(_) | ReserveError::Protocol(_) => None,
+    }
+}
+
+/// Looks through the layers of an error for one that says what happened.
+pub(super) fn error_code(error: &(dyn Error + 'static)) -> ErrorCode {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(ConnectError::NoReservation | ConnectError::ConnectionFailed) = error.downcast_ref() {
-            return ErrorCode::NoReservation;
+        let answer = error.downcast_ref().and_then(refused_circuit);
+        if let Some(code) = answer.or_else(|| error.downcast_ref().and_then(refused_reservation)) {
+            return code;
         }
         if let Some(TransportTimeoutError::<io::Error>::Timeout) = error.downcast_ref() {
             return ErrorCode::TimedOut;

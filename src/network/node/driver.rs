@@ -5,7 +5,7 @@ use std::{collections::HashMap, rc::Rc, time::Duration};
 use futures::{FutureExt as _, StreamExt as _, channel::mpsc};
 use libp2p::{
     Multiaddr, PeerId, Swarm,
-    core::transport::ListenerId,
+    core::{ConnectedPoint, transport::ListenerId},
     multiaddr::Protocol,
     ping,
     swarm::{
@@ -17,7 +17,8 @@ use libp2p::{
 use super::{
     Command, DialError, ErrorCode, Listening, NodeConfig, NodeError, NodeEvent, NodeStream, StreamReply, WsPolicy,
     address,
-    dial_error::chain,
+    circuits::{Limits, Meters},
+    dial_error::{chain, error_code},
     heartbeat::Heartbeat,
     relays::{self, Action, Loss, RelayIndex, Relays},
     streams::{Inbound, answer},
@@ -40,6 +41,10 @@ pub(super) struct Driver {
     heartbeat: Heartbeat<ConnectionId, PeerId>,
     /// Who waits for which dial.
     dials: HashMap<ConnectionId, (StreamReply, bool)>,
+    meters: Meters,
+    circuit_limits: Limits,
+    /// Why a relay could not be dialled; libp2p tells those who wait for a reservation only that it was not to be had.
+    unreachable: HashMap<PeerId, (ErrorCode, String)>,
 }
 
 impl Driver {
@@ -51,7 +56,8 @@ impl Driver {
         events: mpsc::Sender<NodeEvent>,
         runtime: Rc<dyn Runtime>,
     ) -> Result<Self, NodeError> {
-        let mut swarm = swarm::build(config)?;
+        let meters = Meters::default();
+        let mut swarm = swarm::build(config, &meters)?;
         for text in &config.listen {
             let refused = |reason: String| NodeError::Address { address: text.clone(), reason };
             let address: Multiaddr = text.parse().map_err(|error| refused(format!("{error}")))?;
@@ -79,6 +85,9 @@ impl Driver {
             reservations: HashMap::new(),
             heartbeat: Heartbeat::new(config.silence_limit),
             dials: HashMap::new(),
+            meters,
+            circuit_limits: Limits::default(),
+            unreachable: HashMap::new(),
             runtime,
         })
     }
@@ -135,6 +144,11 @@ impl Driver {
         match command {
             Command::OpenExisting { peer, reply } => self.swarm.behaviour_mut().streams.open(peer, reply),
             Command::Dial { peer, address, reply } => self.dial(peer, address, reply),
+            Command::Discard { path } => {
+                if let Some(connection) = self.swarm.behaviour().streams.unused(&path) {
+                    self.swarm.close_connection(connection);
+                }
+            }
             Command::Disconnect { peer } => {
                 // An error means that there is no connection.
                 let _ = self.swarm.disconnect_peer_id(peer);
@@ -163,7 +177,8 @@ impl Driver {
 
     fn handle_timeout(&mut self) {
         let now = self.now();
-        for connection in self.heartbeat.silent(now) {
+        let streams = &self.swarm.behaviour().streams;
+        for connection in self.heartbeat.silent(now, |connection| streams.take_sign_of_life(connection)) {
             tracing::debug!(%connection, "closing a silent connection");
             self.swarm.behaviour_mut().streams.cut(connection);
             self.swarm.close_connection(connection);
@@ -174,7 +189,7 @@ impl Driver {
                     Ok(listener) => {
                         self.reservations.insert(listener, relay);
                     }
-                    Err(error) => self.relay_lost(relay, &chain(&error)),
+                    Err(error) => self.relay_lost(relay, error_code(&error), &chain(&error)),
                 },
                 Action::Abandon { relay } => {
                     self.reservations.retain(|listener, of| {
@@ -184,7 +199,7 @@ impl Driver {
                         }
                         keep
                     });
-                    self.relay_lost(relay, "no answer in time");
+                    self.relay_lost(relay, ErrorCode::TimedOut, "no answer in time");
                 }
             }
         }
@@ -198,13 +213,18 @@ impl Driver {
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { connection, result, peer })) => match result {
                 Ok(round_trip) => {
                     self.heartbeat.answered(connection, self.now());
-                    self.swarm.behaviour().streams.note_round_trip(&peer, connection, round_trip);
+                    self.swarm.behaviour().streams.take_sign_of_life(connection);
+                    if let Some(path) = self.swarm.behaviour().streams.path(&peer, connection) {
+                        path.note_round_trip(round_trip);
+                    }
                 }
                 Err(ping::Failure::Unsupported) => self.heartbeat.forget(connection),
                 Err(error) => tracing::debug!(%connection, %error, "ping failed"),
             },
-            SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
+            SwarmEvent::Behaviour(BehaviourEvent::Relay(event)) => self.circuit_limits.heard(&event),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.heartbeat.watch(connection_id, peer_id, self.now());
+                self.note_circuit(peer_id, connection_id, &endpoint);
                 if let Some((reply, _)) = self.dials.remove(&connection_id) {
                     self.swarm.behaviour_mut().streams.open_on(peer_id, connection_id, reply);
                 }
@@ -212,17 +232,23 @@ impl Driver {
             SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, cause, .. } => {
                 self.heartbeat.forget(connection_id);
                 if num_established == 0 {
+                    self.circuit_limits.forget(&peer_id);
                     let reason = cause.map_or_else(|| "closed".to_owned(), |cause| chain(&cause));
                     self.emit(NodeEvent::ConnectionClosed { peer: peer_id.into(), reason });
                 }
             }
-            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
-                if let Some((reply, circuit)) = self.dials.remove(&connection_id) {
-                    let mut error = DialError::from_swarm(&error, circuit);
-                    if error.code == ErrorCode::ConnRefused && swarm::is_offline() {
-                        error = DialError::new(ErrorCode::NetUnreach, error.reason);
+            SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
+                let dial = self.dials.remove(&connection_id);
+                let mut error = DialError::from_swarm(&error, dial.as_ref().is_some_and(|(_, circuit)| *circuit));
+                if error.code == ErrorCode::ConnRefused && swarm::is_offline() {
+                    error = DialError::new(ErrorCode::NetUnreach, error.reason);
+                }
+                match (dial, peer_id) {
+                    (Some((reply, _)), _) => answer(reply, Err(error)),
+                    (None, Some(peer)) if self.relays.is_relay(&peer) => {
+                        self.unreachable.insert(peer, (error.code, error.reason));
                     }
-                    answer(reply, Err(error));
+                    (None, _) => {}
                 }
             }
             SwarmEvent::NewListenAddr { listener_id, address } => self.listening(listener_id, address),
@@ -235,13 +261,30 @@ impl Driver {
             SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
                 self.listening.borrow_mut().remove(&listener_id);
                 if let Some(relay) = self.reservations.remove(&listener_id) {
-                    let reason =
-                        reason.map_or_else(|error| chain(&error), |()| "connection to the relay lost".to_owned());
-                    self.relay_lost(relay, &reason);
+                    let dialled = self.relays.peer(relay).and_then(|peer| self.unreachable.remove(&peer));
+                    let lost = || (ErrorCode::Reset, "connection to the relay lost".to_owned());
+                    let (code, reason) = match reason {
+                        Err(error) => (error_code(&error), chain(&error)),
+                        Ok(()) => dialled.unwrap_or_else(lost),
+                    };
+                    self.relay_lost(relay, code, &reason);
                 }
             }
             SwarmEvent::ListenerError { listener_id, error } => tracing::debug!(%listener_id, %error, "listener"),
             _ => {}
+        }
+    }
+
+    /// Lets streams on the connection tell how much of a circuit is left.
+    fn note_circuit(&self, peer: PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
+        let Some(relay) = address::relay_of(endpoint) else { return };
+        // Taken in any case, so that the next connection does not find it.
+        let carried = self.meters.take(&peer, endpoint).unwrap_or_default();
+        let limit = self.circuit_limits.of(&relay);
+        if let Some(path) = self.swarm.behaviour().streams.path(&peer, connection)
+            && limit.is_limited()
+        {
+            path.note_circuit(self.now(), limit, carried);
         }
     }
 
@@ -257,14 +300,14 @@ impl Driver {
         }
     }
 
-    fn relay_lost(&mut self, relay: RelayIndex, reason: &str) {
+    fn relay_lost(&mut self, relay: RelayIndex, code: ErrorCode, reason: &str) {
         let text = self.relays.address(relay).map(|address| address.to_string()).unwrap_or_default();
         let mut random = [0; 4];
         self.runtime.fill_random(&mut random);
-        tracing::debug!(relay = text, reason, "no reservation");
+        tracing::debug!(relay = text, %code, reason, "no reservation");
         match self.relays.lost(relay, self.now(), u32::from_le_bytes(random)) {
-            Loss::Down => self.emit(NodeEvent::RelayDown { relay: text, reason: reason.to_owned() }),
-            Loss::GaveUp => self.emit(NodeEvent::RelayGaveUp { relay: text, reason: reason.to_owned() }),
+            Loss::Down => self.emit(NodeEvent::RelayDown { relay: text, code, reason: reason.to_owned() }),
+            Loss::GaveUp => self.emit(NodeEvent::RelayGaveUp { relay: text, code, reason: reason.to_owned() }),
             Loss::StillDown => {}
         }
     }

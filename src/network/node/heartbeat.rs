@@ -1,8 +1,9 @@
 //! Which connections are silent: a sans-I/O watch over the answers to pings.
 //!
 //! Browsers notice a dead WebRTC peer late or never, so a connection that answers no ping for a while is closed by us. On a
-//! slow line a ping waits behind whatever is being sent, and silence does not mean death: each time that a connection to a
-//! peer was closed for its silence, the next gets twice the time, so that a long message comes through in the end.
+//! slow line a ping waits behind whatever is being sent, and silence does not mean death. So a connection on which bytes come,
+//! or take their way, gets a little more time again and again; and each time that a connection to a peer was closed for its
+//! silence, the next gets twice the time, so that a long message comes through in the end.
 
 use std::{collections::HashMap, hash::Hash, time::Duration};
 
@@ -25,6 +26,8 @@ struct Watched<Peer> {
     last_answer: Timestamp,
     /// Since when an answer is demanded without patience.
     probed: Option<Timestamp>,
+    /// There was a sign of life other than an answer, so that silence is not judged before.
+    reprieved: Option<Timestamp>,
 }
 
 /// Watches connections, each known by an id, to peers.
@@ -43,7 +46,8 @@ impl<Id: Copy + Eq + Hash, Peer: Copy + Eq + Hash> Heartbeat<Id, Peer> {
 
     /// The connection was opened.
     pub(super) fn watch(&mut self, connection: Id, peer: Peer, now: Timestamp) {
-        self.connections.insert(connection, Watched { peer, since: now, last_answer: now, probed: None });
+        self.connections
+            .insert(connection, Watched { peer, since: now, last_answer: now, probed: None, reprieved: None });
     }
 
     /// The connection answered a ping.
@@ -51,6 +55,7 @@ impl<Id: Copy + Eq + Hash, Peer: Copy + Eq + Hash> Heartbeat<Id, Peer> {
         let Some(watched) = self.connections.get_mut(&connection) else { return };
         watched.last_answer = now;
         watched.probed = None;
+        watched.reprieved = None;
         if now.since(watched.since) >= PROBATION {
             self.patience.remove(&watched.peer);
         }
@@ -69,11 +74,17 @@ impl<Id: Copy + Eq + Hash, Peer: Copy + Eq + Hash> Heartbeat<Id, Peer> {
         }
     }
 
+    /// What a sign of life is worth: it is older than the check by an unknown time.
+    fn reprieve(&self) -> Duration {
+        self.limit / 4
+    }
+
     fn due(&self, watched: &Watched<Peer>) -> Timestamp {
-        match watched.probed {
+        let due = match watched.probed {
             Some(probed) => probed.after(self.limit),
             None => watched.last_answer.after(self.patience.get(&watched.peer).copied().unwrap_or(self.limit)),
-        }
+        };
+        watched.reprieved.map_or(due, |reprieved| reprieved.max(due))
     }
 
     /// When to call [`silent`](Self::silent) next.
@@ -81,8 +92,9 @@ impl<Id: Copy + Eq + Hash, Peer: Copy + Eq + Hash> Heartbeat<Id, Peer> {
         self.connections.values().map(|watched| self.due(watched)).min()
     }
 
-    /// The connections that answered nothing for longer than their limit; they are forgotten.
-    pub(super) fn silent(&mut self, now: Timestamp) -> Vec<Id> {
+    /// The connections that answered nothing for longer than their limit; they are forgotten. `shows_life` tells of each
+    /// whether anything came or went on since this was last asked, or since its last answer.
+    pub(super) fn silent(&mut self, now: Timestamp, shows_life: impl Fn(Id) -> bool) -> Vec<Id> {
         if self.next_check().is_some_and(|due| now.since(due) > LATE) {
             for watched in self.connections.values_mut() {
                 watched.last_answer = now;
@@ -90,7 +102,14 @@ impl<Id: Copy + Eq + Hash, Peer: Copy + Eq + Hash> Heartbeat<Id, Peer> {
             }
         }
         let is_due = |(id, watched): (&Id, &Watched<Peer>)| (self.due(watched) <= now).then_some(*id);
-        let silent: Vec<Id> = self.connections.iter().filter_map(is_due).collect();
+        let (alive, silent): (Vec<Id>, Vec<Id>) =
+            self.connections.iter().filter_map(is_due).partition(|id| shows_life(*id));
+        for id in alive {
+            let reprieve = self.reprieve();
+            if let Some(watched) = self.connections.get_mut(&id) {
+                watched.reprieved = Some(now.after(reprieve));
+            }
+        }
         for id in &silent {
             let Some(Watched { peer, .. }) = self.connections.remove(id) else { continue };
             let limit = self.patience.entry(peer).or_insert(self.limit);
@@ -112,6 +131,26 @@ mod tests {
         Heartbeat::new(Duration::from_secs(8))
     }
 
+    /// Nothing but answers comes.
+    fn silent(heartbeat: &mut Heartbeat<u8, u8>, now: Timestamp) -> Vec<u8> {
+        heartbeat.silent(now, |_| false)
+    }
+
+    #[test]
+    fn a_connection_on_which_something_moves_is_not_silent_and_ends_soon_after_nothing_does() {
+        let mut heartbeat = watch();
+        heartbeat.watch(1, 7, at(0));
+        for second in [8, 10, 12, 14] {
+            assert_eq!(heartbeat.silent(at(second), |_| true), [0; 0], "{second}");
+            assert_eq!(heartbeat.next_check(), Some(at(second + 2)));
+        }
+        assert_eq!(silent(&mut heartbeat, at(16)), [1]);
+        heartbeat.watch(2, 8, at(16));
+        assert_eq!(heartbeat.silent(at(24), |_| true), [0; 0]);
+        heartbeat.answered(2, at(25));
+        assert_eq!(heartbeat.next_check(), Some(at(33)), "an answer is as good as ever");
+    }
+
     #[test]
     fn the_connection_that_stops_answering_is_silent_and_no_other() {
         let mut heartbeat = watch();
@@ -119,8 +158,8 @@ mod tests {
         heartbeat.watch(2, 2, at(0));
         heartbeat.answered(2, at(3));
         assert_eq!(heartbeat.next_check(), Some(at(8)));
-        assert!(heartbeat.silent(at(7)).is_empty());
-        assert_eq!(heartbeat.silent(at(8)), [1]);
+        assert!(silent(&mut heartbeat, at(7)).is_empty());
+        assert_eq!(silent(&mut heartbeat, at(8)), [1]);
         assert_eq!(heartbeat.next_check(), Some(at(11)));
         heartbeat.forget(2);
         assert_eq!(heartbeat.next_check(), None);
@@ -130,14 +169,14 @@ mod tests {
     fn after_a_change_of_network_an_answer_is_due_within_the_plain_limit() {
         let mut heartbeat = watch();
         heartbeat.watch(1, 7, at(0));
-        assert_eq!(heartbeat.silent(at(8)), [1]);
+        assert_eq!(silent(&mut heartbeat, at(8)), [1]);
         heartbeat.watch(2, 7, at(10));
         heartbeat.watch(3, 8, at(10));
         heartbeat.probe(at(11));
         heartbeat.probe(at(15));
         heartbeat.answered(3, at(12));
         assert_eq!(heartbeat.next_check(), Some(at(19)), "the patience of 16 s does not count");
-        assert_eq!(heartbeat.silent(at(19)), [2]);
+        assert_eq!(silent(&mut heartbeat, at(19)), [2]);
         assert_eq!(heartbeat.next_check(), Some(at(20)), "an answer ends the probe");
     }
 
@@ -145,19 +184,19 @@ mod tests {
     fn our_own_sleep_is_not_held_against_peers() {
         let mut heartbeat = watch();
         heartbeat.watch(1, 1, at(0));
-        assert!(heartbeat.silent(at(60)).is_empty());
+        assert!(silent(&mut heartbeat, at(60)).is_empty());
         assert_eq!(heartbeat.next_check(), Some(at(68)));
-        assert_eq!(heartbeat.silent(at(68)), [1]);
+        assert_eq!(silent(&mut heartbeat, at(68)), [1]);
     }
 
     #[test]
     fn a_peer_that_was_silent_gets_twice_the_time_until_it_has_answered_for_a_minute() {
         let mut heartbeat = watch();
         heartbeat.watch(1, 7, at(0));
-        assert_eq!(heartbeat.silent(at(8)), [1]);
+        assert_eq!(silent(&mut heartbeat, at(8)), [1]);
         heartbeat.watch(2, 7, at(10));
         assert_eq!(heartbeat.next_check(), Some(at(26)));
-        assert_eq!(heartbeat.silent(at(26)), [2]);
+        assert_eq!(silent(&mut heartbeat, at(26)), [2]);
         heartbeat.watch(3, 7, at(30));
         heartbeat.answered(3, at(61));
         assert_eq!(heartbeat.next_check(), Some(at(93)));
@@ -167,7 +206,7 @@ mod tests {
             heartbeat.forget(connection - 1);
             heartbeat.watch(connection, 7, at(100));
             let due = heartbeat.next_check().unwrap();
-            assert!(due <= at(164) && heartbeat.silent(due) == [connection]);
+            assert!(due <= at(164) && silent(&mut heartbeat, due) == [connection]);
         }
     }
 }

@@ -75,15 +75,17 @@ fn link_event(event: NodeEvent) -> Option<LinkEvent<NodeStream>> {
         NodeEvent::RelayUp { address } => {
             tracing::info!(address, "reachable through a relay");
             let relay = address.split("/p2p-circuit").next().unwrap_or_default().to_owned();
-            return Some(LinkEvent::Relay(RelayStatus { relay, state: RelayState::Up, reason: None }));
+            return Some(LinkEvent::Relay(RelayStatus { relay, state: RelayState::Up, code: None, reason: None }));
         }
-        NodeEvent::RelayDown { relay, reason } => {
-            tracing::warn!(relay, reason, "relay lost");
-            return Some(LinkEvent::Relay(RelayStatus { relay, state: RelayState::Down, reason: Some(reason) }));
+        NodeEvent::RelayDown { relay, code, reason } => {
+            tracing::warn!(relay, %code, reason, "relay lost");
+            let (code, reason) = (Some(code), Some(reason));
+            return Some(LinkEvent::Relay(RelayStatus { relay, state: RelayState::Down, code, reason }));
         }
-        NodeEvent::RelayGaveUp { relay, reason } => {
-            tracing::warn!(relay, reason, "relay given up");
-            return Some(LinkEvent::Relay(RelayStatus { relay, state: RelayState::GivenUp, reason: Some(reason) }));
+        NodeEvent::RelayGaveUp { relay, code, reason } => {
+            tracing::warn!(relay, %code, reason, "relay given up");
+            let (code, reason) = (Some(code), Some(reason));
+            return Some(LinkEvent::Relay(RelayStatus { relay, state: RelayState::GivenUp, code, reason }));
         }
     }
     None
@@ -97,12 +99,30 @@ impl Links for Node {
         async move { Node::open(&node, &peer, &addresses).await }.boxed_local()
     }
 
+    fn open_anew(
+        &self,
+        peer: PeerId,
+        addresses: Vec<String>,
+    ) -> LocalBoxFuture<'static, Result<NodeStream, DialError>> {
+        let node = self.clone();
+        async move { Node::open_anew(&node, &peer, &addresses).await }.boxed_local()
+    }
+
+    fn discard(&self, path: &Path) {
+        let (node, path) = (self.clone(), path.clone());
+        self.runtime.spawn(async move { Node::discard(&node, &path).await }.boxed_local());
+    }
+
     fn path(stream: &NodeStream) -> Path {
         stream.path()
     }
 
     fn probe(&self) {
         Node::probe(self);
+    }
+
+    fn listen_addresses(&self) -> Vec<String> {
+        Node::listen_addresses(self)
     }
 
     fn stop(&self) -> LocalBoxFuture<'static, ()> {

@@ -8,6 +8,7 @@
 //! `RTCPeerConnection` exists, that is, not in Workers). Browsers cannot listen; they are reached through relays.
 
 mod address;
+mod circuits;
 mod dial_error;
 mod driver;
 mod heartbeat;
@@ -31,7 +32,10 @@ pub use protocol::{LEGACY_PROTOCOL, PROTOCOL};
 use stream::Cuttable;
 pub use stream::NodeStream;
 
-use super::link::{DialError, ErrorCode};
+use super::{
+    link::{DialError, ErrorCode},
+    status::Path,
+};
 use crate::{
     runtime::{Runtime, timeout},
     wire::PeerId,
@@ -129,14 +133,18 @@ pub enum NodeEvent {
     RelayDown {
         /// The relay's address.
         relay: String,
-        /// What happened.
+        /// What kind of failure.
+        code: ErrorCode,
+        /// What happened, for people.
         reason: String,
     },
     /// A relay did not answer [`NodeConfig::max_relay_attempts`] times in a row.
     RelayGaveUp {
         /// The relay's address.
         relay: String,
-        /// What happened last.
+        /// What kind of failure was the last.
+        code: ErrorCode,
+        /// What happened last, for people.
         reason: String,
     },
 }
@@ -147,6 +155,8 @@ enum Command {
     OpenExisting { peer: libp2p::PeerId, reply: StreamReply },
     /// Dial one address and open a stream on the connection.
     Dial { peer: libp2p::PeerId, address: libp2p::Multiaddr, reply: StreamReply },
+    /// Close a connection unless there is a stream on it.
+    Discard { path: Path },
     /// Close all connections to a peer.
     Disconnect { peer: libp2p::PeerId },
     /// Try relays that wait or were given up, now.
@@ -212,6 +222,17 @@ impl Node {
             Some(Err(_)) | None => {}
         }
 
+        self.open_anew(peer, addresses).await
+    }
+
+    /// Opens a stream to a peer by dialling the addresses one after the other, whatever connections there are.
+    ///
+    /// It takes up to 20 s for each address; bound it from outside.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_anew(&self, peer: &PeerId, addresses: &[String]) -> Result<NodeStream, DialError> {
+        let id = address::libp2p_peer(peer)?;
         let mut failure = None;
         for text in addresses {
             let dialled = match address::dialable(text, &id, &self.ws_policy) {
@@ -224,6 +245,11 @@ impl Node {
             }
         }
         Err(failure.unwrap_or_else(|| DialError::new(ErrorCode::NoAddress, "no address of the peer is known")))
+    }
+
+    /// Closes the connection that takes this way, unless there is a stream on it.
+    pub async fn discard(&self, path: &Path) {
+        self.tell(Command::Discard { path: path.clone() }).await;
     }
 
     /// Closes all connections to a peer; its streams end.

@@ -170,6 +170,16 @@ impl Relays {
         }
     }
 
+    /// The peer id of a relay.
+    pub(super) fn peer(&self, index: RelayIndex) -> Option<PeerId> {
+        self.relays.get(index).map(|relay| relay.peer)
+    }
+
+    /// Whether this is one of the relays.
+    pub(super) fn is_relay(&self, peer: &PeerId) -> bool {
+        self.relays.iter().any(|relay| relay.peer == *peer)
+    }
+
     /// The address that is in use or next in turn.
     pub(super) fn address(&self, index: RelayIndex) -> Option<Multiaddr> {
         self.relays.get(index).map(Relay::address)

@@ -14,11 +14,12 @@ use futures::{AsyncRead, AsyncWrite, task::AtomicWaker};
 
 use crate::{network::status::Path, wire::PeerId};
 
-/// What all streams of a connection share: the way that they take, and their end when it is given up as dead. Closing such a connection in order may never come to an end,
-/// and its streams would wait as long.
+/// What all streams of a connection share: the way that they take, whether anything comes over it, and their end when it is
+/// given up as dead. Closing such a connection in order may never come to an end, and its streams would wait as long.
 #[derive(Debug, Default)]
 pub(super) struct Cut {
     done: AtomicBool,
+    alive: AtomicBool,
     path: OnceLock<Path>,
     streams: Mutex<Vec<Weak<Wakers>>>,
 }
@@ -50,6 +51,17 @@ impl Cut {
         self.path.get().cloned().unwrap_or_default()
     }
 
+    /// Whether the peer has shown a sign of life on a stream since this was last asked: bytes came, or a write that had to wait
+    /// could go on.
+    pub(super) fn take_sign_of_life(&self) -> bool {
+        self.alive.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether there is any stream.
+    pub(super) fn is_used(&self) -> bool {
+        self.streams().iter().any(|wakers| wakers.strong_count() > 0)
+    }
+
     /// A list stays usable whatever happened while it was locked.
     fn streams(&self) -> MutexGuard<'_, Vec<Weak<Wakers>>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
@@ -61,6 +73,8 @@ pub(super) struct Cuttable<S = libp2p::Stream> {
     inner: S,
     cut: Arc<Cut>,
     wakers: Arc<Wakers>,
+    /// A write waits: until the peer has taken what was written before.
+    blocked: bool,
 }
 
 impl<S: Unpin> Cuttable<S> {
@@ -70,7 +84,7 @@ impl<S: Unpin> Cuttable<S> {
         streams.retain(|wakers| wakers.strong_count() > 0);
         streams.push(Arc::downgrade(&wakers));
         drop(streams);
-        Cuttable { inner, cut: Arc::clone(cut), wakers }
+        Cuttable { inner, cut: Arc::clone(cut), wakers, blocked: false }
     }
 
     fn check(&self, waker: &AtomicWaker, cx: &Context<'_>) -> io::Result<()> {
@@ -82,16 +96,36 @@ impl<S: Unpin> Cuttable<S> {
         Ok(())
     }
 
-    /// The stream to read from, unless it is cut.
-    fn reading(&mut self, cx: &Context<'_>) -> io::Result<Pin<&mut S>> {
-        self.check(&self.wakers.reader, cx)?;
-        Ok(Pin::new(&mut self.inner))
+    fn note_life(&self) {
+        self.cut.alive.store(true, Ordering::Relaxed);
     }
+}
 
-    /// The stream to write on, unless it is cut.
-    fn writing(&mut self, cx: &Context<'_>) -> io::Result<Pin<&mut S>> {
+impl<S: AsyncRead + Unpin> Cuttable<S> {
+    fn read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.check(&self.wakers.reader, cx)?;
+        let read = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if matches!(read, Poll::Ready(Ok(1..))) {
+            self.note_life();
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Cuttable<S> {
+    fn write<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        act: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         self.check(&self.wakers.writer, cx)?;
-        Ok(Pin::new(&mut self.inner))
+        let written = act(Pin::new(&mut self.inner), cx);
+        match &written {
+            Poll::Pending => self.blocked = true,
+            Poll::Ready(Ok(_)) if std::mem::take(&mut self.blocked) => self.note_life(),
+            Poll::Ready(_) => {}
+        }
+        written
     }
 }
 
@@ -128,21 +162,21 @@ impl fmt::Debug for NodeStream {
 
 impl AsyncRead for NodeStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.stream.reading(cx)?.poll_read(cx, buf)
+        self.stream.read(cx, buf)
     }
 }
 
 impl AsyncWrite for NodeStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream.writing(cx)?.poll_write(cx, buf)
+        self.stream.write(cx, |stream, cx| stream.poll_write(cx, buf))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.writing(cx)?.poll_flush(cx)
+        self.stream.write(cx, |stream, cx| stream.poll_flush(cx))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.writing(cx)?.poll_close(cx)
+        self.stream.write(cx, |stream, cx| stream.poll_close(cx))
     }
 }
 
@@ -156,7 +190,7 @@ mod tests {
     #[tokio::test]
     async fn a_cut_ends_every_stream_of_the_connection_for_those_who_wait_and_those_who_come() {
         fn read<S: AsyncRead + Unpin>(stream: &mut Cuttable<S>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-            stream.reading(cx)?.poll_read(cx, &mut [0])
+            stream.read(cx, &mut [0])
         }
 
         let cut = Arc::new(Cut::default());
@@ -174,9 +208,31 @@ mod tests {
         for waited in waiting {
             assert_eq!(waited.await.unwrap(), io::ErrorKind::ConnectionReset);
         }
+        assert!(!cut.take_sign_of_life());
         let (late, _its_peer) = tokio::io::duplex(1);
         let mut late = Cuttable::new(late.compat(), &cut);
-        let written = poll_fn(|cx| late.writing(cx)?.poll_write(cx, &[1])).await;
+        let written = poll_fn(|cx| late.write(cx, |stream, cx| stream.poll_write(cx, &[1]))).await;
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn bytes_that_come_and_writes_that_go_on_are_signs_of_life_and_bytes_that_go_are_none() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let cut = Arc::new(Cut::default());
+        let (here, mut there) = tokio::io::duplex(2);
+        let mut stream = Cuttable::new(here.compat(), &cut);
+        fn write<S: AsyncWrite + Unpin>(stream: &mut Cuttable<S>) -> Option<io::Result<usize>> {
+            poll_fn(|cx| stream.write(cx, |stream, cx| stream.poll_write(cx, &[1, 2]))).now_or_never()
+        }
+        assert!(write(&mut stream).is_some());
+        assert!(!cut.take_sign_of_life(), "what is written may go nowhere");
+        assert!(write(&mut stream).is_none(), "there is no room");
+        there.read_exact(&mut [0; 2]).await.unwrap();
+        assert!(write(&mut stream).is_some());
+        assert!(cut.take_sign_of_life() && !cut.take_sign_of_life());
+        there.write_all(&[3]).await.unwrap();
+        poll_fn(|cx| stream.read(cx, &mut [0])).await.unwrap();
+        assert!(cut.take_sign_of_life());
     }
 }

@@ -8,7 +8,6 @@ use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use libp2p::{
@@ -26,6 +25,7 @@ use super::{
     protocol::Offer,
     stream::{Cut, Cuttable},
 };
+use crate::network::status::Path;
 
 /// Streams that may wait for negotiation on one connection; kernels use one.
 const MAX_WAITING: usize = 8;
@@ -78,12 +78,22 @@ impl Behaviour {
         self.forget(connection, |cut| cut.cut());
     }
 
-    /// Notes how long a connection's answer to a ping took.
-    pub(super) fn note_round_trip(&self, peer: &PeerId, connection: ConnectionId, round_trip: Duration) {
-        let connections = self.connections.get(peer).into_iter().flatten();
-        if let Some(connection) = connections.into_iter().find(|known| known.id == connection) {
-            connection.cut.path().note_round_trip(round_trip);
-        }
+    /// Whether there was a sign of life on the streams of a connection since this was last asked.
+    pub(super) fn take_sign_of_life(&self, connection: ConnectionId) -> bool {
+        let mut connections = self.connections.values().flatten();
+        connections.find(|known| known.id == connection).is_some_and(|known| known.cut.take_sign_of_life())
+    }
+
+    /// Which way a connection takes.
+    pub(super) fn path(&self, peer: &PeerId, connection: ConnectionId) -> Option<Path> {
+        let mut connections = self.connections.get(peer).into_iter().flatten();
+        connections.find(|known| known.id == connection).map(|known| known.cut.path())
+    }
+
+    /// The connection that takes this way, if no stream is left on it.
+    pub(super) fn unused(&self, path: &Path) -> Option<ConnectionId> {
+        let mut connections = self.connections.values().flatten();
+        connections.find(|known| known.cut.path().is_same(path) && !known.cut.is_used()).map(|known| known.id)
     }
 
     fn forget(&mut self, id: ConnectionId, then: impl Fn(&Cut)) {

@@ -10,7 +10,10 @@ use libp2p::{
     yamux,
 };
 
-use super::{NodeConfig, NodeError, address, heartbeat::LONGEST_SILENCE, limits::Limits, protocol::Offer, streams};
+use super::{
+    NodeConfig, NodeError, address, circuits::Meters, heartbeat::LONGEST_SILENCE, limits::Limits, protocol::Offer,
+    streams,
+};
 
 /// How long the set-up of one connection may take: dial, encryption, multiplexing.
 const SET_UP_LIMIT: Duration = Duration::from_secs(20);
@@ -32,12 +35,17 @@ pub(super) struct Behaviour {
 }
 
 /// Builds the swarm of a node.
-pub(super) fn build(config: &NodeConfig) -> Result<Swarm<Behaviour>, NodeError> {
+pub(super) fn build(config: &NodeConfig, meters: &Meters) -> Result<Swarm<Behaviour>, NodeError> {
     let key =
         identity::Keypair::ed25519_from_bytes(config.key_seed).map_err(|error| NodeError::Key(error.to_string()))?;
     let peer = key.public().to_peer_id();
     let (relay_transport, relay) = relay::client::new(peer);
-    let transport = transport(config, &key, relay_transport)?;
+    let transport = transport(&key, relay_transport, meters)?;
+    #[cfg(all(feature = "webrtc-listen", not(target_arch = "wasm32")))]
+    let transport = match &config.certificate {
+        Some(pem) => with_webrtc(pem, &key, transport)?,
+        None => transport,
+    };
 
     let identify = identify::Config::new(IDENTIFY_PROTOCOL.to_string(), key.public())
         .with_agent_version(concat!("ocap-remotes/", env!("CARGO_PKG_VERSION")).to_owned())
@@ -58,31 +66,23 @@ type Secured = Boxed<(PeerId, StreamMuxerBox)>;
 
 /// Noise and Yamux over byte streams. The relay's part comes first: the others would take a circuit's first hop for all.
 macro_rules! secured {
-    ($key:expr, $relay:expr, $base:expr) => {
+    ($key:expr, $relay:expr, $meters:expr, $base:expr) => {{
+        let meters = $meters.clone();
         $relay
+            .map(move |circuit, endpoint| meters.meter(circuit, &endpoint))
             .or_transport($base)
             .upgrade(upgrade::Version::V1Lazy)
             .authenticate(noise::Config::new($key).map_err(|error| NodeError::Key(error.to_string()))?)
             .multiplex(yamux::Config::default())
             .timeout(SET_UP_LIMIT)
             .boxed()
-    };
+    }};
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-#[cfg_attr(not(feature = "webrtc-listen"), allow(unused_variables))]
-fn transport(
-    config: &NodeConfig,
-    key: &identity::Keypair,
-    relay: relay::client::Transport,
-) -> Result<Secured, NodeError> {
+fn transport(key: &identity::Keypair, relay: relay::client::Transport, meters: &Meters) -> Result<Secured, NodeError> {
     let tcp = libp2p::tcp::tokio::Transport::new(libp2p::tcp::Config::default());
-    let streams = secured!(key, relay, libp2p_websocket::Config::new(tcp));
-    #[cfg(feature = "webrtc-listen")]
-    if let Some(pem) = &config.certificate {
-        return with_webrtc(pem, key, streams);
-    }
-    Ok(streams)
+    Ok(secured!(key, relay, meters, libp2p_websocket::Config::new(tcp)))
 }
 
 #[cfg(all(feature = "webrtc-listen", not(target_arch = "wasm32")))]
@@ -95,14 +95,10 @@ fn with_webrtc(pem: &str, key: &identity::Keypair, streams: Secured) -> Result<S
 }
 
 #[cfg(target_arch = "wasm32")]
-fn transport(
-    _config: &NodeConfig,
-    key: &identity::Keypair,
-    relay: relay::client::Transport,
-) -> Result<Secured, NodeError> {
+fn transport(key: &identity::Keypair, relay: relay::client::Transport, meters: &Meters) -> Result<Secured, NodeError> {
     use libp2p::core::transport::{OrTransport, timeout::TransportTimeout};
 
-    let streams = secured!(key, relay, libp2p::websocket_websys::Transport::default());
+    let streams = secured!(key, relay, meters, libp2p::websocket_websys::Transport::default());
     if !has_webrtc() {
         return Ok(streams);
     }

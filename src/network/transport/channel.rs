@@ -6,6 +6,7 @@ use super::{
     context::Context,
     io::{ChannelId, Effect, SendId},
     policy::{INBOX_FRAMES, WRITES_IN_FLIGHT},
+    rollover::Rollover,
 };
 use crate::{
     runtime::Timestamp,
@@ -49,6 +50,7 @@ impl Outgoing {
 #[derive(Debug)]
 struct UnderWay {
     id: Option<SendId>,
+    bytes: u64,
     deadline: Timestamp,
 }
 
@@ -58,11 +60,13 @@ pub(super) struct Writer {
     pub(super) channel: ChannelId,
     under_way: VecDeque<UnderWay>,
     queued: VecDeque<Outgoing>,
+    /// The circuit below, which may have no room for what is queued.
+    pub(super) circuit: Option<Rollover>,
 }
 
 impl Writer {
     pub(super) fn new(channel: ChannelId) -> Self {
-        Writer { channel, under_way: VecDeque::new(), queued: VecDeque::new() }
+        Writer { channel, under_way: VecDeque::new(), queued: VecDeque::new(), circuit: None }
     }
 
     pub(super) fn write(&mut self, cx: &mut Context, message: Outgoing) {
@@ -75,16 +79,41 @@ impl Writer {
         if let Some(UnderWay { id, .. }) = self.under_way.pop_front() {
             cx.finish(id, Ok(()));
         }
+        if self.circuit.as_ref().is_some_and(Rollover::is_weighed) {
+            // The next write is decided upon when the bytes are counted.
+            return cx.effect(Effect::Weigh { channel: self.channel });
+        }
         self.pump(cx);
     }
 
-    fn pump(&mut self, cx: &mut Context) {
+    pub(super) fn pump(&mut self, cx: &mut Context) {
         while self.under_way.len() < WRITES_IN_FLIGHT {
+            let Some(bytes) = self.queued.front().map(|message| message.text.len()) else { return };
+            if let Some(circuit) = &mut self.circuit
+                && !circuit.admits(bytes, self.under_way.is_empty())
+            {
+                return;
+            }
             let Some(Outgoing { id, text, .. }) = self.queued.pop_front() else { return };
             let deadline = cx.now.after(cx.policy.write_timeout);
-            self.under_way.push_back(UnderWay { id, deadline });
+            self.under_way.push_back(UnderWay { id, bytes: bytes as u64, deadline });
             cx.effect(Effect::Write { channel: self.channel, text });
         }
+    }
+
+    /// Whether nothing given to the stream waits to be written.
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    /// Bytes given to the stream and not yet written.
+    pub(super) fn bytes_under_way(&self) -> u64 {
+        self.under_way.iter().fold(0, |sum, write| sum.saturating_add(write.bytes))
+    }
+
+    /// Takes back everything that was not given to the stream.
+    pub(super) fn take_queued(&mut self) -> VecDeque<Outgoing> {
+        std::mem::take(&mut self.queued)
     }
 
     /// Fails what is not written.

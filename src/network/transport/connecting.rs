@@ -16,6 +16,7 @@ impl Peer {
     ///
     /// A send waits for whichever handshake is under way, and dials only when there is none.
     pub(super) fn settle(&mut self, cx: &mut Context) {
+        self.move_on(cx);
         if self.registered.is_some() || !matches!(self.inbound, Inbound::Idle) {
             return;
         }
@@ -49,13 +50,17 @@ impl Peer {
             return Err(RemoteError::ResourceLimit { limit_type: LimitType::ConnectionRate, current, limit });
         }
         let addresses = self.hints.addresses(&self.id, &cx.policy.relays);
+        self.begin_dial(cx, addresses, attempt);
+        self.wanted = true;
+        Ok(())
+    }
+
+    pub(super) fn begin_dial(&mut self, cx: &mut Context, addresses: Vec<String>, attempt: Attempt) {
         // The addresses are tried one after the other, and each has its time.
         let tries = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
         let deadline = cx.now.after(cx.policy.dial_timeout.saturating_mul(tries));
-        let dial = cx.begin_dial(&self.id, addresses);
+        let dial = cx.begin_dial(&self.id, addresses, matches!(attempt.cause, Cause::Move(_)));
         self.outbound = Outbound::Dialling { dial, deadline, attempt };
-        self.wanted = true;
-        Ok(())
     }
 
     /// An attempt of the reconnection loop. A refusal by a limit is no attempt: it is tried when there is room again.
@@ -105,9 +110,14 @@ impl Peer {
         retryable: bool,
     ) {
         self.outbound = Outbound::Idle;
+        if let Cause::Move(need) = attempt.cause
+            && self.registered.is_some()
+        {
+            return self.move_failed(cx, need, reason);
+        }
         self.note_error(cx, reason);
         let permanent = self.failures.record(code);
-        if attempt.cause == Cause::Reconnection {
+        if attempt.cause != Cause::Send {
             self.backoff.record_failure();
         }
         if !matches!(self.inbound, Inbound::Idle) {
@@ -210,6 +220,7 @@ impl Peer {
         self.fail_waiting(cx, error);
         self.abandon_outbound(cx);
         self.abandon_inbound(cx);
+        self.end_retiring(cx);
         self.inbox.clear();
         self.wanted = false;
         self.gap = false;

@@ -10,6 +10,7 @@ use super::{
     policy::Policy,
 };
 use crate::{
+    network::circuit::CircuitUse,
     runtime::Timestamp,
     wire::{IncarnationId, PeerId, RemoteError},
 };
@@ -30,7 +31,7 @@ pub(super) struct Context {
     pub(super) changed: BTreeSet<PeerId>,
     random: RandomSource,
     effects: VecDeque<Effect>,
-    channels: HashMap<ChannelId, PeerId>,
+    channels: HashMap<ChannelId, (PeerId, Option<CircuitUse>)>,
     dials: HashMap<DialId, PeerId>,
     last_dial: u64,
 }
@@ -83,11 +84,11 @@ impl Context {
         self.engaged < self.policy.max_connections
     }
 
-    pub(super) fn begin_dial(&mut self, peer: &PeerId, addresses: Vec<String>) -> DialId {
+    pub(super) fn begin_dial(&mut self, peer: &PeerId, addresses: Vec<String>, anew: bool) -> DialId {
         self.last_dial = self.last_dial.saturating_add(1);
         let dial = DialId(self.last_dial);
         self.dials.insert(dial, peer.clone());
-        self.effect(Effect::Dial { dial, peer: peer.clone(), addresses });
+        self.effect(Effect::Dial { dial, peer: peer.clone(), addresses, anew });
         dial
     }
 
@@ -103,11 +104,23 @@ impl Context {
     }
 
     pub(super) fn adopt_channel(&mut self, channel: ChannelId, peer: &PeerId) {
-        self.channels.insert(channel, peer.clone());
+        self.channels.insert(channel, (peer.clone(), None));
+        self.effect(Effect::Weigh { channel });
     }
 
     pub(super) fn channel_peer(&self, channel: ChannelId) -> Option<PeerId> {
-        self.channels.get(&channel).cloned()
+        self.channels.get(&channel).map(|(peer, _)| peer.clone())
+    }
+
+    pub(super) fn note_circuit(&mut self, channel: ChannelId, circuit: Option<CircuitUse>) {
+        if let Some((_, noted)) = self.channels.get_mut(&channel) {
+            *noted = circuit;
+        }
+    }
+
+    /// The circuit below a channel, as it was last told of.
+    pub(super) fn circuit(&self, channel: ChannelId) -> Option<CircuitUse> {
+        self.channels.get(&channel)?.1.clone()
     }
 
     pub(super) fn close(&mut self, channel: ChannelId) {

@@ -13,6 +13,7 @@ use super::{
     io::{ChannelId, Effect},
     peer::{Cause, Inbound, Outbound, Peer, Registered, Standing},
     policy::{CROSSING_GRACE, VERDICTS_OWED},
+    rollover::Rollover,
 };
 use crate::{
     faults::{Fault, seeded},
@@ -37,15 +38,15 @@ impl HandshakeOutcome {
     /// Whether the channel may be used. After a restart only one that the reconnection loop opened: whatever waited for
     /// another was meant for the incarnation that is gone.
     pub(super) fn keeps_channel(self, cause: Cause) -> bool {
-        !self.incarnation_changed || (self.success && cause == Cause::Reconnection)
+        !self.incarnation_changed || (self.success && cause != Cause::Send)
     }
 }
 
 impl Peer {
     /// The peer opened a stream.
     pub(super) fn inbound_opened(&mut self, cx: &mut Context, channel: ChannelId) {
-        // A peer that shows another incarnation each time would make the kernel reset it each time.
-        if self.standing == Standing::Closed || !self.inbound_rate.try_take(cx.now) {
+        let rate = if self.registered.is_some() { &mut self.move_rate } else { &mut self.inbound_rate };
+        if self.standing == Standing::Closed || !rate.try_take(cx.now) {
             tracing::debug!(peer = %self.id, standing = ?self.standing, "refused a channel");
             return cx.close(channel);
         }
@@ -66,6 +67,11 @@ impl Peer {
                 return self.abandon_inbound(cx);
             }
         };
+        let restarted = self.registered.as_ref().is_some_and(|registered| registered.incarnation != incarnation);
+        // A peer that shows another incarnation each time would make the kernel reset it each time.
+        if restarted && !self.inbound_rate.try_take(cx.now) {
+            return self.abandon_inbound(cx);
+        }
         if self.own_channel_wins(cx, &incarnation) || self.verdicts_owed >= VERDICTS_OWED {
             return self.abandon_inbound(cx);
         }
@@ -112,15 +118,23 @@ impl Peer {
         }
     }
 
-    /// Asks the kernel whether the peer restarted. Its former channel ends before that, so that nothing of a dead
-    /// incarnation is delivered, and nothing for it is written, after the kernel has heard of the new one.
+    /// Asks the kernel whether the peer restarted. Nothing is written on its former channel after that. What another
+    /// incarnation wrote there is not delivered any more; what the same one wrote still is.
     fn ask_verdict(&mut self, cx: &mut Context, channel: ChannelId, incarnation: IncarnationId) {
         if let Some(former) = self.registered.take() {
-            cx.close(former.writer.channel);
-            let error = self.connection_lost("the peer opened another channel");
-            former.writer.fail(cx, &error);
+            let worth_dialling = self.is_worth_dialling(former.dialled_by_us);
+            if former.incarnation == incarnation {
+                self.retire(cx, former);
+            } else {
+                cx.close(former.writer.channel);
+                let error = self.connection_lost("the peer opened another channel");
+                former.writer.fail(cx, &error);
+            }
             self.gap = true;
-            self.wanted = self.is_worth_dialling(former.dialled_by_us);
+            self.wanted = worth_dialling;
+        }
+        if self.retiring.as_ref().is_some_and(|retiring| retiring.incarnation != incarnation) {
+            self.end_retiring(cx);
         }
         self.inbox.drop_unless_of(&incarnation);
         self.fenced |= std::mem::take(&mut self.gap);
@@ -150,6 +164,7 @@ impl Peer {
         if seeded(Fault::ForgetFence) {
             self.gap = false;
         } else if outcome.incarnation_changed {
+            self.end_retiring(cx);
             self.fail_waiting(cx, &RemoteError::PeerRestarted(self.id.clone()));
             self.gap = false;
         } else if fenced {
@@ -175,7 +190,7 @@ impl Peer {
             self.register(cx, writer, incarnation, true);
         } else {
             cx.close(writer.channel);
-            if attempt.cause == Cause::Reconnection {
+            if attempt.cause != Cause::Send {
                 self.attempt_failed(cx, attempt, "the kernel gave no verdict on the peer", None, true);
             } else {
                 // Nothing is left to be sent; whoever has something fresh dials again.
@@ -197,12 +212,22 @@ impl Peer {
     }
 
     /// The channel is the peer's channel from now on. What waited goes out on it, in the order of the calls.
-    fn register(&mut self, cx: &mut Context, writer: Writer, incarnation: IncarnationId, dialled_by_us: bool) {
+    fn register(&mut self, cx: &mut Context, mut writer: Writer, incarnation: IncarnationId, dialled_by_us: bool) {
         self.abandon_outbound(cx);
         self.standing = Standing::Open;
         self.failures.reset();
         self.last_active = cx.now;
         let now = cx.now;
+        if let Some(retiring) = &self.retiring
+            && dialled_by_us
+        {
+            // The peer knew of the new channel before us and writes no more on the old one, nor do we.
+            cx.effect(Effect::Finish { channel: retiring.channel });
+        }
+        writer.circuit = cx.circuit(writer.channel).map(|circuit| Rollover::new(now, circuit, dialled_by_us));
+        if writer.circuit.is_some() {
+            cx.effect(Effect::Weigh { channel: writer.channel });
+        }
         let mut registered = Registered {
             writer,
             incarnation,

@@ -59,6 +59,25 @@ impl LocationHints {
         }
         addresses
     }
+
+    /// Addresses for another circuit, those through the relay in use first.
+    pub(super) fn circuits(&self, peer: &PeerId, relays: &[String], in_use: Option<&PeerId>) -> Vec<String> {
+        let mut addresses = self.addresses(peer, relays);
+        addresses.retain(|address| address.contains("/p2p-circuit/"));
+        addresses.sort_by_key(|address| !in_use.is_some_and(|relay| is_through(address, relay)));
+        addresses
+    }
+
+    /// Addresses that lead around a relay.
+    pub(super) fn around(&self, peer: &PeerId, relays: &[String], relay: Option<&PeerId>) -> Vec<String> {
+        let mut addresses = self.addresses(peer, relays);
+        addresses.retain(|address| !relay.is_some_and(|relay| is_through(address, relay)));
+        addresses
+    }
+}
+
+fn is_through(address: &str, relay: &PeerId) -> bool {
+    address.contains(&format!("/p2p/{relay}/p2p-circuit/"))
 }
 
 /// A hint that ends in another peer's id names a relay; one that ends in no id is taken for the peer's own address.
@@ -115,6 +134,20 @@ mod tests {
         let mut hints = LocationHints::default();
         hints.add(&bob, &[format!("{relay}/p2p-circuit/p2p/{bob}"), format!("{relay}/p2p-circuit"), relay.clone()]);
         assert_eq!(hints.addresses(&bob, std::slice::from_ref(&relay)), [format!("{relay}/p2p-circuit/p2p/{bob}")]);
+    }
+
+    #[test]
+    fn another_circuit_is_sought_at_the_same_relay_first_and_a_way_around_it_not_there_at_all() {
+        let (bob, first, second) = (peer(1), peer(2), peer(3));
+        let through = |relay: &PeerId| format!("/ip4/10.0.0.2/tcp/1/ws/p2p/{relay}");
+        let circuit = |relay: &PeerId| format!("{}/p2p-circuit/p2p/{bob}", through(relay));
+        let direct = format!("/ip4/10.0.0.1/tcp/1/ws/p2p/{bob}");
+        let mut hints = LocationHints::default();
+        hints.add(&bob, &[direct.clone(), through(&first)]);
+        let known = [through(&second)];
+        assert_eq!(hints.circuits(&bob, &known, Some(&second)), [circuit(&second), circuit(&first)]);
+        assert_eq!(hints.circuits(&bob, &known, None), [circuit(&first), circuit(&second)]);
+        assert_eq!(hints.around(&bob, &known, Some(&first)), [direct, circuit(&second)]);
     }
 
     #[test]

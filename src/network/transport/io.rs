@@ -1,7 +1,7 @@
 //! What goes into the transport, and what comes out.
 
 use crate::{
-    network::link::DialError,
+    network::{circuit::CircuitUse, link::DialError},
     wire::{IncarnationId, PeerId, RemoteError, WireError},
 };
 
@@ -100,6 +100,13 @@ pub enum Input {
         /// What is wrong.
         error: WireError,
     },
+    /// The answer to [`Effect::Weigh`].
+    Weighed {
+        /// The stream.
+        channel: ChannelId,
+        /// The circuit below it; `None` for a connection that does not end by itself.
+        circuit: Option<CircuitUse>,
+    },
     /// The oldest unfinished [`Effect::Write`] of this stream is done.
     Written {
         /// The stream.
@@ -143,6 +150,8 @@ pub enum Effect {
         peer: PeerId,
         /// Where to look, best first.
         addresses: Vec<String>,
+        /// Whether a connection that exists is of no use.
+        anew: bool,
     },
     /// Nobody waits for this attempt any more.
     CancelDial {
@@ -160,6 +169,16 @@ pub enum Effect {
         channel: ChannelId,
         /// The text.
         text: String,
+    },
+    /// Tell how much of the circuit below the stream is used.
+    Weigh {
+        /// The stream.
+        channel: ChannelId,
+    },
+    /// Finish the writes under way, then close our direction of the stream. Its peer's is read on.
+    Finish {
+        /// The stream.
+        channel: ChannelId,
     },
     /// Finish the writes under way, then close the stream. Nothing more is said about it.
     Close {

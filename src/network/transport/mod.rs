@@ -15,10 +15,12 @@ mod context;
 mod handshake;
 mod hints;
 mod io;
+mod moving;
 mod peer;
 mod places;
 mod policy;
 mod rate;
+mod rollover;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -108,6 +110,9 @@ impl Transport {
             Input::Frame { channel, text } => self.with_channel(channel, |peer, cx| peer.frame(cx, channel, text)),
             Input::FrameError { channel, error } => {
                 self.with_channel(channel, |peer, cx| peer.frame_error(cx, channel, &error));
+            }
+            Input::Weighed { channel, circuit } => {
+                self.with_channel(channel, |peer, cx| peer.weighed(cx, channel, circuit));
             }
             Input::Written { channel } => self.with_channel(channel, |peer, cx| peer.written(cx, channel)),
             Input::ChannelClosed { channel, reason } => {

@@ -11,8 +11,10 @@ use super::{
     context::Context,
     hints::LocationHints,
     io::{ChannelId, DialId},
-    policy::Policy,
+    moving::Retiring,
+    policy::{MOVES_PER_MINUTE, Policy},
     rate::SlidingWindow,
+    rollover::Need,
 };
 use crate::{
     network::status::LastError,
@@ -38,6 +40,8 @@ pub(super) enum Cause {
     Send,
     /// The channel was lost. A restart found on the way leaves a channel for fresh messages.
     Reconnection,
+    /// The channel is to move to another connection. When it is lost meanwhile, this becomes its reconnection.
+    Move(Need),
 }
 
 /// One attempt of ours to get a channel.
@@ -113,6 +117,10 @@ pub(super) struct Peer {
     pub(super) registered: Option<Registered>,
     pub(super) outbound: Outbound,
     pub(super) inbound: Inbound,
+    /// The channel before, while its peer may still be writing on it.
+    pub(super) retiring: Option<Retiring>,
+    /// When a way around the relay may be sought again.
+    pub(super) detour_not_before: Timestamp,
     /// Sends that wait for a channel, in call order.
     pub(super) waiting: VecDeque<Outgoing>,
     /// A message may have been lost since the kernel was last told of a new channel: what follows must not be written first.
@@ -130,8 +138,10 @@ pub(super) struct Peer {
     pub(super) hints: LocationHints,
     /// Whether the kernel has spoken of it, if only to say that it knows no address. All others are strangers.
     pub(super) known: bool,
-    /// Channels that it opened.
+    /// Channels that it opened without having one, or as another incarnation.
     pub(super) inbound_rate: SlidingWindow,
+    /// Channels that it opened in the place of one.
+    pub(super) move_rate: SlidingWindow,
     /// Its last messages that the kernel refused, in a row.
     pub(super) refusals: u32,
     /// Questions about this peer that the kernel has not answered.
@@ -148,6 +158,8 @@ impl Peer {
             registered: None,
             outbound: Outbound::Idle,
             inbound: Inbound::Idle,
+            retiring: None,
+            detour_not_before: now,
             waiting: VecDeque::new(),
             gap: false,
             fenced: false,
@@ -160,6 +172,7 @@ impl Peer {
             hints: LocationHints::default(),
             known: false,
             inbound_rate: SlidingWindow::new(policy.max_inbound_per_minute, Duration::from_secs(60)),
+            move_rate: SlidingWindow::new(MOVES_PER_MINUTE, Duration::from_secs(60)),
             refusals: 0,
             verdicts_owed: 0,
             last_active: now,
@@ -183,11 +196,17 @@ impl Peer {
             && self.message_rate.is_unused(now)
             && self.attempt_rate.is_unused(now)
             && self.inbound_rate.is_unused(now)
+            && self.move_rate.is_unused(now)
     }
 
     /// Whether nothing is under way with it, or wanted of it.
     pub(super) fn is_at_rest(&self) -> bool {
-        !self.is_engaged() && !self.wanted && self.waiting.is_empty() && self.inbox.is_idle() && self.verdicts_owed == 0
+        !self.is_engaged()
+            && !self.wanted
+            && self.waiting.is_empty()
+            && self.retiring.is_none()
+            && self.inbox.is_idle()
+            && self.verdicts_owed == 0
     }
 
     /// The kernel speaks of it; `hints` tell where it may be found.
@@ -232,7 +251,7 @@ impl Peer {
         let registered = self.registered.as_ref();
         let write = registered.and_then(|registered| registered.writer.deadline());
         let inactivity = registered.and_then(|registered| registered.inactive_at(policy));
-        [outbound, inbound, write, inactivity].into_iter().flatten().min()
+        [outbound, inbound, write, inactivity, self.moving_deadline()].into_iter().flatten().min()
     }
 
     /// Does what is due.
@@ -245,6 +264,7 @@ impl Peer {
                 self.lose_channel(cx, "nothing was heard for too long", End::Closed);
             }
         }
+        self.on_moving_timeout(cx);
         self.on_inbound_timeout(cx);
         self.on_outbound_timeout(cx);
     }

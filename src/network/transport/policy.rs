@@ -15,6 +15,9 @@ pub(super) const VERDICTS_OWED: u32 = 4;
 /// How many channels a peer may open for each that it may dial by its own limits, were they ours: a page that is loaded
 /// again begins to count anew.
 const INBOUND_PER_ATTEMPT: u32 = 3;
+/// How many channels a peer may open in the place of one that it has: busy circuits of a relay with narrow limits are left
+/// after some seconds.
+pub(super) const MOVES_PER_MINUTE: u32 = 600;
 /// Messages in a row that the kernel may refuse before the channel is cut: a peer that writes nonsense is not worth a warning
 /// for each.
 pub(super) const REFUSALS_IN_A_ROW: u32 = 16;
@@ -22,6 +25,10 @@ pub(super) const REFUSALS_IN_A_ROW: u32 = 16;
 pub(super) const GUEST_TIME: Duration = Duration::from_secs(30);
 /// How long after a crossed dial the losing channel's hello may still arrive.
 pub(super) const CROSSING_GRACE: Duration = Duration::from_secs(1);
+/// How long a channel that was replaced is still read.
+pub(super) const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+/// The least time between two tries to find a way around a relay.
+pub(super) const DETOUR_PAUSE: Duration = Duration::from_secs(30);
 
 /// What the options of [`RemoteCommsOptions`] mean here.
 #[derive(Debug)]

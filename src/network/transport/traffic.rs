@@ -6,6 +6,7 @@ use super::{
     io::{ChannelId, DeliveryOutcome, Effect},
     peer::{Inbound, Outbound, Peer, Standing},
     policy::{DELIVERIES_IN_FLIGHT, REFUSALS_IN_A_ROW},
+    rollover::Rollover,
 };
 use crate::{
     faults::{Fault, seeded},
@@ -83,8 +84,16 @@ impl Peer {
             self.backoff.reset();
             self.last_active = cx.now;
             self.inbox.push(&registered.incarnation, text);
-            self.hand_over(cx);
-            return;
+            if registered.writer.circuit.as_ref().is_some_and(Rollover::is_weighed) {
+                cx.effect(Effect::Weigh { channel });
+            }
+            return self.hand_over(cx);
+        }
+        if let Some(retiring) = self.retiring.as_mut().filter(|retiring| retiring.channel == channel) {
+            retiring.reading = false;
+            self.last_active = cx.now;
+            self.inbox.push(&retiring.incarnation, text);
+            return self.hand_over(cx);
         }
         match (&self.outbound, &self.inbound) {
             (Outbound::AwaitingAck { writer, .. }, _) if writer.channel == channel => self.ack_received(cx, &text),
@@ -106,6 +115,13 @@ impl Peer {
     }
 
     pub(super) fn read_on(&mut self, cx: &mut Context) {
+        if let Some(retiring) = &mut self.retiring
+            && !retiring.reading
+            && self.inbox.has_room(cx.policy.max_message_bytes)
+        {
+            retiring.reading = true;
+            cx.effect(Effect::Read { channel: retiring.channel });
+        }
         let Some(registered) = &mut self.registered else { return };
         if !registered.reading && self.inbox.has_room(cx.policy.max_message_bytes) {
             registered.reading = true;
@@ -137,6 +153,7 @@ impl Peer {
                 // What was read and not taken would be lost; on a new channel the peer sends it again.
                 tracing::warn!(peer = %self.id, %error, "the kernel cannot be reached");
                 self.inbox.clear();
+                self.end_retiring(cx);
                 self.lose_channel(cx, "the kernel cannot be reached", End::Closed);
             }
         }
@@ -164,6 +181,9 @@ impl Peer {
     pub(super) fn channel_ended(&mut self, cx: &mut Context, channel: ChannelId, reason: &str, end: End) {
         if self.owns_registered(channel) {
             return self.lose_channel(cx, reason, end);
+        }
+        if self.is_retiring(channel) {
+            self.retiring = None;
         }
         end.of(cx, channel);
         match &self.outbound {

@@ -25,7 +25,8 @@ extern "C" {
 
 /// The lock of a store; released when it is dropped.
 pub(super) struct StoreLock {
-    release: Function,
+    /// Always there. A default in its place would be made by `eval`, which an extension's policy forbids.
+    release: Option<Function>,
 }
 
 impl StoreLock {
@@ -46,8 +47,8 @@ impl StoreLock {
         Reflect::set(&options, &key.into(), &value).ok();
 
         // The lock is held until this promise is resolved.
-        let mut release = Function::default();
-        let held = Promise::new(&mut |resolve, _| release = resolve);
+        let mut release = None;
+        let held = Promise::new(&mut |resolve, _| release = Some(resolve));
         let (tell, granted) = oneshot::channel();
         let callback = Closure::once_into_js(move |lock: JsValue| -> JsValue {
             // Without a lock there is nothing to hold; and nothing is held for somebody who has stopped waiting.
@@ -76,7 +77,9 @@ impl StoreLock {
 
 impl Drop for StoreLock {
     fn drop(&mut self) {
-        // Resolving a promise does not throw.
-        self.release.call0(&JsValue::UNDEFINED).ok();
+        if let Some(release) = &self.release {
+            // Resolving a promise does not throw.
+            release.call0(&JsValue::UNDEFINED).ok();
+        }
     }
 }

@@ -4,6 +4,8 @@
 //! Everything runs on one thread and never waits, so the time that passes is processor time, of both ends together.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a benchmark that fails should stop
 
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+pub mod bridge;
 mod counting;
 mod pair;
 mod scenario;

@@ -279,6 +279,7 @@ impl World {
                 state.written.push(text);
                 self.check_written(channel);
             }
+            Effect::Weigh { channel } | Effect::Finish { channel } => drop(self.live(channel)),
             Effect::Close { channel } | Effect::Reset { channel } => self.live(channel).ended = true,
             Effect::AskVerdict { channel, peer, .. } => {
                 self.live(channel);

@@ -37,6 +37,8 @@ pub(crate) struct Build {
     pub(crate) out_dir: PathBuf,
     /// Whether wasm-opt goes over the build.
     pub(crate) optimize: bool,
+    /// The most that the wasm may weigh, in bytes of gzip.
+    pub(crate) budget: u64,
 }
 
 /// wasm-pack's targets that make sense in a browser.
@@ -48,13 +50,15 @@ pub(crate) enum Target {
     NoModules,
 }
 
-/// The profiles that wasm-pack knows.
+/// The profiles that wasm-pack knows, and those that Cargo.toml has for browsers.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Profile {
     Dev,
     Profiling,
     Release,
+    Balanced,
+    Size,
 }
 
 impl WasmPack {
@@ -113,12 +117,14 @@ impl Target {
 }
 
 impl Profile {
-    /// wasm-pack's flag.
-    pub(crate) fn flag(self) -> &'static str {
+    /// wasm-pack's arguments.
+    pub(crate) fn arguments(self) -> &'static [&'static str] {
         match self {
-            Profile::Dev => "--dev",
-            Profile::Profiling => "--profiling",
-            Profile::Release => "--release",
+            Profile::Dev => &["--dev"],
+            Profile::Profiling => &["--profiling"],
+            Profile::Release => &["--release"],
+            Profile::Balanced => &["--profile", "balanced"],
+            Profile::Size => &["--profile", "size"],
         }
     }
 }
@@ -137,6 +143,7 @@ mod tests {
         profile = "release"
         out-dir = "pkg/kernel"
         optimize = true
+        budget = 300_000
     "#;
 
     fn error(text: &str) -> String {
@@ -148,7 +155,11 @@ mod tests {
         let file = WasmPack::parse(FILE).unwrap();
         let build = &file.builds[0];
         assert_eq!(build.cargo_args(), ["--no-default-features", "--features", "kernel"]);
-        assert_eq!((build.target.as_str(), build.profile.flag(), build.optimize), ("web", "--release", true));
+        assert_eq!(
+            (build.target.as_str(), build.profile.arguments(), build.optimize),
+            ("web", &["--release"][..], true)
+        );
+        assert_eq!(build.budget, 300_000);
         assert_eq!(file.package_folder(), Some(Path::new("pkg")));
     }
 
@@ -156,7 +167,7 @@ mod tests {
     fn an_unknown_key_is_refused_with_its_name_and_the_known_keys() {
         let of_build = error(&FILE.replace("features =", "feature ="));
         assert!(of_build.contains("unknown field `feature`"), "{of_build}");
-        for known in ["name", "features", "target", "profile", "out-dir", "optimize"] {
+        for known in ["name", "features", "target", "profile", "out-dir", "optimize", "budget"] {
             assert!(of_build.contains(&format!("`{known}`")), "{of_build}");
         }
         let of_file = error(&format!("wasm-opts = []\n{FILE}"));

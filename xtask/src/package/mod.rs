@@ -1,5 +1,6 @@
 //! `cargo xtask build`: wasm-pack for each build, then one publishable npm package around them.
 
+pub(crate) mod size;
 pub(crate) mod wasm;
 
 use std::{fs, path::Path};
@@ -7,6 +8,7 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Map, Value};
 
+use self::size::Weight;
 use crate::{
     config::{Build, Config},
     process,
@@ -17,22 +19,22 @@ use crate::{
 /// Documents of the tree that the package carries where they exist.
 const DOCUMENTS: [&str; 4] = ["README.md", "LICENSE", "LICENSE-MIT", "LICENSE-APACHE"];
 
-/// Builds the package into the folder that `wasm-pack.toml` names, which is emptied first.
-pub(crate) fn build(project: &Project, config: &Config, tools: &Tools) -> Result<()> {
+/// Builds the package into the folder that `wasm-pack.toml` names, which is emptied first. Returns what each build weighs.
+pub(crate) fn build(project: &Project, config: &Config, tools: &Tools) -> Result<Vec<Weight>> {
     let package = project.root().join(config.wasm_pack.package_folder().context("no build")?);
     if package.exists() {
         fs::remove_dir_all(&package)?;
     }
     let mut generated = Map::new();
+    let mut weights = Vec::new();
     for build in &config.wasm_pack.builds {
         generated = wasm_pack(project, tools, build).with_context(|| format!("build `{}`", build.name))?;
         let file = project.root().join(&build.out_dir).join(build.wasm_file());
         if build.optimize {
             wasm::optimize(tools, &file, &config.wasm_pack.wasm_opt)?;
         }
-        let wasm = fs::read(&file)?;
-        wasm::check_imports(&wasm).with_context(|| format!("build `{}`", build.name))?;
-        eprintln!("build: {}: {} bytes, {} gzip", build.name, wasm.len(), wasm::gzip_size(&wasm)?);
+        wasm::check_imports(&fs::read(&file)?).with_context(|| format!("build `{}`", build.name))?;
+        weights.push(Weight::of(build, &file, tools)?);
     }
     let manifest = config.manifest.lay_over(generated)?;
     fs::write(package.join("package.json"), format!("{:#}\n", Value::Object(manifest)))?;
@@ -42,7 +44,7 @@ pub(crate) fn build(project: &Project, config: &Config, tools: &Tools) -> Result
     for file in config.manifest.exported_files()? {
         ensure!(package.join(file).is_file(), "pkg.json exports `{file}`, which no build made");
     }
-    Ok(())
+    Ok(weights)
 }
 
 /// Runs wasm-pack and returns the manifest that it wrote.
@@ -50,7 +52,7 @@ fn wasm_pack(project: &Project, tools: &Tools, build: &Build) -> Result<Map<Stri
     let mut command = tools.wasm_command("wasm-pack");
     // Its own optimizer knows no feature flags, and what it would install is there already.
     command.args(["build", ".", "--mode", "no-install", "--no-opt", "--target", build.target.as_str()]);
-    command.arg(build.profile.flag()).args(["--out-name", &build.name]).arg("--out-dir").arg(&build.out_dir);
+    command.args(build.profile.arguments()).args(["--out-name", &build.name]).arg("--out-dir").arg(&build.out_dir);
     command.arg("--").args(build.cargo_args()).current_dir(project.root());
     process::run(&mut command)?;
     let folder = project.root().join(&build.out_dir);

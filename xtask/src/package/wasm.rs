@@ -1,9 +1,8 @@
-//! One built wasm file: made smaller, weighed, and checked for what it asks of its surroundings.
+//! One built wasm file: made smaller, and checked for what it asks of its surroundings.
 
-use std::{io::Write as _, path::Path};
+use std::path::Path;
 
 use anyhow::{Result, ensure};
-use flate2::{Compression, write::GzEncoder};
 use wasmparser::{Parser, Payload};
 
 use crate::{process, setup::Tools};
@@ -11,13 +10,6 @@ use crate::{process, setup::Tools};
 /// Runs wasm-opt over `file`, in place.
 pub(crate) fn optimize(tools: &Tools, file: &Path, arguments: &[String]) -> Result<()> {
     process::run_quietly(tools.command("wasm-opt").args(arguments).arg(file).arg("-o").arg(file))
-}
-
-/// The size as a web server would send it.
-pub(crate) fn gzip_size(wasm: &[u8]) -> Result<usize> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(wasm)?;
-    Ok(encoder.finish()?.len())
 }
 
 /// Refuses imports from `env`: they are C symbols that some dependency expects of an operating system, and no browser has them.
@@ -56,10 +48,5 @@ mod tests {
     #[test]
     fn what_is_no_wasm_is_refused() {
         assert!(check_imports(b"<!doctype html>").is_err());
-    }
-
-    #[test]
-    fn repetition_weighs_little() {
-        assert!(gzip_size(&[7; 100_000]).unwrap() < 1_000);
     }
 }

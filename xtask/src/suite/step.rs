@@ -10,9 +10,10 @@ use super::count::Count;
 use crate::{
     artifacts::Artifacts,
     config::Config,
-    package, process,
+    network_stage, package, process,
     project::Project,
     setup::{Need, Tools},
+    soak,
 };
 
 /// Our kernel against a js-libp2p peer, run in Node.
@@ -21,6 +22,8 @@ const CONFORMANCE: &str = "tests/conformance/run.mjs";
 const CONFORMANCE_KERNEL: &str = "conformance-kernel";
 /// Whole-system tests, run in Node; the story of the demo is one of them.
 const END_TO_END: &str = "tests/e2e/run.mjs";
+/// Connections and long messages of the network's soak as far as each run of the tests goes.
+const SHORT_SOAK: [&str; 2] = ["40", "20"];
 /// The crates that simulate, model, fuzz, and cut the power.
 const EVIDENCE: &[&str] = &["storage-evidence", "simulator", "model", "fuzz-targets"];
 /// The crate that puts deliberate bugs in.
@@ -51,7 +54,7 @@ pub(crate) enum Step {
     Conformance,
     /// Simulated kernels, crash points, model checking, fuzzing corpus, and deliberate bugs that these must find
     Evidence,
-    /// The npm package: every build, its imports and exports
+    /// The npm package: every build, its imports and exports, and the budget of its size
     Package,
     /// Browser tests in a window
     BrowserWindow,
@@ -104,8 +107,10 @@ impl Step {
             }
             Step::Conformance => conformance(project, tools, &mut cargo(&["build", "--package", CONFORMANCE_KERNEL])),
             Step::Evidence => evidence(&cargo),
-            Step::Package => package::build(project, config, tools).map(|()| Count::PASSED),
-            Step::BrowserWindow => in_browser(project, tools, &["window", "bridge", "network", "vectors"]),
+            Step::Package => package(project, config, tools),
+            Step::BrowserWindow => {
+                in_browser(project, tools, &["window", "abort", "bridge", "halves", "network", "vectors"])
+            }
             Step::BrowserWorker => in_browser(project, tools, &["worker", "store"]),
             Step::EndToEnd => end_to_end(project, config, tools),
         }
@@ -192,7 +197,17 @@ fn capabilities(project: &Project, tools: &Tools) -> Result<PathBuf> {
     Ok(file)
 }
 
+fn package(project: &Project, config: &Config, tools: &Tools) -> Result<Count> {
+    let mut count = Count::PASSED;
+    for weight in package::build(project, config, tools)? {
+        count += if weight.is_within_budget() { Count::PASSED } else { Count::FAILED };
+    }
+    Ok(count)
+}
+
 fn end_to_end(project: &Project, config: &Config, tools: &Tools) -> Result<Count> {
     let artifacts = Artifacts::build(project, config, tools)?;
-    Count::of_runner(&mut artifacts.script(project, tools, END_TO_END)?)
+    let mut count = Count::of_runner(&mut artifacts.script(project, tools, END_TO_END)?)?;
+    count += check(&mut network_stage::script(project, tools, "dev", soak::NETWORK, &SHORT_SOAK)?)?;
+    Ok(count)
 }

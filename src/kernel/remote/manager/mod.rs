@@ -1,19 +1,17 @@
 //! All remotes of a kernel. Decides what a handshake's incarnation means, and what becomes of a remote that restarted or
 //! was lost; leaves sequence numbers to each [`RemoteHandle`] and the network to whoever carries out its [`Effect`]s.
 
+mod guest;
 mod network;
 mod strangers;
 mod urls;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use strangers::Strangers;
 
 use super::{
-    super::{
-        KernelError, KernelQueue, UrlIssuer,
-        store::{KernelStore, RemoteInfo},
-    },
+    super::{KernelError, UrlIssuer, host::HostKernel, store::RemoteInfo},
     Effect, RemoteHandle, RemoteWrite,
     redemption::{Redemptions, redemption_timeout},
 };
@@ -53,15 +51,17 @@ pub struct RemoteManager {
     strangers: Strangers,
     redemptions: Redemptions,
     effects: VecDeque<Effect>,
+    /// Established since the last commit.
+    fresh: BTreeSet<EndpointId>,
 }
 
 impl RemoteManager {
-    /// Takes up every remote in the store.
+    /// Takes up every remote in the host.
     ///
     /// # Errors
     /// [`KernelError::Store`].
     pub fn new(
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         config: RemoteManagerConfig,
         issuer: UrlIssuer,
         now: Timestamp,
@@ -74,24 +74,25 @@ impl RemoteManager {
             strangers: Strangers::default(),
             redemptions: Redemptions::default(),
             effects: VecDeque::new(),
+            fresh: BTreeSet::new(),
         };
-        for (id, info) in store.all_remotes()? {
-            manager.sort_in(store, id, &info)?;
-            manager.take_up(store, id, info, now)?;
+        for (id, info) in host.all_remotes()? {
+            manager.sort_in(host, id, &info)?;
+            manager.take_up(host, id, info, now)?;
         }
         Ok(manager)
     }
 
     fn take_up(
         &mut self,
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         id: EndpointId,
         info: RemoteInfo,
         now: Timestamp,
     ) -> Result<(), KernelError> {
         let peer = info.peer_id.clone();
         let RemoteManagerConfig { session, max_message_bytes, .. } = self.config.clone();
-        let handle = RemoteHandle::restore(store, id, info, session, max_message_bytes, now)?;
+        let handle = RemoteHandle::restore(host, id, info, session, max_message_bytes, now)?;
         self.remotes.insert(id, handle);
         self.by_peer.insert(peer, id);
         Ok(())
@@ -102,13 +103,9 @@ impl RemoteManager {
     ///
     /// # Errors
     /// [`KernelError::Store`], after which nothing has changed.
-    pub(in crate::kernel) fn handle_restoration(
-        &mut self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
-    ) -> Result<(), KernelError> {
-        store.transaction("restore", |store| {
-            self.remotes.values().try_for_each(|remote| remote.persist_peer_restart(store, queue).map(|_| ()))
+    pub(in crate::kernel) fn handle_restoration(&mut self, host: &mut dyn HostKernel) -> Result<(), KernelError> {
+        host.transaction("restore", |host| {
+            self.remotes.values().try_for_each(|remote| remote.persist_peer_restart(host).map(|_| ()))
         })?;
         self.remotes.values_mut().for_each(RemoteHandle::handle_peer_restart);
         Ok(())
@@ -122,16 +119,16 @@ impl RemoteManager {
     /// [`KernelError::Store`].
     pub fn remote_for(
         &mut self,
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         peer: &PeerId,
         hints: Vec<String>,
         now: Timestamp,
     ) -> Result<EndpointId, KernelError> {
         let Some(id) = self.by_peer.get(peer).copied() else {
-            return self.establish_remote(store, peer, hints, now);
+            return self.establish_remote(host, peer, hints, now);
         };
         self.make_known(id);
-        self.register_location_hints(store, peer, hints)?;
+        self.register_location_hints(host, peer, hints)?;
         Ok(id)
     }
 
@@ -142,13 +139,13 @@ impl RemoteManager {
     /// [`KernelError::Store`].
     pub fn establish_remote(
         &mut self,
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         peer: &PeerId,
         hints: Vec<String>,
         now: Timestamp,
     ) -> Result<EndpointId, KernelError> {
         let info = RemoteInfo { peer_id: peer.clone(), hints: hints.clone() };
-        let id = self.record_known(store, info, now)?;
+        let id = self.record_known(host, info, now)?;
         self.effects.push_back(Effect::RegisterLocationHints { peer: peer.clone(), hints });
         Ok(id)
     }
@@ -159,7 +156,7 @@ impl RemoteManager {
     /// [`KernelError::Store`].
     pub fn register_location_hints(
         &mut self,
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         peer: &PeerId,
         hints: Vec<String>,
     ) -> Result<(), KernelError> {
@@ -167,7 +164,7 @@ impl RemoteManager {
             return Ok(());
         }
         if let Some(remote) = self.by_peer.get(peer).and_then(|id| self.remotes.get_mut(id)) {
-            remote.add_hints(store, &hints)?;
+            remote.add_hints(host, &hints)?;
         }
         self.effects.push_back(Effect::RegisterLocationHints { peer: peer.clone(), hints });
         Ok(())
@@ -213,6 +210,7 @@ impl RemoteManager {
     /// Everything stored so far is durable. To be called after every commit: nothing is written for what is not.
     pub fn commit(&mut self, now: Timestamp) {
         self.remotes.values_mut().for_each(|remote| remote.commit(now));
+        self.fresh.clear();
     }
 
     // --- Time and effects
@@ -227,12 +225,7 @@ impl RemoteManager {
     ///
     /// # Errors
     /// [`KernelError::Store`].
-    pub fn handle_timeout(
-        &mut self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
-        now: Timestamp,
-    ) -> Result<(), KernelError> {
+    pub fn handle_timeout(&mut self, host: &mut dyn HostKernel, now: Timestamp) -> Result<(), KernelError> {
         for (id, remote) in self.redemptions.take_expired(now) {
             let Ok(remote) = self.remote(remote) else { continue };
             let result = Err(KernelError::RedemptionTimeout(remote.peer().clone()));
@@ -249,7 +242,7 @@ impl RemoteManager {
         for peer in silent {
             let patience = redemption_timeout(&self.config.session);
             let reason = format!("nothing was acknowledged for {} s", patience.as_secs());
-            self.handle_remote_give_up(store, queue, &peer, &reason)?;
+            self.handle_remote_give_up(host, &peer, &reason)?;
         }
         Ok(())
     }

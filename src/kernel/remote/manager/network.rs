@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        super::{KernelError, KernelQueue, store::KernelStore},
+        super::{KernelError, host::HostKernel},
         Effect, RemoteEvent, UrlTicket,
         inbound::{Inbound, Outcome},
     },
@@ -22,19 +22,18 @@ impl RemoteManager {
     /// A message that is well-formed but cannot be processed is no error here: it is passed over, and an event tells.
     pub fn handle_remote_message(
         &mut self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
+        host: &mut dyn HostKernel,
         from: &PeerId,
         message: &str,
         now: Timestamp,
     ) -> Result<(), KernelError> {
-        let Some(id) = self.remote_of_sender(store, from, message, now)? else { return Ok(()) };
+        let Some(id) = self.remote_of_sender(host, from, message, now)? else { return Ok(()) };
         let remote = self.remotes.get_mut(&id).ok_or(KernelError::UnknownRemote(id))?;
-        let mut context = Inbound { store, queue, redemptions: &self.redemptions };
+        let mut context = Inbound { host, redemptions: &self.redemptions };
         for outcome in remote.handle_remote_message(now, &mut context, message)? {
             self.finish(id, from, outcome);
         }
-        self.review(store, id)
+        self.review(host, id)
     }
 
     /// A URL that an [`Effect::OpenUrl`] asked for is open, or there is a reason for the peer why it cannot be opened. The
@@ -44,18 +43,17 @@ impl RemoteManager {
     /// [`KernelError::Store`], after which the peer will have to send its request again.
     pub fn url_opened(
         &mut self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
+        host: &mut dyn HostKernel,
         ticket: UrlTicket,
         result: Result<Kref, String>,
     ) -> Result<(), KernelError> {
         let Some(remote) = self.remotes.get_mut(&ticket.remote) else { return Ok(()) };
         let peer = remote.peer().clone();
-        let mut context = Inbound { store, queue, redemptions: &self.redemptions };
+        let mut context = Inbound { host, redemptions: &self.redemptions };
         for outcome in remote.url_opened(&mut context, ticket, result)? {
             self.finish(ticket.remote, &peer, outcome);
         }
-        self.review(store, ticket.remote)
+        self.review(host, ticket.remote)
     }
 
     fn finish(&mut self, remote: EndpointId, peer: &PeerId, outcome: Outcome) {
@@ -90,19 +88,18 @@ impl RemoteManager {
     /// [`KernelError::Store`]; the caller must treat it as a restart, and nothing has changed.
     pub fn handle_incarnation_change(
         &mut self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
+        host: &mut dyn HostKernel,
         peer: &PeerId,
         observed: &IncarnationId,
         now: Timestamp,
     ) -> Result<bool, KernelError> {
-        let known = self.last_seen(store, peer)?;
+        let known = self.last_seen(host, peer)?;
         let id = self.by_peer.get(peer).copied();
         let former = match known {
             Some(former) if former != *observed => former,
             same_or_first => {
                 if same_or_first.is_none() {
-                    self.note_incarnation(store, peer, observed)?;
+                    self.note_incarnation(host, peer, observed)?;
                 }
                 if let Some(remote) = id.and_then(|id| self.remotes.get_mut(&id)) {
                     remote.channel_up(now);
@@ -112,11 +109,11 @@ impl RemoteManager {
         };
         let (mut discarded, mut promises_rejected) = (0, 0);
         match id.and_then(|id| Some((id, self.remotes.get_mut(&id)?))) {
-            None => self.note_incarnation(store, peer, observed)?,
+            None => self.note_incarnation(host, peer, observed)?,
             Some((id, remote)) => {
-                promises_rejected = store.transaction("peerRestart", |store| {
-                    store.set_peer_incarnation(peer, observed)?;
-                    remote.persist_peer_restart(store, queue)
+                promises_rejected = host.transaction("peerRestart", |host| {
+                    host.set_peer_incarnation(peer, observed)?;
+                    remote.persist_peer_restart(host)
                 })?;
                 discarded = remote.pending();
                 remote.handle_peer_restart();
@@ -139,15 +136,14 @@ impl RemoteManager {
     /// [`KernelError::Store`].
     pub fn handle_remote_give_up(
         &mut self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
+        host: &mut dyn HostKernel,
         peer: &PeerId,
         reason: &str,
     ) -> Result<(), KernelError> {
         let Some(id) = self.by_peer.get(peer).copied() else { return Ok(()) };
         let Some(remote) = self.remotes.get_mut(&id) else { return Ok(()) };
         let detail = format!("remote peer {peer} was given up: {reason}");
-        let promises_rejected = store.transaction("giveUp", |store| remote.persist_give_up(store, queue, &detail))?;
+        let promises_rejected = host.transaction("giveUp", |host| remote.persist_give_up(host, &detail))?;
         let discarded = remote.pending();
         remote.give_up();
         self.reject_redemptions(id, &RemoteError::ConnectionLost { peer: peer.clone(), reason: reason.to_owned() });
@@ -179,8 +175,7 @@ impl RemoteManager {
     /// [`KernelError::Store`].
     pub fn write_finished(
         &mut self,
-        store: &mut KernelStore,
-        queue: &mut dyn KernelQueue,
+        host: &mut dyn HostKernel,
         remote: EndpointId,
         token: WriteToken,
         result: &Result<(), RemoteError>,
@@ -194,7 +189,7 @@ impl RemoteManager {
             // The store keeps what is pending for when the network is started again.
             Err(error) if error.is_terminal() && *error != RemoteError::NetworkStopped => {
                 let peer = handle.peer().clone();
-                self.handle_remote_give_up(store, queue, &peer, &error.to_string())
+                self.handle_remote_give_up(host, &peer, &error.to_string())
             }
             _ => Ok(()),
         }

@@ -1,5 +1,5 @@
 //! Peers that came by themselves and with whom nothing is shared. They may be one person with any number of keys, so what
-//! is kept of them is bounded, in memory and in the store.
+//! is kept of them is bounded, in memory and in the host.
 //!
 //! Of a peer that has only shown its incarnation nothing is stored: there is nothing yet that its restart could undo. Its
 //! first message makes it a remote, and as long as no reference has passed and the program has not spoken of it, it stays
@@ -10,10 +10,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::{
     super::{
-        super::{
-            KernelError,
-            store::{KernelStore, RemoteInfo, StoreError},
-        },
+        super::{KernelError, host::HostKernel, store::RemoteInfo},
         Effect, RemoteEvent,
     },
     RemoteManager,
@@ -51,13 +48,13 @@ impl Numbers {
         Numbers { received: self.received.max(other.received), sent: self.sent.max(other.sent) }
     }
 
-    fn write(self, store: &mut KernelStore, id: EndpointId) -> Result<(), StoreError> {
+    fn write(self, host: &mut dyn HostKernel, id: EndpointId) -> Result<(), KernelError> {
         if self.received > 0 {
-            store.set_highest_received_seq(id, self.received)?;
+            host.set_highest_received_seq(id, self.received)?;
         }
         if self.sent > 0 {
-            store.set_next_send_seq(id, self.sent)?;
-            store.set_start_seq(id, self.sent.saturating_add(1))?;
+            host.set_next_send_seq(id, self.sent)?;
+            host.set_start_seq(id, self.sent.saturating_add(1))?;
         }
         Ok(())
     }
@@ -101,22 +98,22 @@ impl Strangers {
 
 impl RemoteManager {
     /// The incarnation that a peer was last seen in.
-    pub(super) fn last_seen(&self, store: &KernelStore, peer: &PeerId) -> Result<Option<IncarnationId>, KernelError> {
+    pub(super) fn last_seen(&self, host: &dyn HostKernel, peer: &PeerId) -> Result<Option<IncarnationId>, KernelError> {
         match self.strangers.shown.get(peer) {
             Some(shown) => Ok(Some(shown.incarnation.clone())),
-            None => Ok(store.peer_incarnation(peer)?),
+            None => host.peer_incarnation(peer),
         }
     }
 
     /// Remembers the incarnation of a peer: in the store if there is a record of the peer.
     pub(super) fn note_incarnation(
         &mut self,
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         peer: &PeerId,
         incarnation: &IncarnationId,
     ) -> Result<(), KernelError> {
         if self.by_peer.contains_key(peer) {
-            store.transaction("firstIncarnation", |store| store.set_peer_incarnation(peer, incarnation))?;
+            host.transaction("firstIncarnation", |host| host.set_peer_incarnation(peer, incarnation))?;
         } else {
             self.strangers.show(peer, incarnation);
         }
@@ -127,7 +124,7 @@ impl RemoteManager {
     /// remote.
     pub(super) fn remote_of_sender(
         &mut self,
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         peer: &PeerId,
         text: &str,
         now: Timestamp,
@@ -142,11 +139,11 @@ impl RemoteManager {
             }
             return Ok(None);
         };
-        self.forget_one_too_many(store)?;
+        self.forget_one_too_many(host)?;
         let info = RemoteInfo { peer_id: peer.clone(), hints: Vec::new() };
         // A peer of the older kind tells no start; but what it writes first is the lowest that it has.
-        let start = if store.has_forgotten_strangers()? { Some(seq) } else { start };
-        let id = self.record(store, info, Numbers::new(ack, start), now)?;
+        let start = if host.has_forgotten_strangers()? { Some(seq) } else { start };
+        let id = self.record(host, info, Numbers::new(ack, start), now)?;
         self.strangers.recorded.insert(id);
         Ok(Some(id))
     }
@@ -154,11 +151,11 @@ impl RemoteManager {
     /// A remote that the store holds: whether it is a stranger is seen from what is shared with it.
     pub(super) fn sort_in(
         &mut self,
-        store: &KernelStore,
+        host: &dyn HostKernel,
         id: EndpointId,
         info: &RemoteInfo,
     ) -> Result<(), KernelError> {
-        if info.hints.is_empty() && !store.has_references(id)? {
+        if info.hints.is_empty() && !host.has_references(id)? {
             self.strangers.recorded.insert(id);
         }
         Ok(())
@@ -175,8 +172,8 @@ impl RemoteManager {
     }
 
     /// To be called when a message of this remote was processed: it may have brought a reference.
-    pub(super) fn review(&mut self, store: &KernelStore, id: EndpointId) -> Result<(), KernelError> {
-        if self.strangers.contains(id) && store.has_references(id)? {
+    pub(super) fn review(&mut self, host: &dyn HostKernel, id: EndpointId) -> Result<(), KernelError> {
+        if self.strangers.contains(id) && host.has_references(id)? {
             self.make_known(id);
         }
         Ok(())
@@ -187,7 +184,7 @@ impl RemoteManager {
     ///
     /// # Errors
     /// [`RemoteError::ResourceLimit`] if something is under way with all of them; [`KernelError::Store`].
-    fn forget_one_too_many(&mut self, store: &mut KernelStore) -> Result<(), KernelError> {
+    fn forget_one_too_many(&mut self, host: &mut dyn HostKernel) -> Result<(), KernelError> {
         let (current, limit) = (self.strangers.recorded.len(), self.config.max_strangers);
         if current < limit {
             return Ok(());
@@ -200,12 +197,8 @@ impl RemoteManager {
             let (current, limit) = (current as u64, limit as u64);
             return Err(RemoteError::ResourceLimit { limit_type: LimitType::Connection, current, limit }.into());
         };
-        let incarnation = store.peer_incarnation(&peer)?;
-        store.transaction("forgetStranger", |store| {
-            store.delete_endpoint(id)?;
-            store.forget_stranger(id, &peer)?;
-            Ok::<_, KernelError>(())
-        })?;
+        let incarnation = host.peer_incarnation(&peer)?;
+        host.transaction("forgetStranger", |host| host.forget_stranger(id, &peer))?;
         self.strangers.recorded.remove(&id);
         self.remotes.remove(&id);
         self.by_peer.remove(&peer);
@@ -219,39 +212,40 @@ impl RemoteManager {
     /// Makes the record of a peer of which the program has spoken.
     pub(super) fn record_known(
         &mut self,
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         info: RemoteInfo,
         now: Timestamp,
     ) -> Result<EndpointId, KernelError> {
-        self.record(store, info, Numbers::default(), now)
+        self.record(host, info, Numbers::default(), now)
     }
 
     /// Makes the record of a peer, with what it told before.
     fn record(
         &mut self,
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         info: RemoteInfo,
         numbers: Numbers,
         now: Timestamp,
     ) -> Result<EndpointId, KernelError> {
         let peer = info.peer_id.clone();
-        let incarnation = self.last_seen(store, &peer)?;
+        let incarnation = self.last_seen(host, &peer)?;
         let mut told = self.strangers.shown.get(&peer).map_or(numbers, |shown| shown.numbers.max(numbers));
-        let forgotten = store.has_forgotten_strangers()?;
+        let forgotten = host.has_forgotten_strangers()?;
         if !forgotten {
             // Then nothing was ever sent to it.
             told.sent = 0;
         }
-        let id = store.transaction("establishRemote", |store| {
-            let id = store.next_remote_id()?;
-            store.set_remote_info(id, &info)?;
+        let id = host.transaction("establishRemote", |host| {
+            let id = host.next_remote_id()?;
+            host.set_remote_info(id, &info)?;
             if let Some(incarnation) = &incarnation {
-                store.set_peer_incarnation(&peer, incarnation)?;
+                host.set_peer_incarnation(&peer, incarnation)?;
             }
-            told.write(store, id)?;
-            Ok::<_, KernelError>(id)
+            told.write(host, id)?;
+            Ok(id)
         })?;
-        self.take_up(store, id, info, now)?;
+        self.take_up(host, id, info, now)?;
+        self.fresh.insert(id);
         self.strangers.forget_shown(&peer);
         if incarnation.is_some()
             && let Some(remote) = self.remotes.get_mut(&id)

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        super::{KernelError, OcapUrl, UrlIssuer, store::KernelStore},
+        super::{KernelError, OcapUrl, UrlIssuer, host::HostKernel},
         Effect, RedemptionId,
         redemption::{Redemptions, redemption_timeout},
     },
@@ -27,23 +27,39 @@ impl RemoteManager {
     /// [`KernelError::Store`].
     pub fn redeem_ocap_url(
         &mut self,
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         url: &str,
         random: [u8; 16],
         now: Timestamp,
     ) -> Result<RedemptionId, KernelError> {
         let parsed: OcapUrl = url.parse()?;
-        let id = self.redemptions.next_id();
         if parsed.peer() == self.issuer.peer() {
+            let id = self.redemptions.next_id();
             let kref = self.issuer.open(&parsed)?;
-            let result = if store.owner(kref)?.is_some() { Ok(kref) } else { Err(gone()) };
+            let result = if host.has_object(kref)? { Ok(kref) } else { Err(gone()) };
             self.effects.push_back(Effect::Redeemed { id, result });
             return Ok(id);
         }
-        let remote_id = self.remote_for(store, parsed.peer(), parsed.relays().to_vec(), now)?;
+        let remote_id = self.remote_for(host, parsed.peer(), parsed.relays().to_vec(), now)?;
+        self.ask_issuer(host, remote_id, url, random, now)
+    }
+
+    /// Asks a remote what is behind one of its URLs. The end is an [`Effect::Redeemed`].
+    ///
+    /// # Errors
+    /// [`KernelError::UnknownRemote`], and as [`redeem_ocap_url`](Self::redeem_ocap_url).
+    pub fn ask_issuer(
+        &mut self,
+        host: &mut dyn HostKernel,
+        remote_id: EndpointId,
+        url: &str,
+        random: [u8; 16],
+        now: Timestamp,
+    ) -> Result<RedemptionId, KernelError> {
+        let id = self.redemptions.next_id();
         let key = if seeded(Fault::RepeatReplyKeys) { id.to_string() } else { Redemptions::reply_key(random) };
         let remote = self.remotes.get_mut(&remote_id).ok_or(KernelError::UnknownRemote(remote_id))?;
-        let staged = store.transaction("redeemURL", |store| remote.redeem_url(store, url.to_owned(), key.clone()));
+        let staged = host.transaction("redeemURL", |host| remote.redeem_url(host, url.to_owned(), key.clone()));
         match staged {
             Ok(()) => remote.keep_staged(),
             Err(error) => {
@@ -55,7 +71,8 @@ impl RemoteManager {
         Ok(id)
     }
 
-    pub(super) fn reject_redemptions(&mut self, remote: EndpointId, error: &RemoteError) {
+    /// Ends every redemption that waits for a remote, with this error.
+    pub fn reject_redemptions(&mut self, remote: EndpointId, error: &RemoteError) {
         for id in self.redemptions.take_all_of(remote) {
             self.effects.push_back(Effect::Redeemed { id, result: Err(error.clone().into()) });
         }

@@ -1,10 +1,11 @@
 //! One transport, with the test in the place of everything around it.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use super::{incarnation, people};
 use crate::{
     network::{
+        circuit::CircuitUse,
         link::{DialError, ErrorCode},
         transport::{ChannelId, DeliveryOutcome, DialId, Effect, Input, SendId, Transport},
     },
@@ -15,6 +16,9 @@ use crate::{
 pub(super) struct Bench {
     pub(super) transport: Transport,
     pub(super) now: Timestamp,
+    /// The circuits below channels that are to be opened, and below those that are.
+    pub(super) next_circuit: Option<CircuitUse>,
+    pub(super) circuits: HashMap<ChannelId, CircuitUse>,
     last_id: u64,
 }
 
@@ -43,12 +47,30 @@ impl Bench {
         let longest = 167_u64 * 1_001 * 667 * 4_001 * 1_143 * 10_001 - 1;
         let random = Box::new(move || longest);
         let transport = Transport::new(now, id, incarnation("own"), &options, random);
-        Bench { transport, now, last_id: 0 }
+        Bench { transport, now, next_circuit: None, circuits: HashMap::new(), last_id: 0 }
     }
 
     pub(super) fn feed(&mut self, input: Input) -> Vec<Effect> {
         self.transport.handle(self.now, input);
-        std::iter::from_fn(|| self.transport.poll_effect()).collect()
+        let mut effects = Vec::new();
+        while let Some(effect) = self.transport.poll_effect() {
+            let Effect::Weigh { channel } = effect else {
+                effects.push(effect);
+                continue;
+            };
+            let circuit = self.circuits.get(&channel).cloned();
+            self.transport.handle(self.now, Input::Weighed { channel, circuit });
+        }
+        effects
+    }
+
+    /// A stream that runs over the next circuit, if one was set.
+    fn channel(&mut self) -> ChannelId {
+        let channel = ChannelId(self.id());
+        if let Some(circuit) = self.next_circuit.take() {
+            self.circuits.insert(channel, circuit);
+        }
+        channel
     }
 
     /// Lets time pass; timers ring when they are due.
@@ -81,7 +103,7 @@ impl Bench {
     }
 
     pub(super) fn dial_succeeds(&mut self, dial: DialId) -> (ChannelId, Vec<Effect>) {
-        let channel = ChannelId(self.id());
+        let channel = self.channel();
         (channel, self.feed(Input::DialSucceeded { dial, channel }))
     }
 
@@ -90,7 +112,7 @@ impl Bench {
     }
 
     pub(super) fn inbound(&mut self, peer: &PeerId) -> (ChannelId, Vec<Effect>) {
-        let channel = ChannelId(self.id());
+        let channel = self.channel();
         (channel, self.feed(Input::Inbound { channel, peer: peer.clone() }))
     }
 

@@ -50,7 +50,9 @@ fn the_smaller_end_refuses_the_others_hello_once_it_has_written_its_own() {
     alice.pass(1_000);
     let (redial, _) = alice.inbound(&bob);
     let effects = alice.hello(redial, "b1");
-    assert!(ends(&effects, own) && asks(&effects));
+    assert!(!ends(&effects, own) && asks(&effects), "what is on its way on the old channel is still read");
+    assert_eq!(texts(&alice.verdict(redial, &bob, Ok(false))), [own_ack()]);
+    assert!(ends(&alice.pass(5_000), own));
 }
 
 #[test]

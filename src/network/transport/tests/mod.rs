@@ -5,6 +5,7 @@ mod bench;
 mod crossed_dials;
 mod handshakes;
 mod limits;
+mod moving;
 mod properties;
 mod receiving;
 mod reconnection;

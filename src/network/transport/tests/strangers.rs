@@ -109,6 +109,26 @@ fn a_peer_that_changes_its_incarnation_all_the_time_is_soon_not_listened_to() {
 }
 
 #[test]
+fn who_has_a_channel_may_move_it_often_and_restart_as_rarely_as_others() {
+    let [_, bob, _] = people();
+    let mut alice = Bench::alice();
+    alice.accept(&bob, "b1");
+    let moves = |alice: &mut Bench, name: &str| {
+        let (channel, _) = alice.inbound(&bob);
+        let asked = asks(&alice.hello(channel, name));
+        if asked {
+            alice.verdict(channel, &bob, Ok(false));
+        }
+        alice.pass(10);
+        asked
+    };
+    assert_eq!((0..1_000).filter(|_| moves(&mut alice, "b1")).count(), 600);
+    alice.pass(60_000);
+    let restarts = (0..1_000).filter(|number| moves(&mut alice, &format!("life-{number}"))).count();
+    assert_eq!(restarts, 30);
+}
+
+#[test]
 fn a_stranger_that_leaves_is_not_looked_for() {
     let [_, bob, carol] = people();
     let mut alice = Bench::alice();

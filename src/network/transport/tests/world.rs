@@ -8,6 +8,7 @@ use std::{
 use super::people;
 use crate::{
     network::{
+        circuit::{CircuitLimit, CircuitUse},
         link::{DialError, ErrorCode},
         status::{Path, PeerStatus},
         transport::{ChannelId, DeliveryOutcome, DialId, Effect, Input, SendId, Transport},
@@ -37,6 +38,8 @@ struct Node {
 #[derive(Clone)]
 struct Pipe {
     ends: [(PeerId, ChannelId); 2],
+    opened: Timestamp,
+    carried: u64,
 }
 
 enum Event {
@@ -46,6 +49,8 @@ enum Event {
     Knock(PeerId, u32, DialId, PeerId),
     /// A frame, or the end of the stream, reaches the other end.
     Arrive(PeerId, ChannelId, Option<String>),
+    /// A relay cuts a circuit whose time is up.
+    CutOff(PeerId, ChannelId),
 }
 
 pub(super) struct World {
@@ -65,6 +70,10 @@ pub(super) struct World {
     pub(super) told: BTreeMap<(PeerId, PeerId), PeerStatus>,
     /// Dials that reached their peer's door so far.
     pub(super) dials: u32,
+    /// What the relay grants each stream, if there is one between all peers.
+    pub(super) circuits: CircuitLimit,
+    /// Circuits that the relay cut so far.
+    pub(super) cut_off: u32,
     last_id: u64,
     options: RemoteCommsOptions,
 }
@@ -94,6 +103,8 @@ impl World {
             done: Vec::new(),
             told: BTreeMap::new(),
             dials: 0,
+            circuits: CircuitLimit::default(),
+            cut_off: 0,
             last_id: 0,
             options,
         };
@@ -230,6 +241,11 @@ impl World {
                     self.feed(&peer, input);
                 }
             }
+            Event::CutOff(peer, channel) => {
+                if self.pipe_of(&peer, channel).is_some() {
+                    self.cut_off(&peer, channel);
+                }
+            }
             Event::Knock(from, life, dial, to) => self.knock(&from, life, dial, &to),
             Event::Arrive(peer, channel, frame) => {
                 let node = self.nodes.get_mut(&peer).unwrap();
@@ -253,7 +269,13 @@ impl World {
             return self.schedule(back, Event::Input(from.clone(), life, Input::DialFailed { dial, error }));
         }
         let (here, there) = (ChannelId(self.id()), ChannelId(self.id()));
-        self.pipes.push(Pipe { ends: [(from.clone(), here), (to.clone(), there)] });
+        // Encryption and handshakes are paid for before the channel is.
+        let pipe = Pipe { ends: [(from.clone(), here), (to.clone(), there)], opened: self.now, carried: 2_000 };
+        self.pipes.push(pipe);
+        if let Some(duration) = self.circuits.duration {
+            let millis = u64::try_from(duration.as_millis()).unwrap();
+            self.schedule(millis, Event::CutOff(from.clone(), here));
+        }
         for (peer, channel) in [(from, here), (to, there)] {
             self.nodes.get_mut(peer).unwrap().arrived.insert(channel, VecDeque::new());
         }
@@ -281,12 +303,29 @@ impl World {
             }
             // The network may be quicker than the cancellation.
             Effect::CancelDial { .. } | Effect::Fault { .. } | Effect::Probe => {}
+            Effect::Weigh { channel } => {
+                let limit = self.circuits;
+                let circuit = self.pipe_of(peer, channel).filter(|_| limit.is_limited()).map(|pipe| CircuitUse {
+                    relay: None,
+                    opened: pipe.opened,
+                    limit,
+                    carried: pipe.carried,
+                });
+                self.feed(peer, Input::Weighed { channel, circuit });
+            }
             Effect::Read { channel } => {
                 self.nodes.get_mut(peer).unwrap().asked_for.insert(channel, true);
                 self.hand_over(peer, channel);
             }
             Effect::Write { channel, text } => {
                 self.written.entry(channel).or_default().push(text.clone());
+                let limit = self.circuits.bytes.unwrap_or(u64::MAX);
+                if let Some(pipe) = self.pipe_of(peer, channel) {
+                    pipe.carried += text.len() as u64 + 60;
+                    if pipe.carried > limit {
+                        return self.cut_off(peer, channel);
+                    }
+                }
                 if let Some((to, there)) = self.other_end(peer, channel) {
                     self.transmit(peer, &to, there, Some(text));
                     self.schedule(0, Event::Input(peer.clone(), life, Input::Written { channel }));
@@ -298,6 +337,11 @@ impl World {
                 }
                 self.pipes.retain(|pipe| !pipe.ends.contains(&(peer.clone(), channel)));
                 self.nodes.get_mut(peer).unwrap().arrived.remove(&channel);
+            }
+            Effect::Finish { channel } => {
+                if let Some((to, there)) = self.other_end(peer, channel) {
+                    self.transmit(peer, &to, there, None);
+                }
             }
             Effect::AskVerdict { channel, peer: about, incarnation } => {
                 let known = &mut self.nodes.get_mut(peer).unwrap().kernel.known;
@@ -341,6 +385,22 @@ impl World {
             None => Input::ChannelClosed { channel, reason: "closed".into() },
         };
         self.schedule(0, Event::Input(peer.clone(), life, input));
+    }
+
+    fn pipe_of(&mut self, peer: &PeerId, channel: ChannelId) -> Option<&mut Pipe> {
+        let own = (peer.clone(), channel);
+        self.pipes.iter_mut().find(|pipe| pipe.ends.contains(&own))
+    }
+
+    /// The relay ends a circuit, with what is under way on it.
+    fn cut_off(&mut self, peer: &PeerId, channel: ChannelId) {
+        self.cut_off += 1;
+        let own = (peer.clone(), channel);
+        let place = self.pipes.iter().position(|pipe| pipe.ends.contains(&own)).unwrap();
+        for (peer, channel) in self.pipes.remove(place).ends {
+            self.events.retain(|_, event| !matches!(event, Event::Arrive(_, at, _) if *at == channel));
+            self.schedule(1, Event::Arrive(peer, channel, None));
+        }
     }
 
     fn other_end(&self, peer: &PeerId, channel: ChannelId) -> Option<(PeerId, ChannelId)> {

@@ -4,10 +4,12 @@
 //! Everything that the network tells is handled before the call returns, so that it is handled in the order it was told. What
 //! is ready together shares a commit: the driver's task waits until everything that was ready has run.
 
+mod alarm;
+mod remotes;
+
 use std::{
     cell::{Cell, RefCell},
-    future::{Future, poll_fn},
-    pin::Pin,
+    future::poll_fn,
     rc::Rc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -19,6 +21,9 @@ use futures::{
     future::{LocalBoxFuture, ready},
     stream::FuturesUnordered,
 };
+
+use alarm::Alarm;
+pub use remotes::{Crank, RemotesDriver};
 
 use super::{Kernel, KernelEffect, KernelError, KernelEvent, RemoteWrite, UrlTicket, store::StoreError};
 use crate::{
@@ -51,7 +56,7 @@ pub struct KernelDriver {
     runtime: Rc<dyn Runtime>,
     on_event: EventHandler,
     writes: RefCell<FuturesUnordered<LocalBoxFuture<'static, WriteResult>>>,
-    timer: RefCell<Option<(Timestamp, LocalBoxFuture<'static, ()>)>>,
+    timer: RefCell<Alarm>,
     /// Set while a commit is due: everything that is ready now may still join it.
     commit_turn: RefCell<Option<LocalBoxFuture<'static, ()>>>,
     /// Who waits for the next commit.
@@ -113,16 +118,7 @@ impl KernelDriver {
             let kernel = self.kernel.borrow();
             (kernel.identity().key_seed_hex(), kernel.incarnation().clone())
         };
-        let initialize =
-            || self.platform.initialize_remote_comms(seed.to_string(), options.clone(), incarnation.clone());
-        match initialize().await {
-            // A call that this end had given up for lost, across a reload, was carried out after all; or a former life's was.
-            Err(error) if error.to_string().contains(ALREADY_INITIALIZED) => {
-                self.platform.stop_remote_comms().await?;
-                initialize().await?;
-            }
-            initialized => initialized?,
-        }
+        start_platform(&*self.platform, &seed, &options, &incarnation).await?;
         self.started.set(true);
         self.call(|kernel, _| kernel.network_started())
     }
@@ -350,7 +346,7 @@ impl KernelDriver {
         loop {
             if self.stopped.get() {
                 self.writes.borrow_mut().clear();
-                *self.timer.borrow_mut() = None;
+                self.timer.borrow_mut().stop();
                 *self.commit_turn.borrow_mut() = None;
                 self.waiting.borrow_mut().clear();
                 self.exports.borrow_mut().clear();
@@ -365,17 +361,17 @@ impl KernelDriver {
             // What is due before the network is started could not be done.
             let due = self.started.get().then(|| self.kernel.borrow().poll_timeout()).flatten();
             let Some(due) = due else {
-                *self.timer.borrow_mut() = None;
+                self.timer.borrow_mut().stop();
                 break;
             };
-            if !self.timer_is_over(due, context) {
+            if !self.timer.borrow_mut().is_over(due, &*self.runtime, context) {
                 break;
             }
             let now = self.runtime.now();
             let handled = self.kernel.borrow_mut().handle_timeout(now);
             if handled.is_err() {
                 // It is still due; a store that fails must not be asked without pause.
-                *self.timer.borrow_mut() = Some((due, self.runtime.sleep(RETRY_AFTER_FAILURE)));
+                self.timer.borrow_mut().put_off(due, self.runtime.sleep(RETRY_AFTER_FAILURE));
             }
             log_failure("a timer", handled);
         }
@@ -399,17 +395,22 @@ impl KernelDriver {
         }
         over
     }
+}
 
-    fn timer_is_over(&self, due: Timestamp, context: &mut Context<'_>) -> bool {
-        let mut timer = self.timer.borrow_mut();
-        if timer.as_ref().is_none_or(|(set_for, _)| *set_for != due) {
-            *timer = Some((due, self.runtime.sleep(due.since(self.runtime.now()))));
+async fn start_platform(
+    platform: &dyn PlatformServices,
+    seed: &str,
+    options: &RemoteCommsOptions,
+    incarnation: &IncarnationId,
+) -> Result<(), RemoteError> {
+    let initialize = || platform.initialize_remote_comms(seed.to_owned(), options.clone(), incarnation.clone());
+    match initialize().await {
+        // A call that this end had given up for lost, across a reload, was carried out after all; or a former life's was.
+        Err(error) if error.to_string().contains(ALREADY_INITIALIZED) => {
+            platform.stop_remote_comms().await?;
+            initialize().await
         }
-        let over = timer.as_mut().is_none_or(|(_, sleep)| Pin::new(sleep).poll(context).is_ready());
-        if over {
-            *timer = None;
-        }
-        over
+        initialized => initialized,
     }
 }
 

@@ -1,0 +1,215 @@
+// Joins the contexts that a kernel and its network live in, and carries a page's calls to its Worker. Plain JavaScript without
+// any wasm, so that a context which only joins others loads none.
+
+/** What the ports that are handed over are known by. */
+const TAG = 'ocap-remotes';
+/** Calls of one context that may be unanswered; more wait. */
+const MAX_UNANSWERED = 256;
+/** Calls that may wait for that. One more is refused. */
+const MAX_WAITING = 4_096;
+
+const isWorker = typeof WorkerGlobalScope !== 'undefined' && globalThis instanceof WorkerGlobalScope;
+
+/** Ports that came, and whoever waits for one, by role. */
+const ports = { network: [], kernel: [] };
+const takers = { network: [], kernel: [] };
+
+if (isWorker) {
+  // From the start: a port may come while the wasm is still being loaded.
+  globalThis.addEventListener('message', (event) => {
+    const role = event.data?.[TAG];
+    const [port] = event.ports;
+    if (port && Object.hasOwn(ports, role)) {
+      event.stopImmediatePropagation();
+      const taker = takers[role].shift();
+      taker ? taker(port) : ports[role].push(port);
+    }
+  });
+}
+
+/** @param {'network' | 'kernel'} role */
+function arriving(role) {
+  const port = ports[role].shift();
+  return port ? Promise.resolve(port) : new Promise((resolve) => takers[role].push(resolve));
+}
+
+const hand = (worker, role, port) => worker.postMessage({ [TAG]: role }, [port]);
+
+export function portFor(kernelWorker) {
+  const { port1, port2 } = new MessageChannel();
+  hand(kernelWorker, 'network', port1);
+  return port2;
+}
+
+export function joinWorkers(kernelWorker, networkWorker) {
+  hand(networkWorker, 'kernel', portFor(kernelWorker));
+}
+
+export const networkPort = () => arriving('network');
+
+export const kernelPort = () => arriving('kernel');
+
+export async function openOffscreenDocument(url, justification = 'Connects this wallet to its peers') {
+  const { offscreen, runtime } = globalThis.chrome;
+  const isOpen = async () => {
+    const documentUrls = [runtime.getURL(url)];
+    return (await runtime.getContexts({ contextTypes: ['OFFSCREEN_DOCUMENT'], documentUrls })).length > 0;
+  };
+  if (await isOpen()) {
+    return;
+  }
+  try {
+    await offscreen.createDocument({ url, reasons: ['WEB_RTC', 'WORKERS'], justification });
+  } catch (error) {
+    // An extension may have one only: another call may just have opened it.
+    if (!(await isOpen())) {
+      throw error;
+    }
+  }
+}
+
+/** Errors cross as plain data: a clone of an Error would lose its name. */
+function plain(error) {
+  if (!(error instanceof Error)) {
+    return { name: 'Error', message: String(error) };
+  }
+  const { name, message, stack, data } = error;
+  return { name, message, stack, data };
+}
+
+function revive({ name, message, stack, data }) {
+  return Object.assign(new Error(message), { name, stack }, data !== undefined && { data });
+}
+
+const named = (name, message) => Object.assign(new Error(message), { name });
+
+export function answerCalls(calls, target = globalThis) {
+  const running = new Map();
+  const answer = async ({ id, call, args }) => {
+    const abort = new AbortController();
+    running.set(id, abort);
+    try {
+      if (!Object.hasOwn(calls, call) || typeof calls[call] !== 'function') {
+        throw new TypeError(`there is no call ${JSON.stringify(call)}`);
+      }
+      const value = await calls[call](...args, { signal: abort.signal });
+      target.postMessage({ [TAG]: 'answer', id, value });
+    } catch (error) {
+      target.postMessage({ [TAG]: 'answer', id, error: plain(error) });
+    } finally {
+      running.delete(id);
+    }
+  };
+  const listener = ({ data }) => {
+    if (data?.[TAG] === 'call') {
+      void answer(data);
+    } else if (data?.[TAG] === 'abort') {
+      running.get(data.id)?.abort(named('AbortError', 'the caller no longer waits'));
+    }
+  };
+  target.addEventListener('message', listener);
+  target.start?.();
+  return () => target.removeEventListener('message', listener);
+}
+
+export class Caller {
+  #target;
+  #lastId = 0;
+  #unanswered = new Map();
+  #waiting = [];
+  /** @type {Error | undefined} */
+  #ended;
+  #onMessage = ({ data }) => data?.[TAG] === 'answer' && this.#settle(data);
+  #onError = (event) => {
+    const { message = 'it could not be loaded' } = event;
+    this.close(named('WorkerError', `the other end failed: ${message}`));
+  };
+
+  constructor(target) {
+    this.#target = target;
+    target.addEventListener('message', this.#onMessage);
+    target.addEventListener('error', this.#onError);
+    target.start?.();
+  }
+
+  call(name, ...args) {
+    return this.callWith({}, name, ...args);
+  }
+
+  callWith({ signal }, name, ...args) {
+    return new Promise((resolve, reject) => {
+      if (this.#ended) {
+        throw this.#ended;
+      }
+      signal?.throwIfAborted();
+      if (this.#waiting.length >= MAX_WAITING) {
+        throw named('BridgeBusyError', `${MAX_WAITING} calls already wait`);
+      }
+      this.#lastId += 1;
+      const call = { id: this.#lastId, name, args, signal, resolve, reject };
+      call.onAbort = () => this.#abort(call);
+      signal?.addEventListener('abort', call.onAbort);
+      this.#waiting.push(call);
+      this.#post();
+    });
+  }
+
+  close(reason = named('BridgeClosedError', 'the bridge is closed')) {
+    if (this.#ended) {
+      return;
+    }
+    this.#ended = reason;
+    this.#target.removeEventListener('message', this.#onMessage);
+    this.#target.removeEventListener('error', this.#onError);
+    const calls = [...this.#unanswered.values(), ...this.#waiting];
+    this.#unanswered.clear();
+    this.#waiting = [];
+    for (const call of calls) {
+      this.#forget(call).reject(reason);
+    }
+  }
+
+  #post() {
+    while (this.#unanswered.size < MAX_UNANSWERED && this.#waiting.length > 0) {
+      const call = this.#waiting.shift();
+      try {
+        this.#target.postMessage({ [TAG]: 'call', id: call.id, call: call.name, args: call.args });
+        this.#unanswered.set(call.id, call);
+      } catch (error) {
+        // An argument that cannot be cloned.
+        this.#forget(call).reject(error);
+      }
+    }
+  }
+
+  #settle({ id, value, error }) {
+    const call = this.#unanswered.get(id);
+    if (!call) {
+      return;
+    }
+    this.#unanswered.delete(id);
+    this.#forget(call);
+    error ? call.reject(revive(error)) : call.resolve(value);
+    this.#post();
+  }
+
+  #abort(call) {
+    const index = this.#waiting.indexOf(call);
+    if (index >= 0) {
+      this.#waiting.splice(index, 1);
+    } else if (this.#unanswered.delete(call.id)) {
+      this.#target.postMessage({ [TAG]: 'abort', id: call.id });
+    }
+    this.#forget(call).reject(call.signal.reason);
+    this.#post();
+  }
+
+  #forget(call) {
+    call.signal?.removeEventListener('abort', call.onAbort);
+    return call;
+  }
+
+  [Symbol.dispose ?? Symbol.for('Symbol.dispose')]() {
+    this.close();
+  }
+}

@@ -1,0 +1,218 @@
+//! The network's end without a bridge, as the incumbent's `initTransport` gives it: for a kernel in the same context.
+
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
+
+use futures::FutureExt as _;
+use js_sys::{Function, Object, Promise, Reflect};
+use wasm_bindgen::{JsCast as _, prelude::*};
+use wasm_bindgen_futures::future_to_promise;
+
+use super::{
+    crash,
+    error::{remote, thrown_remote, to_js, type_error},
+    network::call,
+    network_changes::NetworkChanges,
+    options,
+};
+use crate::{
+    bridge::{KernelServices, PlatformServices, Reply},
+    network::{NetworkService, node::Libp2p},
+    runtime::{BrowserRuntime, Runtime},
+    wire::{IncarnationId, PeerId, RemoteCommsOptions, RemoteError},
+};
+
+#[wasm_bindgen(typescript_custom_section)]
+const TYPES: &str = include_str!("transport.d.ts");
+
+#[wasm_bindgen]
+extern "C" {
+    /// See the TypeScript type.
+    #[wasm_bindgen(typescript_type = "RemoteCommsOptions")]
+    pub type CommsOptions;
+    /// See the TypeScript type.
+    #[wasm_bindgen(typescript_type = "Transport")]
+    pub type Transport;
+    /// See the TypeScript type.
+    #[wasm_bindgen(typescript_type = "RemoteMessageHandler")]
+    pub type RemoteMessageHandler;
+    /// See the TypeScript type.
+    #[wasm_bindgen(typescript_type = "IncarnationChangeHandler")]
+    pub type IncarnationChangeHandler;
+}
+
+type Service = NetworkService<Libp2p>;
+
+/// Starts a transport in this context: with WebRTC in a window or an offscreen document, over WebSocket everywhere.
+///
+/// `keySeed` is the identity, 32 bytes in hex. Without `localIncarnationId` a new one is made. Without `onIncarnationChange` a
+/// peer counts as restarted when it shows another incarnation than before to this transport.
+///
+/// # Errors
+/// A `TypeError` for a bad option or a handler that is no function; an `Error` for a bad seed; an `AddressError` for an
+/// address that cannot be used here.
+#[wasm_bindgen(js_name = initTransport)]
+pub async fn init_transport(
+    #[wasm_bindgen(js_name = keySeed)] key_seed: String,
+    options: CommsOptions,
+    #[wasm_bindgen(js_name = remoteMessageHandler)] remote_message_handler: RemoteMessageHandler,
+    #[wasm_bindgen(js_name = onRemoteGiveUp, unchecked_param_type = "((peerId: string) => void) | null")]
+    on_remote_give_up: Option<Function>,
+    #[wasm_bindgen(js_name = localIncarnationId)] local_incarnation_id: Option<String>,
+    #[wasm_bindgen(js_name = onIncarnationChange)] on_incarnation_change: Option<IncarnationChangeHandler>,
+) -> Result<Transport, JsValue> {
+    crash::check()?;
+    // What a JavaScript kernel hands on may hold options of its own.
+    let options: RemoteCommsOptions = options::read_some(&options.into())?;
+    let handler = |value: JsValue, name: &str| {
+        value.dyn_into::<Function>().map_err(|_| type_error(&format!("{name} must be a function")))
+    };
+    let kernel = Handlers {
+        deliver: handler(remote_message_handler.into(), "remoteMessageHandler")?,
+        give_up: on_remote_give_up,
+        judge: on_incarnation_change.map(|given| handler(given.into(), "onIncarnationChange")).transpose()?,
+        seen: RefCell::default(),
+    };
+    let runtime: Rc<dyn Runtime> = Rc::new(BrowserRuntime);
+    let incarnation = match local_incarnation_id {
+        Some(text) => text.parse().map_err(|error: crate::wire::WireError| type_error(&error.to_string()))?,
+        None => {
+            let mut random = [0; 16];
+            runtime.fill_random(&mut random);
+            IncarnationId::from_random(random)
+        }
+    };
+    let service = Rc::new(NetworkService::new(Rc::clone(&runtime), Rc::new(kernel), Libp2p::new(runtime)));
+    service.initialize_remote_comms(key_seed, options, incarnation).await.map_err(|error| remote(&error))?;
+    Ok(surface(&service))
+}
+
+/// What the transport calls back.
+struct Handlers {
+    deliver: Function,
+    give_up: Option<Function>,
+    judge: Option<Function>,
+    /// The incarnations that were seen, if nobody else judges them. Kept for at most 10,000 peers.
+    seen: RefCell<HashMap<PeerId, IncarnationId>>,
+}
+
+impl Handlers {
+    /// Most peers whose incarnation is remembered.
+    const SEEN: usize = 10_000;
+
+    fn judge_by_memory(&self, peer: PeerId, observed: &IncarnationId) -> bool {
+        let mut seen = self.seen.borrow_mut();
+        if seen.len() >= Self::SEEN && !seen.contains_key(&peer) {
+            seen.clear();
+        }
+        seen.insert(peer, observed.clone()).is_some_and(|former| former != *observed)
+    }
+}
+
+impl KernelServices for Handlers {
+    fn remote_deliver(&self, from: PeerId, message: String) -> Reply<Option<String>> {
+        let arguments = [from.as_str().into(), message.into()];
+        let answer = call(Some(self.deliver.clone()), "remoteMessageHandler", arguments);
+        answer.map(|answer| answer.map(|text| text.as_string())).boxed_local()
+    }
+
+    fn remote_give_up(&self, peer: PeerId) -> Reply<()> {
+        match &self.give_up {
+            None => futures::future::ready(Ok(())).boxed_local(),
+            Some(_) => {
+                let told = call(self.give_up.clone(), "onRemoteGiveUp", [peer.as_str().into()]);
+                told.map(|told| told.map(|_| ())).boxed_local()
+            }
+        }
+    }
+
+    fn remote_incarnation_change(&self, peer: PeerId, observed: IncarnationId) -> Reply<bool> {
+        if self.judge.is_none() {
+            return futures::future::ready(Ok(self.judge_by_memory(peer, &observed))).boxed_local();
+        }
+        let arguments = [peer.as_str().into(), observed.as_str().into()];
+        let verdict = call(self.judge.clone(), "onIncarnationChange", arguments);
+        let read = |verdict: JsValue| {
+            verdict.as_bool().ok_or_else(|| thrown_remote(&type_error("onIncarnationChange must answer true or false")))
+        };
+        verdict.map(move |verdict| verdict.and_then(read)).boxed_local()
+    }
+}
+
+/// The plain object that JavaScript has; its functions keep the transport alive.
+fn surface(service: &Rc<Service>) -> Transport {
+    let object = Object::new();
+    let set = |name: &str, function: JsValue| {
+        // A new object takes any property.
+        Reflect::set(&object, &name.into(), &function).ok();
+    };
+    let changed = Rc::downgrade(service);
+    let changes = RefCell::new(Some(NetworkChanges::listen(move || {
+        if let Some(service) = changed.upgrade() {
+            service.network_changed();
+        }
+    })));
+
+    let shared = Rc::clone(service);
+    set(
+        "sendRemoteMessage",
+        two(move |to, message| {
+            let to = peer(&to)?;
+            let message = message.as_string().ok_or_else(|| type_error("a message is a string"))?;
+            Ok(shared.send_remote_message(to, message))
+        }),
+    );
+    let shared = Rc::clone(service);
+    set(
+        "stop",
+        two(move |_, _| {
+            changes.take();
+            Ok(shared.stop_remote_comms())
+        }),
+    );
+    let shared = Rc::clone(service);
+    set("closeConnection", two(move |id, _| Ok(shared.close_connection(peer(&id)?))));
+    let shared = Rc::clone(service);
+    set(
+        "registerLocationHints",
+        two(move |id, hints| Ok(shared.register_location_hints(peer(&id)?, strings(&hints)?))),
+    );
+    let shared = Rc::clone(service);
+    set("reconnectPeer", two(move |id, hints| Ok(shared.reconnect_peer(peer(&id)?, strings(&hints)?))));
+    let shared = Rc::clone(service);
+    set("resetAllBackoffs", two(move |_, _| Ok(shared.reset_all_backoffs())));
+    let shared = Rc::clone(service);
+    set("getListenAddresses", plain(move || to_js(&shared.listen_addresses())));
+    let shared = Rc::clone(service);
+    set("status", plain(move || to_js(&shared.status())));
+    object.unchecked_into()
+}
+
+/// A function of up to two arguments that takes effect before it returns, and answers with a promise.
+fn two(act: impl Fn(JsValue, JsValue) -> Result<Reply<()>, JsValue> + 'static) -> JsValue {
+    let function = move |one: JsValue, other: JsValue| -> Promise {
+        match crash::check().and_then(|()| act(one, other)) {
+            Ok(reply) => future_to_promise(async move {
+                reply.await.map(|()| JsValue::UNDEFINED).map_err(|error: RemoteError| remote(&error))
+            }),
+            Err(error) => Promise::reject(&error),
+        }
+    };
+    Closure::<dyn Fn(JsValue, JsValue) -> Promise>::new(function).into_js_value()
+}
+
+fn plain(read: impl Fn() -> JsValue + 'static) -> JsValue {
+    let function = move || -> Result<JsValue, JsValue> { crash::check().map(|()| read()) };
+    Closure::<dyn Fn() -> Result<JsValue, JsValue>>::new(function).into_js_value()
+}
+
+fn peer(value: &JsValue) -> Result<PeerId, JsValue> {
+    let text = value.as_string().ok_or_else(|| type_error("a peer id is a string"))?;
+    text.parse().map_err(|error: crate::wire::WireError| type_error(&error.to_string()))
+}
+
+fn strings(value: &JsValue) -> Result<Vec<String>, JsValue> {
+    if value.is_undefined() || value.is_null() {
+        return Ok(Vec::new());
+    }
+    serde_wasm_bindgen::from_value(value.clone()).map_err(|_| type_error("hints must be an array of strings"))
+}

@@ -1,0 +1,161 @@
+//! What remotes need of the kernel that they belong to. A [`Kernel`](super::Kernel) gives them its own store and run queue; a
+//! kernel in JavaScript gives them its own.
+
+use super::{
+    error::KernelError,
+    store::{KernelMessage, RemoteInfo, RemoteSeqState},
+};
+use crate::wire::{CapData, EndpointId, Eref, IncarnationId, Kref, PeerId, Resolution};
+
+/// The store and the run queue of the kernel that remotes belong to. Whatever is called between [`begin`](Self::begin) and
+/// [`end`](Self::end) stays or goes together.
+///
+/// # Errors
+/// Every method answers [`KernelError::Store`] or [`KernelError::Host`] when the kernel fails, and says so where something may
+/// be wrong with what it is asked.
+#[expect(clippy::missing_errors_doc, reason = "said once, above")]
+pub trait HostKernel {
+    /// Opens a savepoint inside those that are open.
+    fn begin(&mut self, name: &str) -> Result<(), KernelError>;
+
+    /// Closes the newest savepoint of this name and those inside it; what was done since stays if `keep`, and is undone if not.
+    fn end(&mut self, name: &str, keep: bool) -> Result<(), KernelError>;
+
+    // --- Remotes
+
+    /// Every remote with its record.
+    fn all_remotes(&self) -> Result<Vec<(EndpointId, RemoteInfo)>, KernelError>;
+
+    /// Gives out an id for a new remote, and prepares its c-list.
+    fn next_remote_id(&mut self) -> Result<EndpointId, KernelError>;
+
+    /// Writes the record of a remote.
+    fn set_remote_info(&mut self, remote: EndpointId, info: &RemoteInfo) -> Result<(), KernelError>;
+
+    /// The sequence state; `None` when nothing was sent or received yet.
+    fn remote_seq_state(&self, remote: EndpointId) -> Result<Option<RemoteSeqState>, KernelError>;
+
+    /// Sets the last number given to a message.
+    fn set_next_send_seq(&mut self, remote: EndpointId, seq: u64) -> Result<(), KernelError>;
+
+    /// Sets the highest number up to which everything was processed.
+    fn set_highest_received_seq(&mut self, remote: EndpointId, seq: u64) -> Result<(), KernelError>;
+
+    /// Sets the lowest unacknowledged number.
+    fn set_start_seq(&mut self, remote: EndpointId, seq: u64) -> Result<(), KernelError>;
+
+    /// An unacknowledged message.
+    fn pending_message(&self, remote: EndpointId, seq: u64) -> Result<Option<String>, KernelError>;
+
+    /// Every unacknowledged message, by rising number.
+    fn pending_messages(&self, remote: EndpointId) -> Result<Vec<(u64, String)>, KernelError>;
+
+    /// Keeps a message until it is acknowledged.
+    fn set_pending_message(&mut self, remote: EndpointId, seq: u64, message: &str) -> Result<(), KernelError>;
+
+    /// Forgets a message.
+    fn delete_pending_message(&mut self, remote: EndpointId, seq: u64) -> Result<(), KernelError>;
+
+    /// Forgets the numbers and every message; the remote, its c-list and its hints stay.
+    fn clear_remote_seq_state(&mut self, remote: EndpointId) -> Result<(), KernelError>;
+
+    /// Removes messages below `start`.
+    fn cleanup_orphan_messages(&mut self, remote: EndpointId, start: u64) -> Result<(), KernelError>;
+
+    /// The incarnation that a peer was last seen in.
+    fn peer_incarnation(&self, peer: &PeerId) -> Result<Option<IncarnationId>, KernelError>;
+
+    /// Remembers the incarnation of a peer.
+    fn set_peer_incarnation(&mut self, peer: &PeerId, incarnation: &IncarnationId) -> Result<(), KernelError>;
+
+    /// Whether the remote was ever given a reference, or gave one.
+    fn has_references(&self, remote: EndpointId) -> Result<bool, KernelError>;
+
+    /// Forgets a remote with which nothing is shared: its record, its numbers and its incarnation.
+    fn forget_stranger(&mut self, remote: EndpointId, peer: &PeerId) -> Result<(), KernelError>;
+
+    /// Whether one was ever forgotten.
+    fn has_forgotten_strangers(&self) -> Result<bool, KernelError>;
+
+    // --- References
+
+    /// Whether there is an object of this name.
+    fn has_object(&self, kref: Kref) -> Result<bool, KernelError>;
+
+    /// The kernel's name for a remote's reference, if the remote has it.
+    fn known(&self, remote: EndpointId, eref: Eref) -> Result<Option<Kref>, KernelError>;
+
+    /// What a remote means by a reference in its message; its exports are created on first sight.
+    ///
+    /// [`KernelError::Reference`] for what it does not have.
+    fn take(&mut self, remote: EndpointId, eref: Eref) -> Result<Kref, KernelError>;
+
+    /// Gives a remote a reference, in the remote's frame. It is told the outcome of a promise that it does not decide itself.
+    fn give(&mut self, remote: EndpointId, kref: Kref) -> Result<Eref, KernelError>;
+
+    /// The promise that a remote wants the result of its message in: a new one, or one that it was to decide.
+    ///
+    /// [`KernelError::Reference`] or [`KernelError::NotAPromise`] for any other.
+    fn accept_result(&mut self, remote: EndpointId, eref: Eref) -> Result<Kref, KernelError>;
+
+    /// How a promise was settled: whether rejected, and with what. `None` while it is not, or if there is none.
+    fn outcome(&self, promise: Kref) -> Result<Option<(bool, CapData<Kref>)>, KernelError>;
+
+    /// Every unresolved promise that a remote is to decide.
+    fn promises_by_decider(&self, remote: EndpointId) -> Result<Vec<Kref>, KernelError>;
+
+    /// Forgets what a remote exported; what it was given stays.
+    fn forget_exports_of(&mut self, remote: EndpointId) -> Result<(), KernelError>;
+
+    /// A remote reaches these of its imports no more. [`KernelError::Reference`] for what it cannot drop.
+    fn drop_imports(&mut self, remote: EndpointId, erefs: &[Eref]) -> Result<(), KernelError>;
+
+    /// A remote recognises these of its imports no more. [`KernelError::Reference`] for what it cannot retire.
+    fn retire_imports(&mut self, remote: EndpointId, erefs: &[Eref]) -> Result<(), KernelError>;
+
+    /// These exports of a remote are gone. [`KernelError::Reference`] for what it cannot retire.
+    fn retire_exports(&mut self, remote: EndpointId, erefs: &[Eref]) -> Result<(), KernelError>;
+
+    /// Whether a remote had an object under this name, which is gone from its c-list.
+    fn was_retired(&self, remote: EndpointId, eref: Eref) -> Result<bool, KernelError>;
+
+    /// Asks that a remote be told to collect its garbage.
+    fn schedule_reap(&mut self, remote: EndpointId) -> Result<(), KernelError>;
+
+    // --- The run queue
+
+    /// Queues a message to an object or promise.
+    fn enqueue_send(&mut self, target: Kref, message: KernelMessage) -> Result<(), KernelError>;
+
+    /// Queues the news that a promise was settled.
+    fn enqueue_notify(&mut self, endpoint: EndpointId, promise: Kref) -> Result<(), KernelError>;
+
+    /// Settles promises, queues the news to everyone who subscribed, and sends on the messages that waited in them.
+    /// `decider` is who settles them; the kernel itself settles with `None`, and may settle any.
+    ///
+    /// [`KernelError::Reference`] for a promise that is settled already, or for another to decide;
+    /// [`KernelError::NotAPromise`].
+    fn resolve_promises(
+        &mut self,
+        decider: Option<EndpointId>,
+        resolutions: Vec<Resolution<Kref>>,
+    ) -> Result<(), KernelError>;
+}
+
+impl dyn HostKernel + '_ {
+    /// Runs `work` so that either everything it does in the kernel stays or none does.
+    ///
+    /// # Errors
+    /// Those of `work`, after which nothing of it remains; those of the kernel when it cannot begin or commit.
+    pub(in crate::kernel) fn transaction<T>(
+        &mut self,
+        name: &str,
+        work: impl FnOnce(&mut Self) -> Result<T, KernelError>,
+    ) -> Result<T, KernelError> {
+        self.begin(name)?;
+        let outcome = work(self);
+        // A failed rollback outweighs the error that led to it: the writes are still there.
+        self.end(name, outcome.is_ok())?;
+        outcome
+    }
+}
