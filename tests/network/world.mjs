@@ -1,7 +1,7 @@
 // What the benchmark and the soak of the network need: the relay, native peers, and a page in a browser that counts its
 // RTCPeerConnections. Ends all of it.
 //
-//   OCAP_RELAY_BIN, OCAP_PEER_BIN   the relay and the native peer
+//   OCAP_RELAY_BIN, OCAP_KERNEL_PEER   the relay and the native kernels
 //   CHROME_BIN                      the browser, /usr/bin/chromium by default
 //   OCAP_LOG                        what the native peers log, off by default
 
@@ -43,7 +43,7 @@ export class Peer {
     this.#lines = [];
     const env = { NO_COLOR: '1', ...process.env, RUST_LOG: process.env.OCAP_LOG ?? 'off' };
     const stdio = /** @type {const} */ (['pipe', 'pipe', 'inherit']);
-    this.process = spawn(required('OCAP_PEER_BIN'), [JSON.stringify(this.startedWith)], { stdio, env });
+    this.process = spawn(required('OCAP_KERNEL_PEER'), [JSON.stringify(this.startedWith)], { stdio, env });
     this.#ended = once(this.process, 'exit');
     this.process.stdin.on('error', () => {}); // It may be killed while it is told something.
     createInterface({ input: this.process.stdout }).on('line', (line) => {

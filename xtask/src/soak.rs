@@ -4,8 +4,8 @@
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result};
-
 use clap::ValueEnum;
+use serde_json::{Value, json};
 
 use crate::{config::Config, network_stage, package, process, project::Project, setup::Tools};
 
@@ -14,12 +14,15 @@ use crate::{config::Config, network_stage, package, process, project::Project, s
 pub(crate) enum Soaked {
     /// Whole kernels, simulated
     Kernels,
-    /// WebRTC connections and long messages of our transport in Chromium
+    /// WebRTC connections of our transport in Chromium, long messages between kernels, and slow peers
     Network,
 }
 
 /// Keeps a browser's network busy.
 pub(crate) const NETWORK: &str = "tests/bench/network-soak.mjs";
+
+/// Keeps whole kernels busy, one in a browser.
+pub(crate) const KERNELS: &str = "tests/network/soak.mjs";
 
 /// Builds the simulator with every check in it and runs it.
 pub(crate) fn kernels(project: &Project, tools: &Tools, steps: u64, seed: Option<u64>) -> Result<ExitCode> {
@@ -42,7 +45,18 @@ pub(crate) fn network(
 ) -> Result<ExitCode> {
     let (cycles, messages) = (cycles.to_string(), messages.to_string());
     package::build(project, config, tools)?;
-    run(&mut network_stage::script(project, tools, "tools", NETWORK, &[&cycles, &messages])?)
+    let transport = outcome(&mut network_stage::script(project, tools, "tools", NETWORK, &[&cycles, &messages])?)?;
+    let kernels = outcome(&mut network_stage::kernels(project, tools, "tools", KERNELS, &[&messages])?)?;
+    println!("{}", json!({ "transport": transport, "kernels": kernels }));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a script told last, unless it failed.
+fn outcome(script: &mut Command) -> Result<Value> {
+    // Its progress is for whoever waits.
+    let printed = process::output_of(script.stderr(Stdio::inherit()))?;
+    let last = printed.lines().last().unwrap_or_default();
+    serde_json::from_str(last).with_context(|| format!("outcome of `{}`: {last}", process::line(script)))
 }
 
 fn run(soak: &mut Command) -> Result<ExitCode> {

@@ -19,7 +19,7 @@ export class KernelPage {
     const page = new KernelPage();
     page.wasmBytes = () => modules.reduce((sum, { memory }) => sum + memory.buffer.byteLength, 0);
     const { port1, port2 } = new MessageChannel();
-    globalThis.setNetLog = setLogLevel; if (globalThis.LOG) setLogLevel(globalThis.LOG);
+    if (globalThis.LOG) setLogLevel(globalThis.LOG);
     page.network = Network.serve(port2);
     const store = await openKernelStore({ durability: 'memory' });
     page.kernel = await Kernel.start(port1, { ...options, onEvent: (event) => page.#take(event) }, store);

@@ -1,11 +1,10 @@
-//! `network-peer`: who is at the other end of a browser in tests and benchmarks of the network.
+//! `kernel-peer`: native kernels at the other end of a browser's, in tests and benchmarks of the network.
 //!
 //! Its argument is a JSON object, [`Start`]. On stdout goes `{"ready":…}`, then what its role reports, one JSON object a line; on
 //! stdin come [`Command`]s, one a line. It ends with its stdin.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // whoever started it sees it fail
 
 mod crowd;
-mod echo;
 mod kernel;
 mod listening;
 
@@ -47,8 +46,6 @@ struct Start {
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Role {
-    /// A network without a kernel, which answers messages itself: see [`echo`].
-    Echo,
     /// A kernel with one object, which answers every message to it.
     Kernel,
     /// Kernels that all send to one.
@@ -83,7 +80,6 @@ async fn main() -> Result<()> {
 
 async fn serve(start: Start) -> Result<()> {
     let carry_out: Rc<dyn Fn(Command)> = match start.role {
-        Role::Echo => Rc::new(echo::start(&start).await?),
         Role::Kernel => Rc::new(kernel::start(&start).await?),
         Role::Crowd => Rc::new(crowd::start(&start).await?),
     };
