@@ -1,7 +1,7 @@
 // A whole kernel with its network in the window, and a program that sends numbered messages and notes what becomes of them.
 
 import initKernel, { Kernel, openKernelStore } from 'ocap-remotes/kernel';
-import initNetwork, { Network, setLogLevel } from 'ocap-remotes/network';
+import initNetwork, { Network } from 'ocap-remotes/network';
 
 const letter = (number) => String.fromCharCode(97 + (number % 26));
 
@@ -19,7 +19,6 @@ export class KernelPage {
     const page = new KernelPage();
     page.wasmBytes = () => modules.reduce((sum, { memory }) => sum + memory.buffer.byteLength, 0);
     const { port1, port2 } = new MessageChannel();
-    if (globalThis.LOG) setLogLevel(globalThis.LOG);
     page.network = Network.serve(port2);
     const store = await openKernelStore({ durability: 'memory' });
     page.kernel = await Kernel.start(port1, { ...options, onEvent: (event) => page.#take(event) }, store);
