@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast as _, JsValue};
 
 use super::error::type_error;
+#[cfg(feature = "kernel")]
 use crate::wire::RemoteCommsOptions;
 
 /// The members of an options object; `known` are all that it may have. `undefined` counts as empty.
@@ -25,6 +26,7 @@ pub(super) fn read_some<T: DeserializeOwned>(options: &JsValue) -> Result<T, JsV
 }
 
 /// The options of remote communications in an object that may also have the members `others`.
+#[cfg(feature = "kernel")]
 pub(super) fn read_comms(options: &JsValue, others: &[&str]) -> Result<RemoteCommsOptions, JsValue> {
     let defaults = serde_json::to_value(RemoteCommsOptions::default()).unwrap_or_default();
     let mut known = others.to_vec();

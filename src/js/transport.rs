@@ -68,7 +68,7 @@ pub async fn init_transport(
     };
     let kernel = Handlers {
         deliver: handler(remote_message_handler.into(), "remoteMessageHandler")?,
-        give_up: on_remote_give_up,
+        give_up: on_remote_give_up.map(|given| handler(given.into(), "onRemoteGiveUp")).transpose()?,
         judge: on_incarnation_change.map(|given| handler(given.into(), "onIncarnationChange")).transpose()?,
         seen: RefCell::default(),
     };

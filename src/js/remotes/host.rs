@@ -208,7 +208,7 @@ impl HostKernel for JsHost {
         if !keep {
             return self.store("rollbackSavepoint", &[name]).map(|_| ());
         }
-        self.store("releaseSavepoint", &[name.clone()]).map(|_| ()).inspect_err(|_| {
+        self.store("releaseSavepoint", std::slice::from_ref(&name)).map(|_| ()).inspect_err(|_| {
             // What could not be kept is undone; the first error says why.
             if let Err(error) = self.store("rollbackSavepoint", &[name]) {
                 tracing::error!(%error, "what the kernel's store could not keep could not be undone either");

@@ -43,9 +43,9 @@ pub(super) struct JsPlatform {
 }
 
 /// Answers JavaScript's question with what the kernel will answer.
-fn answer<T: Into<JsValue>>(reply: Result<Reply<T>, JsValue>) -> Promise
+fn answer<T>(reply: Result<Reply<T>, JsValue>) -> Promise
 where
-    T: 'static,
+    T: Into<JsValue> + 'static,
 {
     match reply {
         Ok(reply) => {

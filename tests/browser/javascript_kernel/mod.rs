@@ -33,8 +33,8 @@ extern "C" {
     async fn a_peer_that_is_lost_is_given_up(make: &Make) -> Result<(), JsValue>;
     #[wasm_bindgen(catch, js_name = anIdentityIsMadeOnce)]
     async fn an_identity_is_made_once(make: &Make) -> Result<(), JsValue>;
-    #[wasm_bindgen(catch, js_name = aTransportIsSevenFunctions)]
-    async fn a_transport_is_seven_functions(init_transport: &JsValue) -> Result<(), JsValue>;
+    #[wasm_bindgen(catch, js_name = aTransportIsFunctions)]
+    async fn a_transport_is_functions(init_transport: &JsValue) -> Result<(), JsValue>;
 }
 
 fn make() -> Make {
@@ -98,17 +98,18 @@ async fn a_transport_is_functions_that_need_no_this() -> Result<(), JsValue> {
     use_parts(&parts());
     let start = |arguments: js_sys::Array| {
         let optional = |index| Some(arguments.get(index)).filter(|value| !value.is_undefined());
-        init_transport(
+        let started = init_transport(
             arguments.get(0).as_string().unwrap_or_default(),
             arguments.get(1).unchecked_into(),
             arguments.get(2).unchecked_into(),
             optional(3).map(JsCast::unchecked_into),
             optional(4).and_then(|text| text.as_string()),
             optional(5).map(JsCast::unchecked_into),
-        )
+        );
+        wasm_bindgen_futures::future_to_promise(async move { started.await.map(JsValue::from) })
     };
     let start = Closure::<dyn Fn(js_sys::Array) -> js_sys::Promise>::new(start);
     let spread = js_sys::Function::new_with_args("start", "return (...given) => start(given)");
     let start = spread.call1(&JsValue::UNDEFINED, start.as_ref()).unwrap();
-    a_transport_is_seven_functions(&start).await
+    a_transport_is_functions(&start).await
 }

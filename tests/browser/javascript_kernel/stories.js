@@ -287,11 +287,11 @@ export async function anIdentityIsMadeOnce(make) {
   equal(other.getPeerId(), manager.getPeerId(), 'the identity that the store has');
 }
 
-export async function aTransportIsSevenFunctions(initTransport) {
+export async function aTransportIsFunctions(initTransport) {
   const ignore = () => null;
   const transport = await initTransport(SEED, { relays: [] }, ignore, undefined, LIFE, () => false);
   equal(Object.keys(transport).sort(), ['closeConnection', 'getListenAddresses', 'reconnectPeer', 'registerLocationHints',
-    'resetAllBackoffs', 'sendRemoteMessage', 'stop'], 'the functions');
+    'resetAllBackoffs', 'sendRemoteMessage', 'status', 'stop'], 'the functions');
   const { sendRemoteMessage, stop, closeConnection, getListenAddresses, reconnectPeer } = transport;
   equal(getListenAddresses(), [], 'the addresses of a browser without relays');
   equal((await rejection(sendRemoteMessage('nobody', 'x'), 'no peer')).name, 'TypeError', 'no peer');

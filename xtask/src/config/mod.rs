@@ -44,7 +44,7 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let config = Config::load(root).unwrap();
         let names: Vec<_> = config.wasm_pack.builds.iter().map(|build| build.name.as_str()).collect();
-        assert_eq!(names, ["kernel", "kernel-without-store", "network"]);
+        assert_eq!(names, ["kernel", "kernel-without-store", "remotes", "network"]);
     }
 
     #[test]
