@@ -19,7 +19,7 @@ use super::{
     methods::{self, Params, RecentPeers},
 };
 use crate::{
-    runtime::Runtime,
+    runtime::{Runtime, random_bytes},
     wire::{IncarnationId, PeerId, RemoteCommsOptions},
 };
 
@@ -223,9 +223,7 @@ impl<T: 'static> NetworkEnd<T> {
     }
 
     fn random_incarnation(&self) -> IncarnationId {
-        let mut bytes = [0; 16];
-        self.runtime.fill_random(&mut bytes);
-        IncarnationId::from_random(bytes)
+        IncarnationId::from_random(random_bytes(&*self.runtime))
     }
 
     fn in_background(&self, work: Reply<()>, failure: &'static str) {

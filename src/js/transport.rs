@@ -17,7 +17,7 @@ use super::{
 use crate::{
     bridge::{KernelServices, PlatformServices, Reply},
     network::{NetworkService, node::Libp2p},
-    runtime::{BrowserRuntime, Runtime},
+    runtime::{BrowserRuntime, Runtime, random_bytes},
     wire::{IncarnationId, PeerId, RemoteCommsOptions, RemoteError},
 };
 
@@ -75,11 +75,7 @@ pub async fn init_transport(
     let runtime: Rc<dyn Runtime> = Rc::new(BrowserRuntime);
     let incarnation = match local_incarnation_id {
         Some(text) => text.parse().map_err(|error: crate::wire::WireError| type_error(&error.to_string()))?,
-        None => {
-            let mut random = [0; 16];
-            runtime.fill_random(&mut random);
-            IncarnationId::from_random(random)
-        }
+        None => IncarnationId::from_random(random_bytes(&*runtime)),
     };
     let service = Rc::new(NetworkService::new(Rc::clone(&runtime), Rc::new(kernel), Libp2p::new(runtime)));
     service.initialize_remote_comms(key_seed, options, incarnation).await.map_err(|error| remote(&error))?;

@@ -40,7 +40,6 @@ pub use identity::{IdentityError, KernelIdentity, SeedSource};
 pub use issuer::UrlIssuer;
 pub use ocap_url::{OcapUrl, OcapUrlError};
 pub use program::PROGRAM;
-pub use queue::RunQueue;
 pub use remote::{
     Effect, RedemptionId, RemoteCounters, RemoteEvent, RemoteHandle, RemoteManager, RemoteManagerConfig, RemoteWrite,
     UrlTicket,
@@ -121,7 +120,6 @@ fn bytes<const N: usize>(random: &mut dyn FnMut(&mut [u8])) -> [u8; N] {
 /// A kernel that serves one program. See the [module](self).
 pub struct Kernel {
     store: KernelStore,
-    queue: RunQueue,
     remotes: RemoteManager,
     identity: KernelIdentity,
     incarnation: IncarnationId,
@@ -160,7 +158,6 @@ impl Kernel {
             store.set_last_active_time(now)?;
             Ok::<_, KernelError>((identity, incarnation, issuer))
         })?;
-        let queue = RunQueue;
         let mut remotes = RemoteManager::new(&mut store, config, issuer, now)?;
         if is_restored {
             remotes.handle_restoration(&mut store)?;
@@ -168,7 +165,6 @@ impl Kernel {
         store.commit()?;
         let mut kernel = Kernel {
             store,
-            queue,
             remotes,
             identity,
             incarnation,

@@ -3,6 +3,7 @@
 
 use super::{
     Kernel, KernelError, RedemptionId,
+    host::HostKernel as _,
     store::{KernelMessage, KernelStore, Party},
 };
 use crate::{
@@ -64,7 +65,7 @@ impl Kernel {
     /// [`KernelError::NotHeld`]; [`KernelError::Remote`] when the message is too long or too many to that peer are
     /// unacknowledged; [`KernelError::Store`]. Nothing has changed then.
     pub fn send(&mut self, target: Kref, methargs: CapData<Kref>) -> Result<Kref, KernelError> {
-        let Kernel { store, queue, remotes, .. } = self;
+        let Kernel { store, remotes, .. } = self;
         let result = store.transaction("send", |store| {
             held(store, target)?;
             let methargs = methargs.try_map(|slot| held(store, slot))?;
@@ -72,7 +73,7 @@ impl Kernel {
                 remotes.remote(remote)?.check_message(&methargs)?;
             }
             let result = store.create_awaited_promise(PROGRAM)?;
-            queue.enqueue_send(store, target, KernelMessage { methargs, result: Some(result) })?;
+            store.enqueue_send(target, KernelMessage { methargs, result: Some(result) })?;
             Ok::<_, KernelError>(result)
         })?;
         self.settle();
@@ -85,13 +86,13 @@ impl Kernel {
     /// [`KernelError::NotHeld`]; [`KernelError::Reference`] for a promise that is settled, or for another to decide;
     /// [`KernelError::Remote`] for a value too long to be sent; [`KernelError::Store`].
     pub fn resolve(&mut self, promise: Kref, rejected: bool, value: CapData<Kref>) -> Result<(), KernelError> {
-        let Kernel { store, queue, remotes, .. } = self;
+        let Kernel { store, remotes, .. } = self;
         store.transaction("resolve", |store| {
             held(store, promise)?;
             let value = value.try_map(|slot| held(store, slot))?;
             super::remote::check_size(&value, remotes.max_message_bytes())?;
             let awaited = store.subscribers(promise)?.contains(&PROGRAM);
-            queue.resolve_promises(store, Some(PROGRAM), vec![Resolution { promise, rejected, value }])?;
+            store.resolve_promises(Some(PROGRAM), vec![Resolution { promise, rejected, value }])?;
             if !awaited {
                 // The program knows the outcome; a name for it is of no more use.
                 forget(store, promise)?;

@@ -16,63 +16,20 @@ pub(super) fn outcome(store: &KernelStore, promise: Kref) -> Result<Option<(bool
     })
 }
 
-/// The queue kept in the store under `queue.run`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RunQueue;
-
-impl RunQueue {
-    /// See [`HostKernel::enqueue_send`].
-    pub(super) fn enqueue_send(
-        &mut self,
-        store: &mut KernelStore,
-        target: Kref,
-        message: KernelMessage,
-    ) -> Result<(), KernelError> {
-        Ok(store.enqueue_run(RunItem::Send { target, message })?)
-    }
-
-    /// See [`HostKernel::enqueue_notify`].
-    pub(super) fn enqueue_notify(
-        &mut self,
-        store: &mut KernelStore,
-        endpoint: EndpointId,
-        promise: Kref,
-    ) -> Result<(), KernelError> {
-        Ok(store.enqueue_run(RunItem::Notify { endpoint, kpid: promise })?)
-    }
-
-    /// See [`HostKernel::resolve_promises`].
-    pub(super) fn resolve_promises(
-        &mut self,
-        store: &mut KernelStore,
-        decider: Option<EndpointId>,
-        resolutions: Vec<Resolution<Kref>>,
-    ) -> Result<(), KernelError> {
-        for Resolution { promise, rejected, value } in resolutions {
-            if !promise.is_promise() {
-                return Err(KernelError::NotAPromise(promise));
-            }
-            if let Some(endpoint) = decider {
-                store.insist_decider(promise, endpoint)?;
-            }
-            let resolved = store.resolve_promise(promise, rejected, &value)?;
-            for subscriber in resolved.subscribers {
-                // A remote is subscribed to what it decides itself and need not be told. The program is only if it waits: a
-                // message that it sent came to an object of its own.
-                if Some(subscriber) != decider || !subscriber.is_remote() {
-                    self.enqueue_notify(store, subscriber, promise)?;
-                }
-            }
-            // What waited in the promise takes its place in the queue; the router sends it to what the promise became.
-            for message in resolved.messages {
-                self.enqueue_send(store, promise, message)?;
-            }
+/// Gives an endpoint a reference. It hears of every promise that it is given and does not decide, now or when it is settled.
+pub(super) fn give(store: &mut KernelStore, endpoint: EndpointId, kref: Kref) -> Result<Eref, KernelError> {
+    let eref = store.translate_outbound_ref(endpoint, kref)?;
+    if kref.is_promise() {
+        if outcome(store, kref)?.is_some() {
+            store.enqueue_notify(endpoint, kref)?;
+        } else if store.decider(kref)? != Some(Party::Endpoint(endpoint)) {
+            store.add_subscriber(kref, endpoint)?;
         }
-        Ok(())
     }
+    Ok(eref)
 }
 
-/// A kernel of ours: its store, and the run queue in it.
+/// A kernel of ours: its store, and in it the run queue, under `queue.run`.
 impl HostKernel for KernelStore {
     fn begin(&mut self, name: &str) -> Result<(), KernelError> {
         Ok(KernelStore::begin(self, name)?)
@@ -169,15 +126,7 @@ impl HostKernel for KernelStore {
     }
 
     fn give(&mut self, remote: EndpointId, kref: Kref) -> Result<Eref, KernelError> {
-        let eref = self.translate_outbound_ref(remote, kref)?;
-        if kref.is_promise() {
-            if outcome(self, kref)?.is_some() {
-                RunQueue.enqueue_notify(self, remote, kref)?;
-            } else if self.decider(kref)? != Some(Party::Endpoint(remote)) {
-                self.add_subscriber(kref, remote)?;
-            }
-        }
-        Ok(eref.flipped())
+        Ok(give(self, remote, kref)?.flipped())
     }
 
     fn accept_result(&mut self, remote: EndpointId, eref: Eref) -> Result<Kref, KernelError> {
@@ -231,11 +180,11 @@ impl HostKernel for KernelStore {
     }
 
     fn enqueue_send(&mut self, target: Kref, message: KernelMessage) -> Result<(), KernelError> {
-        RunQueue.enqueue_send(self, target, message)
+        Ok(self.enqueue_run(RunItem::Send { target, message })?)
     }
 
     fn enqueue_notify(&mut self, endpoint: EndpointId, promise: Kref) -> Result<(), KernelError> {
-        RunQueue.enqueue_notify(self, endpoint, promise)
+        Ok(self.enqueue_run(RunItem::Notify { endpoint, kpid: promise })?)
     }
 
     fn resolve_promises(
@@ -243,6 +192,26 @@ impl HostKernel for KernelStore {
         decider: Option<EndpointId>,
         resolutions: Vec<Resolution<Kref>>,
     ) -> Result<(), KernelError> {
-        RunQueue.resolve_promises(self, decider, resolutions)
+        for Resolution { promise, rejected, value } in resolutions {
+            if !promise.is_promise() {
+                return Err(KernelError::NotAPromise(promise));
+            }
+            if let Some(endpoint) = decider {
+                self.insist_decider(promise, endpoint)?;
+            }
+            let resolved = self.resolve_promise(promise, rejected, &value)?;
+            for subscriber in resolved.subscribers {
+                // A remote is subscribed to what it decides itself and need not be told. The program is only if it waits: a
+                // message that it sent came to an object of its own.
+                if Some(subscriber) != decider || !subscriber.is_remote() {
+                    self.enqueue_notify(subscriber, promise)?;
+                }
+            }
+            // What waited in the promise takes its place in the queue; the router sends it to what the promise became.
+            for message in resolved.messages {
+                self.enqueue_send(promise, message)?;
+            }
+        }
+        Ok(())
     }
 }

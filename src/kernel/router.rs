@@ -2,9 +2,10 @@
 //! in one transaction.
 
 use super::{
-    Effect, Kernel, KernelEffect, KernelError, KernelEvent, PROGRAM, RejectionCode, RemoteManager, RunQueue,
+    Effect, Kernel, KernelEffect, KernelError, KernelEvent, PROGRAM, RejectionCode, RemoteManager,
+    host::HostKernel as _,
     program::forget,
-    queue::outcome,
+    queue::{give, outcome},
     store::{GcAction, GcKind, KernelMessage, KernelStore, Party, RunItem},
 };
 use crate::wire::{CapData, Delivery, EndpointId, Kref, Resolution};
@@ -78,7 +79,6 @@ pub(super) fn remote_in_charge(store: &KernelStore, target: Kref) -> Result<Opti
 /// What one turn has at hand.
 struct Turn<'a> {
     store: &'a mut KernelStore,
-    queue: &'a mut RunQueue,
     remotes: &'a mut RemoteManager,
     events: Vec<KernelEvent>,
 }
@@ -126,18 +126,18 @@ impl Kernel {
 
     /// Runs the item at the head of the queue; false when there is none.
     fn run_turn(&mut self) -> Result<bool, KernelError> {
-        let Kernel { store, queue, remotes, .. } = self;
+        let Kernel { store, remotes, .. } = self;
         let turn = store.transaction("turn", |store| {
             let Some(item) = store.dequeue_run()? else { return Ok(None) };
             let routed: Result<_, KernelError> = store.transaction("route", |store| {
-                let mut turn = Turn { store, queue, remotes, events: Vec::new() };
+                let mut turn = Turn { store, remotes, events: Vec::new() };
                 turn.route(item.clone())?;
                 Ok(turn.events)
             });
             match routed {
                 Err(error) if !error.is_storage_failure() => {
                     remotes.roll_back_staged();
-                    reject_item(store, queue, remotes, item, &error)?;
+                    reject_item(store, remotes, item, &error)?;
                     Ok(Some(Vec::new()))
                 }
                 routed => routed.map(Some),
@@ -160,9 +160,9 @@ impl Kernel {
 
     /// Tells owners and importers what is no longer needed, and reaps what is due; false when there was nothing to tell.
     fn collect_garbage(&mut self) -> Result<bool, KernelError> {
-        let Kernel { store, queue, remotes, .. } = self;
+        let Kernel { store, remotes, .. } = self;
         let collected = store.transaction("collectGarbage", |store| {
-            let mut turn = Turn { store, queue, remotes, events: Vec::new() };
+            let mut turn = Turn { store, remotes, events: Vec::new() };
             let actions = turn.store.collect_garbage()?;
             let mut busy = !actions.is_empty();
             for action in actions {
@@ -203,22 +203,16 @@ impl Kernel {
 }
 
 /// Rejects the promise of a result, unless it is settled: a message may have been waiting in the promise of its own result.
-fn reject_result(
-    store: &mut KernelStore,
-    queue: &mut RunQueue,
-    promise: Kref,
-    value: CapData<Kref>,
-) -> Result<(), KernelError> {
+fn reject_result(store: &mut KernelStore, promise: Kref, value: CapData<Kref>) -> Result<(), KernelError> {
     match outcome(store, promise)? {
         Some(_) => Ok(()),
-        None => queue.resolve_promises(store, None, vec![Resolution { promise, rejected: true, value }]),
+        None => store.resolve_promises(None, vec![Resolution { promise, rejected: true, value }]),
     }
 }
 
 /// The item could not be delivered: whoever waits for the result is told.
 fn reject_item(
     store: &mut KernelStore,
-    queue: &mut RunQueue,
     remotes: &mut RemoteManager,
     item: RunItem,
     error: &KernelError,
@@ -227,7 +221,7 @@ fn reject_item(
     tracing::debug!(%error, "why");
     match item {
         RunItem::Send { message: KernelMessage { result: Some(promise), .. }, .. } => {
-            reject_result(store, queue, promise, RejectionCode::DeliveryFailed.rejection(&error.to_string()))
+            reject_result(store, promise, RejectionCode::DeliveryFailed.rejection(&error.to_string()))
         }
         RunItem::Notify { endpoint, kpid } if endpoint.is_remote() => {
             remotes.remote_mut(endpoint)?.deliver_undeliverable(store, kpid, error)
@@ -259,23 +253,14 @@ impl Turn<'_> {
             }
             Destination::Wait(promise) => Ok(self.store.enqueue_promise_message(promise, &message)?),
             Destination::Nowhere(value) => match message.result {
-                Some(promise) => reject_result(self.store, self.queue, promise, value),
+                Some(promise) => reject_result(self.store, promise, value),
                 None => Ok(()),
             },
         }
     }
 
-    /// Gives the program a reference. It hears of every promise that it is given, now or when it is settled.
     fn give_to_program(&mut self, kref: Kref) -> Result<Kref, KernelError> {
-        self.store.translate_outbound_ref(PROGRAM, kref)?;
-        if kref.is_promise() {
-            if outcome(self.store, kref)?.is_some() {
-                self.queue.enqueue_notify(self.store, PROGRAM, kref)?;
-            } else if self.store.decider(kref)? != Some(Party::Endpoint(PROGRAM)) {
-                self.store.add_subscriber(kref, PROGRAM)?;
-            }
-        }
-        Ok(kref)
+        give(self.store, PROGRAM, kref).map(|_| kref)
     }
 
     fn deliver_to_program(&mut self, target: Kref, message: KernelMessage) -> Result<(), KernelError> {

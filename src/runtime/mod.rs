@@ -68,6 +68,13 @@ pub trait Runtime: 'static {
     fn spawn(&self, task: LocalBoxFuture<'static, ()>);
 }
 
+/// Bytes from the system's cryptographic random source.
+pub fn random_bytes<const N: usize>(runtime: &dyn Runtime) -> [u8; N] {
+    let mut bytes = [0; N];
+    runtime.fill_random(&mut bytes);
+    bytes
+}
+
 /// Waits for `work`, at most for `limit`; `None` when the time ran out. The work is dropped then.
 pub async fn timeout<T>(runtime: &dyn Runtime, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     let work = std::pin::pin!(work);

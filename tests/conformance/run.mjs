@@ -6,6 +6,7 @@ import { startRelay } from './support/libp2p.mjs';
 import { within } from './support/wait.mjs';
 import { World, direct, relayed } from './support/world.mjs';
 import { channels } from './stories/channels.mjs';
+import { circuits } from './stories/circuits.mjs';
 import { commands } from './stories/commands.mjs';
 import { handshakes } from './stories/handshakes.mjs';
 import { restarts } from './stories/restarts.mjs';
@@ -19,11 +20,18 @@ const AT_ONCE = 4;
 const STORY_LIMIT = 60_000;
 
 const relay = await startRelay();
+const narrow = await startRelay({ defaultDurationLimit: 60_000, defaultDataLimit: 1n << 30n });
+const shallow = await startRelay({ defaultDurationLimit: 3_600_000, defaultDataLimit: 64n << 10n });
 const parts = process.argv.slice(2);
-const due = Object.entries({ direct, relayed: relayed(relay) }).flatMap(([way, place]) =>
+/** Stories by their name, in the order in which they begin: what waits longest first. */
+const due = Object.entries({ 'for a minute': [narrow, circuits.ofTime], 'for 64 KiB': [shallow, circuits.ofBytes] }).map(
+  ([limit, [limited, story]]) => ({ name: `circuits: ${limit}`, place: relayed(limited), story }),
+);
+due.push(
+  ...Object.entries({ direct, relayed: relayed(relay) }).flatMap(([way, place]) =>
   Object.entries(STORIES).flatMap(([chapter, stories]) =>
     Object.entries(stories).map(([title, story]) => ({ name: `${way}: ${chapter}: ${title}`, place, story })),
-  ),
+  )),
 );
 due.push(...Object.entries(identities).map(([title, story]) => ({ name: `identities: ${title}`, story })));
 const chosen = due.filter(({ name }) => parts.length === 0 || parts.some((part) => name.includes(part)));
@@ -51,6 +59,6 @@ async function tellOneAfterTheOther() {
 }
 
 await Promise.all(Array.from({ length: AT_ONCE }, tellOneAfterTheOther));
-await relay.stop();
+await Promise.all([relay, narrow, shallow].map((node) => node.stop()));
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed > 0 || passed === 0 ? 1 : 0);

@@ -100,7 +100,7 @@ export const twoKernelsInJavaScript = () =>
     stage.atEnd(async () => site.close());
     const alice = await Page.open(stage, site.address, 'window');
     const bob = await Page.open(stage, site.address, 'worker');
-    await alice.start();
+    const { peerId: peerIdOfAlice } = await alice.start();
     const first = await bob.start();
     const until = (what, page, probe, seconds = 30) =>
       stage.waitFor(`${page.place}: ${what}`, seconds, async () => probe(await page.call('seen')));
@@ -127,6 +127,7 @@ export const twoKernelsInJavaScript = () =>
     await until('the reap', bob, ({ written }) => written.includes('bringOutYourDead'));
     await alice.call('drop', atAlice);
     await until('what alice dropped', alice, ({ written }) => written.includes('dropExports'));
+    await stage.waitFor('the drop to arrive', 30, async () => !(await bob.call('isReachedBy', peerIdOfAlice, ofBob)));
     await bob.call('abandon', ofBob);
     await until('what bob abandoned', bob, ({ written }) => written.includes('retireImports'));
     await stage.waitFor('the object to go', 30, async () => (await alice.call('owner', atAlice)) === null);

@@ -56,4 +56,5 @@ for (const [name, test] of chosen) {
   }
 }
 console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+// Also when something that could not be ended is still there.
+process.exit(failed > 0 || passed === 0 ? 1 : 0);

@@ -36,7 +36,7 @@ async function run(stage) {
 }
 
 try {
-  await onStage(run, { headless: !open || !hasDisplay });
+  await onStage(run, { headless: !open || !hasDisplay, limitMs: open ? Infinity : undefined });
 } catch (error) {
   const interrupted = error instanceof Interrupted;
   // Ctrl-C is how a person ends what they asked to be left open.

@@ -7,6 +7,7 @@ import { chromium } from 'playwright-core';
 import { preview } from 'vite';
 import { Relay } from './relay.mjs';
 import { Tab } from './tab.mjs';
+import { within } from './within.mjs';
 
 export const CHROMIUM_FLAGS = [
   '--no-sandbox',
@@ -21,6 +22,9 @@ export const CHROMIUM_FLAGS = [
   '--disable-renderer-backgrounding',
   '--disable-backgrounding-occluded-windows',
 ];
+
+/** What clears up waits for browsers, and one that is broken never ends by itself. */
+const CLOSER_LIMIT_MS = 30_000;
 
 /** How a page reaches the relay follows from where its network lives: a Worker has no WebRTC. */
 const TRANSPORT = /** @type {const} */ ({ window: 'webrtc', worker: 'ws' });
@@ -192,7 +196,7 @@ export class Stage {
 
   async close() {
     for (const close of this.#closers.splice(0).reverse()) {
-      await close().catch((error) => console.error(`cannot clean up: ${error.message}`));
+      await within(close(), 'it to end', CLOSER_LIMIT_MS).catch((error) => console.error(`cannot clean up: ${error.message}`));
     }
   }
 }
@@ -201,9 +205,9 @@ export class Stage {
  * Runs `work` on a new stage, and clears up after it also when it fails or a signal comes. What was seen is told on stderr on failure.
  * @template T
  * @param {(stage: Stage) => Promise<T>} work
- * @param {{ headless?: boolean }} [options]
+ * @param {{ headless?: boolean, limitMs?: number }} [options] how long the work may take, 5 minutes by default
  */
-export async function onStage(work, options) {
+export async function onStage(work, { headless, limitMs = 300_000 } = {}) {
   /** @type {(signal: NodeJS.Signals) => void} */
   let interrupt = () => {};
   const interrupted = new Promise((_, reject) => {
@@ -211,9 +215,10 @@ export async function onStage(work, options) {
   });
   interrupted.catch(() => {}); // also while nobody waits for it
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
-  const stage = await Stage.open(options);
+  const stage = await Stage.open({ headless });
   try {
-    return /** @type {T} */ (await Promise.race([work(stage), interrupted]));
+    const outcome = /** @type {Promise<T>} */ (Promise.race([work(stage), interrupted]));
+    return await (limitMs === Infinity ? outcome : within(outcome, 'the end of it all', limitMs));
   } catch (error) {
     if (!(error instanceof Interrupted)) {
       console.error(await stage.report());

@@ -1,7 +1,11 @@
 // One page in a browser context of its own, and what it complained of.
 
+import { within } from './within.mjs';
+
 /** Lines of the console that are kept for a report. */
 const CONSOLE_LINES = 60;
+/** A page whose renderer dies at the wrong moment answers no call. */
+const CALL_LIMIT_MS = 60_000;
 /** What a crashed module, or a program that threw, leaves on the console. */
 const CRASH = /crashed|panicked|RuntimeError|onEvent threw/;
 
@@ -42,7 +46,8 @@ export class Tab {
    * @returns {Promise<any>}
    */
   call(name, ...args) {
-    return this.page.evaluate(([name, args]) => /** @type {any} */ (window).demo[name](...args), [name, args]);
+    const answer = this.page.evaluate(([name, args]) => /** @type {any} */ (window).demo[name](...args), [name, args]);
+    return within(answer, `${this.name} to answer ${name}`, CALL_LIMIT_MS);
   }
 
   /** The numbers that this incarnation's greeter received, oldest first. */

@@ -10,6 +10,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
 };
@@ -18,6 +19,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 /// Lines of a failed program's output that its error shows.
 const SHOWN_LINES: usize = 20;
+/// How long a program that was asked to end may take to do so.
+const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// Runs a program that prints for the reader. All of it goes to stderr, as stdout belongs to results.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
@@ -62,19 +65,41 @@ pub(crate) fn output_of(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(output.stdout).with_context(|| format!("output of `{}`", line(command)))?.trim().to_owned())
 }
 
-/// Runs a program, printing each line of its stdout and showing it to `observe`.
-pub(crate) fn run_observed(command: &mut Command, mut observe: impl FnMut(&str)) -> Result<ExitStatus> {
+/// Runs a program, printing each line of its stdout and showing it to `observe`. Asks it to end, and then makes it, when it takes
+/// longer than `limit`.
+pub(crate) fn run_observed(
+    command: &mut Command,
+    limit: Duration,
+    mut observe: impl FnMut(&str),
+) -> Result<ExitStatus> {
+    let deadline = Instant::now() + limit;
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().with_context(|| not_started(command))?;
+    let (lines, printed) = mpsc::channel();
     if let Some(stdout) = child.stdout.take() {
-        for bytes in BufReader::new(stdout).split(b'\n') {
-            let bytes = bytes?;
-            let text = String::from_utf8_lossy(&bytes);
-            println!("{text}");
-            observe(&text);
+        // Read beside the wait, since what a stopped program leaves behind may keep its stdout open for ever.
+        thread::spawn(move || {
+            BufReader::new(stdout).split(b'\n').map_while(Result::ok).try_for_each(|line| lines.send(line))
+        });
+    }
+    loop {
+        match printed.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(bytes) => {
+                let text = String::from_utf8_lossy(&bytes);
+                println!("{text}");
+                observe(&text);
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(child.wait()?),
+            Err(RecvTimeoutError::Timeout) => break,
         }
     }
-    Ok(child.wait()?)
+    // A script that is asked ends its browsers first.
+    let _ = run_quietly(Command::new("kill").arg(child.id().to_string()));
+    if wait_until(&mut child, Instant::now() + END_LIMIT)?.is_none() {
+        child.kill()?;
+        child.wait()?;
+    }
+    bail!("`{}` was stopped after {} s", line(command), limit.as_secs());
 }
 
 /// Runs a program that prints into a file, whose former contents go.
@@ -145,6 +170,18 @@ mod tests {
         let started = Instant::now();
         let error = run_limited(&mut shell("exec sleep 30"), Duration::from_millis(100)).unwrap_err();
         assert!(error.to_string().contains("was stopped"), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_runner_that_hangs_is_stopped_whatever_it_leaves_behind() {
+        let mut seen = Vec::new();
+        let mut runner = shell("echo begun; sleep 30 & wait");
+        let started = Instant::now();
+        let error =
+            run_observed(&mut runner, Duration::from_millis(300), |line| seen.push(line.to_owned())).unwrap_err();
+        assert!(error.to_string().contains("was stopped"), "{error}");
+        assert_eq!(seen, ["begun"]);
         assert!(started.elapsed() < Duration::from_secs(10));
     }
 

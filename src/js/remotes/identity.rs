@@ -15,7 +15,7 @@ use crate::{
     kernel::{
         KernelError, KernelIdentity, OcapUrl, RemotesDriver, SeedSource, UrlIssuer, store::KernelStore as Records,
     },
-    runtime::{BrowserRuntime, Runtime as _},
+    runtime::{BrowserRuntime, Runtime as _, random_bytes},
     storage::MemoryStore,
     wire::{Kref, PeerId, RemoteError, WireError},
 };
@@ -34,12 +34,6 @@ pub(super) struct Identity {
 
 fn failure(error: impl Into<KernelError>) -> JsValue {
     kernel_error(&error.into())
-}
-
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    BrowserRuntime.fill_random(&mut bytes);
-    bytes
 }
 
 /// A copy of the rows of identity, on which our store works.
@@ -73,8 +67,8 @@ impl Identity {
             _ => None,
         };
         let now = BrowserRuntime.now();
-        let key = KernelIdentity::provide(&mut copy, seed, random()).map_err(failure)?;
-        UrlIssuer::provide(&mut copy, key.peer_id().clone(), random()).map_err(failure)?;
+        let key = KernelIdentity::provide(&mut copy, seed, random_bytes(&BrowserRuntime)).map_err(failure)?;
+        UrlIssuer::provide(&mut copy, key.peer_id().clone(), random_bytes(&BrowserRuntime)).map_err(failure)?;
         for relay in relays {
             copy.note_relay(relay, now, true).map_err(failure)?;
         }
@@ -105,7 +99,7 @@ impl Identity {
     /// The issuer of this kernel's URLs.
     pub(super) fn issuer(&self) -> Result<UrlIssuer, JsValue> {
         let mut copy = copied(&IdentityRows::of(&self.store))?;
-        UrlIssuer::provide(&mut copy, self.peer().clone(), random()).map_err(failure)
+        UrlIssuer::provide(&mut copy, self.peer().clone(), random_bytes(&BrowserRuntime)).map_err(failure)
     }
 
     fn peer(&self) -> &PeerId {
@@ -132,7 +126,7 @@ impl Identity {
         if kref.is_promise() {
             return Err(failure(KernelError::NotAnObject(kref)));
         }
-        self.issuer()?.issue(kref, random(), &self.relays()).map_err(failure)
+        self.issuer()?.issue(kref, random_bytes(&BrowserRuntime), &self.relays()).map_err(failure)
     }
 
     /// Whether a URL is this kernel's own.

@@ -16,7 +16,7 @@ use crate::{
         HostKernel, KernelError,
         store::{GcAction, GcKind, KernelMessage, KernelStore as Records, Party, PromiseState, RunItem},
     },
-    runtime::{BrowserRuntime, Runtime as _, Timestamp},
+    runtime::{BrowserRuntime, Timestamp, random_bytes},
     wire::{CapData, EndpointId, Eref, Kref},
 };
 
@@ -139,9 +139,7 @@ impl KernelRecords {
     /// The incarnation id of this store, made when it is first asked for.
     #[wasm_bindgen(js_name = provideIncarnationId)]
     pub fn provide_incarnation_id(&self) -> Result<String, JsValue> {
-        let mut random = [0; 16];
-        BrowserRuntime.fill_random(&mut random);
-        self.change(|records| Ok(records.provide_incarnation_id(random)?.to_string()))
+        self.change(|records| Ok(records.provide_incarnation_id(random_bytes(&BrowserRuntime))?.to_string()))
     }
 
     /// The peer id, the key seed or the key of OCAP URLs; the latter two are secret.

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     kernel::store::{BackupError, KernelStore as Records, StoreError},
-    runtime::{BrowserRuntime, Runtime as _},
+    runtime::{BrowserRuntime, random_bytes},
     storage::{KeyValueStore, MemoryStore},
 };
 
@@ -161,9 +161,7 @@ impl KernelStore {
     /// A `BackupError` for anything but a whole, unchanged backup; a `StoreError`. The store is as it was then.
     pub fn import(&mut self, backup: &[u8]) -> Result<(), JsValue> {
         crash::check()?;
-        let mut random = [0; 8];
-        BrowserRuntime.fill_random(&mut random);
-        self.records.import(backup, random).map_err(|error| match error {
+        self.records.import(backup, random_bytes(&BrowserRuntime)).map_err(|error| match error {
             BackupError::Store(error) => store_error(error),
             other => named("BackupError", &other.to_string(), &JsValue::UNDEFINED),
         })

@@ -28,7 +28,7 @@ pub use remotes::{Crank, RemotesDriver};
 use super::{Kernel, KernelEffect, KernelError, KernelEvent, RemoteWrite, UrlTicket, store::StoreError};
 use crate::{
     bridge::{ALREADY_INITIALIZED, KernelServices, PlatformServices, Reply},
-    runtime::{Runtime, Timestamp},
+    runtime::{Runtime, Timestamp, random_bytes},
     session::WriteToken,
     wire::{EndpointId, IncarnationId, Kref, PeerId, RemoteCommsOptions, RemoteError},
 };
@@ -97,14 +97,7 @@ impl KernelDriver {
             started: Cell::new(false),
             stopped: Cell::new(false),
         });
-        let weak = Rc::downgrade(&driver);
-        runtime.spawn(
-            poll_fn(move |context| match weak.upgrade() {
-                Some(driver) => driver.poll(context),
-                None => Poll::Ready(()),
-            })
-            .boxed_local(),
-        );
+        keep_polling(&driver, &*runtime, Self::poll);
         driver
     }
 
@@ -257,9 +250,7 @@ impl KernelDriver {
 
     /// Random bytes for the kernel's keys and nonces.
     pub fn random<const N: usize>(&self) -> [u8; N] {
-        let mut bytes = [0; N];
-        self.runtime.fill_random(&mut bytes);
-        bytes
+        random_bytes(&*self.runtime)
     }
 
     /// Stops everything here, and then the network. Calls fail from now on, and the store is free.
@@ -299,16 +290,7 @@ impl KernelDriver {
                     self.writes.borrow_mut().push(write.boxed_local());
                 }
                 KernelEffect::RegisterLocationHints { peer, hints } => {
-                    let reply = self.platform.register_location_hints(peer, hints);
-                    self.runtime.spawn(
-                        reply
-                            .map(|result| {
-                                if let Err(error) = result {
-                                    tracing::warn!(%error, "the network did not take location hints");
-                                }
-                            })
-                            .boxed_local(),
-                    );
+                    register_hints(&*self.platform, &*self.runtime, peer, hints);
                 }
                 KernelEffect::OpenUrl { ticket, url } => self.open_url(ticket, url),
             }
@@ -395,6 +377,30 @@ impl KernelDriver {
         }
         over
     }
+}
+
+/// Runs `poll` whenever it was woken, until it is ready or its driver is gone.
+fn keep_polling<D: 'static>(
+    driver: &Rc<D>,
+    runtime: &dyn Runtime,
+    poll: impl Fn(&Rc<D>, &mut Context<'_>) -> Poll<()> + 'static,
+) {
+    let weak = Rc::downgrade(driver);
+    let task = poll_fn(move |context| match weak.upgrade() {
+        Some(driver) => poll(&driver, context),
+        None => Poll::Ready(()),
+    });
+    runtime.spawn(task.boxed_local());
+}
+
+/// Tells the network where a peer may be found. Without an answer the peer is dialled as before.
+fn register_hints(platform: &dyn PlatformServices, runtime: &dyn Runtime, peer: PeerId, hints: Vec<String>) {
+    let reply = platform.register_location_hints(peer, hints).map(|result| {
+        if let Err(error) = result {
+            tracing::warn!(%error, "the network did not take location hints");
+        }
+    });
+    runtime.spawn(reply.boxed_local());
 }
 
 async fn start_platform(

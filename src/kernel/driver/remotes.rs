@@ -7,7 +7,6 @@
 use std::{
     cell::{Cell, RefCell},
     collections::{HashMap, VecDeque},
-    future::poll_fn,
     rc::Rc,
     task::{Context, Poll, Waker},
 };
@@ -19,14 +18,16 @@ use futures::{
     stream::FuturesUnordered,
 };
 
-use super::{RETRY_AFTER_FAILURE, WriteResult, alarm::Alarm, log_failure, start_platform};
+use super::{
+    RETRY_AFTER_FAILURE, WriteResult, alarm::Alarm, keep_polling, log_failure, register_hints, start_platform,
+};
 use crate::{
     bridge::{KernelServices, PlatformServices, Reply},
     kernel::{
         Effect, HostKernel, KernelError, KernelIdentity, RedemptionId, RemoteEvent, RemoteManager, RemoteWrite,
         UrlTicket,
     },
-    runtime::{Runtime, Timestamp},
+    runtime::{Runtime, Timestamp, random_bytes},
     wire::{IncarnationId, Kref, LimitType, PeerId, RemoteCommsOptions, RemoteError},
 };
 
@@ -117,14 +118,7 @@ impl RemotesDriver {
             started: Cell::new(false),
             stopped: Cell::new(false),
         });
-        let weak = Rc::downgrade(&driver);
-        runtime.spawn(
-            poll_fn(move |context| match weak.upgrade() {
-                Some(driver) => driver.poll(context),
-                None => Poll::Ready(()),
-            })
-            .boxed_local(),
-        );
+        keep_polling(&driver, &*runtime, Self::poll);
         driver
     }
 
@@ -175,8 +169,7 @@ impl RemotesDriver {
         &self,
         work: impl FnOnce(&mut RemoteManager, &mut dyn HostKernel, [u8; 16], Timestamp) -> Result<RedemptionId, KernelError>,
     ) -> LocalBoxFuture<'static, Result<Kref, KernelError>> {
-        let mut random = [0; 16];
-        self.runtime.fill_random(&mut random);
+        let random = random_bytes(&*self.runtime);
         let begun = self.call(|remotes, host, now| work(remotes, host, random, now)).map(|id| {
             let (done, result) = oneshot::channel();
             self.redemptions.borrow_mut().insert(id, done);
@@ -348,16 +341,7 @@ impl RemotesDriver {
     fn carry_out(self: &Rc<Self>, effect: Effect, went_back: bool) {
         match effect {
             Effect::RegisterLocationHints { peer, hints } => {
-                let reply = self.platform.register_location_hints(peer, hints);
-                self.runtime.spawn(
-                    reply
-                        .map(|result| {
-                            if let Err(error) = result {
-                                tracing::warn!(%error, "the network did not take location hints");
-                            }
-                        })
-                        .boxed_local(),
-                );
+                register_hints(&*self.platform, &*self.runtime, peer, hints);
             }
             Effect::OpenUrl { ticket, url } => self.open_url(ticket, url),
             Effect::Redeemed { id, result } => {

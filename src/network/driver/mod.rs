@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     bridge::KernelServices,
-    runtime::{Runtime, Timestamp},
+    runtime::{Runtime, Timestamp, random_bytes},
     wire::{IncarnationId, PeerId, RemoteCommsOptions, RemoteError},
 };
 
@@ -369,9 +369,5 @@ fn delivery_outcome(answer: Result<Option<String>, RemoteError>) -> DeliveryOutc
 }
 
 fn random_source(runtime: Rc<dyn Runtime>) -> RandomSource {
-    Box::new(move || {
-        let mut bytes = [0; 8];
-        runtime.fill_random(&mut bytes);
-        u64::from_le_bytes(bytes)
-    })
+    Box::new(move || u64::from_le_bytes(random_bytes(&*runtime)))
 }

@@ -24,7 +24,7 @@ use super::{
     streams::{Inbound, answer},
     swarm::{self, Behaviour, BehaviourEvent},
 };
-use crate::runtime::{Runtime, Timestamp, timeout};
+use crate::runtime::{Runtime, Timestamp, random_bytes, timeout};
 
 /// How long closing may take when the node stops.
 const STOP_LIMIT: Duration = Duration::from_secs(1);
@@ -302,10 +302,8 @@ impl Driver {
 
     fn relay_lost(&mut self, relay: RelayIndex, code: ErrorCode, reason: &str) {
         let text = self.relays.address(relay).map(|address| address.to_string()).unwrap_or_default();
-        let mut random = [0; 4];
-        self.runtime.fill_random(&mut random);
         tracing::debug!(relay = text, %code, reason, "no reservation");
-        match self.relays.lost(relay, self.now(), u32::from_le_bytes(random)) {
+        match self.relays.lost(relay, self.now(), u32::from_le_bytes(random_bytes(&*self.runtime))) {
             Loss::Down => self.emit(NodeEvent::RelayDown { relay: text, code, reason: reason.to_owned() }),
             Loss::GaveUp => self.emit(NodeEvent::RelayGaveUp { relay: text, code, reason: reason.to_owned() }),
             Loss::StillDown => {}

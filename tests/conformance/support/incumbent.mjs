@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { multiaddr } from '@multiformats/multiaddr';
 import { Channel } from './channel.mjs';
 import { startNode } from './libp2p.mjs';
-import { Inbox } from './wait.mjs';
+import { Inbox, LIMIT } from './wait.mjs';
 
 export const LEGACY = 'whatever';
 export const OURS = '/ocap-kernel/remote/1.0.0';
@@ -75,8 +75,8 @@ export class Incumbent {
   }
 
   /** The next stream that the other end opens, before any handshake. */
-  async opened() {
-    return this.#inbound.take('a channel');
+  async opened(limit = LIMIT) {
+    return this.#inbound.take('a channel', undefined, limit);
   }
 
   /** Opens a channel with the handshake, and answers the other end's incarnation. */
@@ -89,11 +89,13 @@ export class Incumbent {
   }
 
   /** Takes the next channel with its handshake, and answers the other end's incarnation. */
-  async accept() {
-    this.channel = await this.opened();
-    const { method, params } = await this.channel.read('a handshake');
+  async accept(limit = LIMIT) {
+    const channel = await this.opened(limit);
+    const { method, params } = await channel.read('a handshake');
     assert.equal(method, 'handshake');
-    await this.channel.write({ method: 'handshakeAck', params: { incarnationId: this.incarnation } });
+    await channel.write({ method: 'handshakeAck', params: { incarnationId: this.incarnation } });
+    // Nothing else may be written on it before.
+    this.channel = channel;
     return params.incarnationId;
   }
 

@@ -35,8 +35,12 @@ export async function startNode(seed, listen) {
   });
 }
 
-/** A circuit relay that lets as much through as it is given. */
-export async function startRelay() {
+/**
+ * A circuit relay. Without a limit it lets as much through as it is given.
+ *
+ * @param {{ defaultDurationLimit: number, defaultDataLimit: bigint }} [limit] of each circuit, in milliseconds and bytes
+ */
+export async function startRelay(limit) {
   return createLibp2p({
     addresses: { listen: [LOOPBACK] },
     transports: [webSockets()],
@@ -46,7 +50,7 @@ export async function startRelay() {
     services: {
       identify: identify(),
       ping: ping(),
-      relay: circuitRelayServer({ reservations: { applyDefaultLimit: false, maxReservations: 1_000 } }),
+      relay: circuitRelayServer({ reservations: { applyDefaultLimit: limit !== undefined, ...limit, maxReservations: 1_000 } }),
     },
   });
 }

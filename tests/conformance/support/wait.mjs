@@ -1,18 +1,14 @@
 // Waiting for what must happen.
 
+import { within as withinLimit } from '../../../www/story/within.mjs';
+
 /** How long anything may take, in milliseconds; machines that are busy with other things are slow. */
 export const LIMIT = 15_000;
 
-export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+/** Like that of the story, with a limit that suits most. */
+export const within = (promise, what, limit = LIMIT) => withinLimit(promise, what, limit);
 
-/** The promise's outcome, or an error that says what did not happen in time. */
-export async function within(promise, what, limit = LIMIT) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`waited ${limit / 1_000} s for ${what}`)), limit);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
-}
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Values that come one after the other, and readers that wait for the first that suits them. */
 export class Inbox {

@@ -185,6 +185,11 @@ export class JavaScriptKernel {
     return this.store.getOwner(kref, false) ?? null;
   }
 
+  /** Whether a peer's kernel has not dropped an object. */
+  isReachedBy(/** @type {string} */ peerId, /** @type {string} */ kref) {
+    return this.store.getReachableFlag(this.remotes.remoteFor(peerId).remoteId, kref);
+  }
+
   giveUp(/** @type {string} */ peerId, /** @type {string} */ reason) {
     this.remotes.remoteFor(peerId).giveUp(reason);
   }
