@@ -16,8 +16,11 @@ import { chromium } from 'playwright-core';
 import { build, preview } from 'vite';
 import { Relay } from '../../www/story/relay.mjs';
 import { CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
+import { within } from '../../www/story/within.mjs';
 
 const WAIT_LIMIT_MS = 60_000;
+/** Whatever is measured takes some minutes. */
+const WORK_LIMIT_MS = 1_200_000;
 
 /** What is loose on both sides: limits that would be measured instead of the network. */
 export const LOOSE = { maxMessagesPerSecond: 1_000_000, maxConnectionAttemptsPerMinute: 100_000, streamInactivityTimeoutMs: 600_000 };
@@ -202,7 +205,7 @@ export async function inWorld(work) {
   interrupted.catch(() => {}); // also while nobody waits for it
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   try {
-    return await Promise.race([work(world), interrupted]);
+    return await within(Promise.race([work(world), interrupted]), 'the end of the work', WORK_LIMIT_MS);
   } finally {
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
     await world.close();

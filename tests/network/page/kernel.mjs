@@ -11,7 +11,10 @@ export class KernelPage {
   /** By number: when the answer came, and whether it was one. */
   answered = new Map();
   events = [];
+  /** By the promise of the answer. */
   #sent = new Map();
+  /** How many, by target. */
+  #unanswered = new Map();
   #onSettled = () => {};
 
   static async start(options) {
@@ -35,8 +38,9 @@ export class KernelPage {
       this.received.push(number);
       this.kernel.resolve(event.result, `#${number}`);
     } else if (event.type === 'notify') {
-      const number = this.#sent.get(event.promise);
+      const { number, target } = this.#sent.get(event.promise);
       this.#sent.delete(event.promise);
+      this.#unanswered.set(target, this.#unanswered.get(target) - 1);
       this.answered.set(number, { at: now(), rejected: event.rejected, body: event.body });
       this.#onSettled();
     } else {
@@ -47,7 +51,8 @@ export class KernelPage {
   /** Sends a message of about so many bytes; false if no more are accepted now. */
   trySend(target, number, bytes) {
     try {
-      this.#sent.set(this.kernel.send(target, `#[${number},"${letter(number).repeat(bytes)}"]`), number);
+      this.#sent.set(this.kernel.send(target, `#[${number},"${letter(number).repeat(bytes)}"]`), { number, target });
+      this.#unanswered.set(target, (this.#unanswered.get(target) ?? 0) + 1);
       return true;
     } catch (error) {
       if (error.name === 'ResourceLimitError') {
@@ -60,7 +65,7 @@ export class KernelPage {
   /** Sends numbers `first` to `last`, with at most `window` unanswered, and resolves when all are answered; gives how long it took. */
   async sendAll(target, first, last, bytes, window) {
     const startedAt = performance.now();
-    const unanswered = () => this.#sent.size;
+    const unanswered = () => this.#unanswered.get(target) ?? 0;
     for (let number = first; number <= last; number += 1) {
       while (unanswered() >= window || !this.trySend(target, number, bytes)) {
         await this.#settled();

@@ -46,7 +46,7 @@ export async function slowPeer(world, way, count) {
         number += 1;
       }
     };
-    globalThis.endFill = setInterval(fill, 20);
+    globalThis.endFill = setInterval(fill, 250);
   }, BYTES);
   await new Promise((resolve) => setTimeout(resolve, 2_000));
   const { result: beside, peak } = await watched(page, slow, rate(page, 0, count));
