@@ -6,7 +6,7 @@ const built = fileURLToPath(new URL('../pkg', import.meta.url));
 export default defineConfig({
   // Relative addresses, so that the built page can be served from any folder.
   base: './',
-  // The package as `cargo xtask build` makes it, under the names that its users import.
+  // The package as `cargo xtask package` makes it, under the names that its users import.
   resolve: { alias: [{ find: /^ocap-remotes\/(kernel|network)$/, replacement: `${built}/$1/$1.js` }] },
   server: { fs: { allow: ['.', built] } },
   worker: { format: 'es' },

@@ -1,6 +1,8 @@
 // Joins the contexts that a kernel and its network live in, and carries a page's calls to its Worker. Plain JavaScript without
 // any wasm, so that a context which only joins others loads none.
 
+import { BridgeBusyError, BridgeClosedError, WorkerError, errorNamed } from './errors.js';
+
 /** What the ports that are handed over are known by. */
 const TAG = 'ocap-remotes';
 /** Calls of one context that may be unanswered; more wait. */
@@ -78,10 +80,8 @@ function plain(error) {
 }
 
 function revive({ name, message, stack, data }) {
-  return Object.assign(new Error(message), { name, stack }, data !== undefined && { data });
+  return Object.assign(errorNamed(name, message, data), { stack });
 }
-
-const named = (name, message) => Object.assign(new Error(message), { name });
 
 export function answerCalls(calls, target = globalThis) {
   const running = new Map();
@@ -104,7 +104,7 @@ export function answerCalls(calls, target = globalThis) {
     if (data?.[TAG] === 'call') {
       void answer(data);
     } else if (data?.[TAG] === 'abort') {
-      running.get(data.id)?.abort(named('AbortError', 'the caller no longer waits'));
+      running.get(data.id)?.abort(new DOMException('the caller no longer waits', 'AbortError'));
     }
   };
   target.addEventListener('message', listener);
@@ -122,7 +122,7 @@ export class Caller {
   #onMessage = ({ data }) => data?.[TAG] === 'answer' && this.#settle(data);
   #onError = (event) => {
     const { message = 'it could not be loaded' } = event;
-    this.close(named('WorkerError', `the other end failed: ${message}`));
+    this.close(new WorkerError(`the other end failed: ${message}`));
   };
 
   constructor(target) {
@@ -143,7 +143,7 @@ export class Caller {
       }
       signal?.throwIfAborted();
       if (this.#waiting.length >= MAX_WAITING) {
-        throw named('BridgeBusyError', `${MAX_WAITING} calls already wait`);
+        throw new BridgeBusyError(`${MAX_WAITING} calls already wait`);
       }
       this.#lastId += 1;
       const call = { id: this.#lastId, name, args, signal, resolve, reject };
@@ -154,7 +154,7 @@ export class Caller {
     });
   }
 
-  close(reason = named('BridgeClosedError', 'the bridge is closed')) {
+  close(reason = new BridgeClosedError('the bridge is closed')) {
     if (this.#ended) {
       return;
     }

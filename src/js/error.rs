@@ -2,22 +2,17 @@
 
 use std::cell::RefCell;
 
-use js_sys::{Error, Reflect};
 #[cfg(any(feature = "guests", feature = "network"))]
-use wasm_bindgen::JsCast as _;
-use wasm_bindgen::JsValue;
+use js_sys::{Error, Reflect};
+use wasm_bindgen::prelude::*;
 
 use crate::wire::RemoteError;
 
-/// An `Error` with this name; `data` is left out when undefined.
-pub(super) fn named(name: &str, message: &str, data: &JsValue) -> JsValue {
-    let error = Error::new(message);
-    error.set_name(name);
-    if !data.is_undefined() {
-        // An Error takes any property.
-        Reflect::set(&error, &"data".into(), data).ok();
-    }
-    error.into()
+#[wasm_bindgen(module = "/src/js/errors.js")]
+extern "C" {
+    /// The `Error` with this name; `data` is left out when undefined.
+    #[wasm_bindgen(js_name = errorNamed)]
+    pub(super) fn named(name: &str, message: &str, data: &JsValue) -> JsValue;
 }
 
 /// Something that JavaScript handed in is not what it should be.

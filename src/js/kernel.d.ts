@@ -47,6 +47,14 @@ export type KernelEvent =
   /** The store could not be made durable: this kernel has stopped. Start it again; what was not durable never happened. */
   | { type: 'storeFailed'; reason: string };
 
+/** What `kernel.events()` gives. */
+export type PeerEvent = Exclude<KernelEvent, { type: 'message' | 'notify' | 'retired' }>;
+
+export interface Kernel {
+  /** As `stop`, at the end of an `await using` block. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
 /** What is known of a remote kernel; the counters begin with the start of this kernel. */
 export interface RemoteStatus {
   id: string;

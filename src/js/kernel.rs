@@ -11,6 +11,7 @@ use wasm_bindgen_futures::{future_to_promise, spawn_local};
 use super::{
     BridgePort, KernelStore, abort, crash,
     error::{kernel as kernel_error, named, remote as remote_error, to_js, type_error},
+    events::{EventHub, EventsOptions},
     options,
 };
 use crate::{
@@ -53,6 +54,7 @@ struct SeedOptions {
 /// Whoever is told of events, and redemptions that wait to be ended.
 struct Inbox {
     on_event: Function,
+    hub: EventHub,
     redemptions: RefCell<HashMap<RedemptionId, oneshot::Sender<Result<Kref, KernelError>>>>,
 }
 
@@ -66,8 +68,12 @@ impl Inbox {
                 }
             }
             Told::Event(event) => {
-                if let Err(thrown) = self.on_event.call1(&JsValue::UNDEFINED, &to_js(&event)) {
+                let told = to_js(&event);
+                if let Err(thrown) = self.on_event.call1(&JsValue::UNDEFINED, &told) {
                     web_sys::console::error_2(&"ocap-remotes: onEvent threw".into(), &thrown);
+                }
+                if event.may_be_read_later() {
+                    self.hub.push(&told);
                 }
             }
         }
@@ -139,7 +145,7 @@ impl Kernel {
         let kernel = KernelCore::open(store.into_records(), &comms, seed, &mut random, runtime.now())
             .map_err(|error| kernel_error(&error))?;
 
-        let inbox = Rc::new(Inbox { on_event, redemptions: RefCell::default() });
+        let inbox = Rc::new(Inbox { on_event, hub: EventHub::new(), redemptions: RefCell::default() });
         let client = Rc::new(PlatformServicesClient::new(port, Rc::clone(&runtime)));
         let events = Rc::clone(&inbox);
         let driver =
@@ -377,6 +383,19 @@ impl Kernel {
         Ok(to_js(&remotes).unchecked_into())
     }
 
+    /// What happens to peers and to this kernel, from now on, to be read with `for await`. It ends when the kernel is stopped.
+    ///
+    /// Messages, answers and retired objects are not among it: what a program does about them has to become durable together with
+    /// them, which only `onEvent` can. A reader may be 1,000 events behind.
+    ///
+    /// # Errors
+    /// A `TypeError` for a bad option.
+    #[wasm_bindgen(unchecked_return_type = "AsyncIterableIterator<PeerEvent | MissedEvents>")]
+    pub fn events(&self, options: Option<EventsOptions>) -> Result<JsValue, JsValue> {
+        crash::check()?;
+        self.inbox.hub.read(options)
+    }
+
     /// Everything in this kernel's store, as a file for the user to keep; see `KernelStore.export`.
     #[wasm_bindgen(js_name = exportStore, unchecked_return_type = "Promise<Uint8Array>")]
     pub fn export_store(&self) -> Promise {
@@ -398,6 +417,7 @@ impl Kernel {
             inbox.redemptions.borrow_mut().clear();
             let stopped = driver.stop().await;
             client.close();
+            inbox.hub.end();
             stopped.map(|()| JsValue::UNDEFINED).map_err(|error| remote_error(&error))
         })
     }
@@ -471,6 +491,13 @@ enum Event {
     StoreFailed {
         reason: String,
     },
+}
+
+impl Event {
+    /// Whether nothing that a program does about it has to become durable with it.
+    fn may_be_read_later(&self) -> bool {
+        !matches!(self, Event::Message { .. } | Event::Notify { .. } | Event::Retired { .. })
+    }
 }
 
 impl From<KernelEvent> for Told {

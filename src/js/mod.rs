@@ -3,10 +3,11 @@
 //! Options and events cross as plain objects; references, bodies and URLs as strings. What fails throws an `Error` with a
 //! stable `name` and, where there is any, `data`. After a panic every call throws a `CrashError`.
 
-#[cfg(feature = "kernel")]
+#[cfg_attr(not(feature = "kernel"), expect(dead_code, reason = "the network waits for nothing that can be aborted"))]
 mod abort;
 mod crash;
 mod error;
+mod events;
 #[cfg(feature = "kernel")]
 mod kernel;
 mod log;
@@ -22,6 +23,8 @@ mod store;
 #[cfg(feature = "network")]
 mod transport;
 
+#[cfg(feature = "crash-test")]
+pub use crash::crash_for_test;
 #[cfg(feature = "kernel")]
 pub use kernel::Kernel;
 pub use log::set_log_level;

@@ -12,6 +12,7 @@ use web_sys::MessagePort;
 use super::{
     BridgePort, crash,
     error::{remote, thrown_remote, to_js, type_error},
+    events::{EventHub, EventsOptions},
     network_changes::NetworkChanges,
     options,
 };
@@ -81,6 +82,11 @@ export interface RelayStatus {
   reason: string | null;
 }
 
+export interface Network {
+  /** As `stop`, at the end of an `await using` block. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
 /**
  * What kept a relay or a peer from being reached. From the relay's own answers: `RelayLimit` (no room for a reservation or a
  * circuit), `ReservationRefused`, `PermissionDenied`, `NoReservation` (the peer has none there), `ConnectionFailed` (it has, but
@@ -121,6 +127,7 @@ pub struct Network {
     server: Rc<PlatformServicesServer<BrowserPort>>,
     service: Rc<NetworkService<Libp2p>>,
     changes: RefCell<Option<NetworkChanges>>,
+    hub: Rc<EventHub>,
 }
 
 #[wasm_bindgen]
@@ -137,14 +144,19 @@ impl Network {
         let runtime: Rc<dyn Runtime> = Rc::new(BrowserRuntime);
         let server = Rc::new(PlatformServicesServer::new(port, Rc::clone(&runtime)));
         let kernel: Rc<dyn KernelServices> = Rc::clone(&server) as _;
-        let mut service = NetworkService::new(Rc::clone(&runtime), kernel, Libp2p::new(runtime));
-        if let Some(on_event) = function(&options, "onEvent")? {
-            service = service.observed_by(move |event| {
-                if let Err(thrown) = on_event.call1(&JsValue::UNDEFINED, &to_js(&event)) {
-                    tracing::error!(error = %thrown_remote(&thrown), "onEvent threw");
-                }
-            });
-        }
+        let service = NetworkService::new(Rc::clone(&runtime), kernel, Libp2p::new(runtime));
+        let hub = Rc::new(EventHub::new());
+        let (on_event, readers) = (function(&options, "onEvent")?, Rc::clone(&hub));
+        let service = service.observed_by(move |event| {
+            if on_event.is_none() && !readers.is_read() {
+                return;
+            }
+            let event = to_js(&event);
+            if let Some(Err(thrown)) = on_event.as_ref().map(|told| told.call1(&JsValue::UNDEFINED, &event)) {
+                tracing::error!(error = %thrown_remote(&thrown), "onEvent threw");
+            }
+            readers.push(&event);
+        });
         let service = Rc::new(service);
         let vats = Vats::from_options(&options)?;
         server.start(Rc::clone(&service) as _, vats.map(|vats| Rc::new(vats) as _));
@@ -155,7 +167,7 @@ impl Network {
                 service.network_changed();
             }
         });
-        Ok(Network { server, service, changes: RefCell::new(Some(changes)) })
+        Ok(Network { server, service, changes: RefCell::new(Some(changes)), hub })
     }
 
     /// What is known of peers and relays now; empty while remote communications do not run.
@@ -167,15 +179,27 @@ impl Network {
         Ok(to_js(&self.service.status()).unchecked_into())
     }
 
+    /// Each change from now on, to be read with `for await`; `status` tells what was before. It ends when the network is stopped.
+    /// A reader may be 1,000 events behind.
+    ///
+    /// # Errors
+    /// A `TypeError` for a bad option.
+    #[wasm_bindgen(unchecked_return_type = "AsyncIterableIterator<NetworkEvent | MissedEvents>")]
+    pub fn events(&self, options: Option<EventsOptions>) -> Result<JsValue, JsValue> {
+        crash::check()?;
+        self.hub.read(options)
+    }
+
     /// Closes every connection and the bridge. The promise resolves when nothing is left.
     #[wasm_bindgen(unchecked_return_type = "Promise<void>")]
     pub fn stop(&self) -> Promise {
         self.changes.take();
-        let (server, service) = (Rc::clone(&self.server), Rc::clone(&self.service));
+        let (server, service, hub) = (Rc::clone(&self.server), Rc::clone(&self.service), Rc::clone(&self.hub));
         wasm_bindgen_futures::future_to_promise(async move {
             crash::check()?;
             let stopped = service.stop_remote_comms().await;
             server.close();
+            hub.end();
             stopped.map(|()| JsValue::UNDEFINED).map_err(|error| remote(&error))
         })
     }

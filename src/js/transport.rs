@@ -193,12 +193,12 @@ fn two(act: impl Fn(JsValue, JsValue) -> Result<Reply<()>, JsValue> + 'static) -
             Err(error) => Promise::reject(&error),
         }
     };
-    Closure::<dyn Fn(JsValue, JsValue) -> Promise>::new(function).into_js_value()
+    crash::handed(&Closure::<dyn Fn(JsValue, JsValue) -> Promise>::new(function).into_js_value()).into()
 }
 
 fn plain(read: impl Fn() -> JsValue + 'static) -> JsValue {
     let function = move || -> Result<JsValue, JsValue> { crash::check().map(|()| read()) };
-    Closure::<dyn Fn() -> Result<JsValue, JsValue>>::new(function).into_js_value()
+    crash::handed(&Closure::<dyn Fn() -> Result<JsValue, JsValue>>::new(function).into_js_value()).into()
 }
 
 fn peer(value: &JsValue) -> Result<PeerId, JsValue> {

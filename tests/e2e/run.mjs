@@ -2,6 +2,7 @@
 // Arguments, if any, choose tests by a part of their names.
 
 import { Interrupted } from '../../www/story/stage.mjs';
+import { within } from '../../www/story/within.mjs';
 import { theWaysToConnect } from './connect.mjs';
 import { theExtension } from './extension.mjs';
 import { theFilesOfTheExtensions } from './extension-files.mjs';
@@ -36,6 +37,9 @@ const TESTS = [
   ['a browser and a renderer with a durable store are killed in mid-write', aStoreKilledInMidWrite],
 ];
 
+/** Of one test, on a busy machine; what it waits for has limits of its own. */
+const TEST_LIMIT_MS = 360_000;
+
 const parts = process.argv.slice(2);
 const chosen = TESTS.filter(([name]) => parts.length === 0 || parts.some((part) => name.includes(part)));
 let passed = 0;
@@ -44,7 +48,7 @@ for (const [name, test] of chosen) {
   const startedAt = Date.now();
   const took = () => `${((Date.now() - startedAt) / 1_000).toFixed(1)} s`;
   try {
-    await test();
+    await within(test(), name, TEST_LIMIT_MS);
     passed += 1;
     console.log(`ok      ${name} (${took()})`);
   } catch (error) {

@@ -6,9 +6,8 @@ use anyhow::{Result, ensure};
 
 use crate::{config::Config, package, process, project::Project, setup::Tools};
 
-/// The parts of the whole system, built.
+/// The built parts of the whole system.
 pub(crate) struct Artifacts {
-    relay: PathBuf,
     page: PathBuf,
 }
 
@@ -16,9 +15,6 @@ impl Artifacts {
     /// Builds the npm package, the relay, the page and the extensions.
     pub(crate) fn build(project: &Project, config: &Config, tools: &Tools) -> Result<Self> {
         package::build(project, config, tools)?;
-        // The dev profile shares its dependencies with the native tests; the relay is not what is measured.
-        let mut relay = tools.command("cargo");
-        process::run(relay.args(["build", "--package", "ocap-relay"]).current_dir(project.root()))?;
         let www = project.root().join("www");
         ensure!(www.join("index.html").is_file(), "www/index.html is missing");
         let page = www.join("dist");
@@ -33,16 +29,26 @@ impl Artifacts {
         for browser in ["chromium", "firefox"] {
             process::run(vite().env("BROWSER", browser).current_dir(www.join("extension")))?;
         }
-        Ok(Artifacts { relay: project.target().join("debug/ocap-relay"), page })
+        Ok(Artifacts { page })
     }
 
     /// A command that runs `script` of the tree in Node and tells it where the parts are.
     pub(crate) fn script(&self, project: &Project, tools: &Tools, script: &str) -> Result<Command> {
-        let browser = tools.browser()?;
-        let mut command = tools.command("node");
-        command.arg(project.root().join(script)).current_dir(project.root());
-        command.env("OCAP_RELAY_BIN", &self.relay).env("OCAP_WWW_DIST", &self.page);
-        command.env("CHROME_BIN", &browser.chrome).env("CHROMEDRIVER", &browser.driver);
+        let mut command = relay_script(project, tools, script)?;
+        command.env("OCAP_WWW_DIST", &self.page);
         Ok(command)
     }
+}
+
+/// Builds the relay, and gives a command that runs `script` of the tree in Node and tells it where relay and browser are.
+pub(crate) fn relay_script(project: &Project, tools: &Tools, script: &str) -> Result<Command> {
+    // The dev profile shares its dependencies with the native tests; the relay is not what is measured.
+    let mut relay = tools.command("cargo");
+    process::run(relay.args(["build", "--package", "ocap-relay"]).current_dir(project.root()))?;
+    let browser = tools.browser()?;
+    let mut command = tools.command("node");
+    command.arg(project.root().join(script)).current_dir(project.root());
+    command.env("OCAP_RELAY_BIN", project.target().join("debug/ocap-relay"));
+    command.env("CHROME_BIN", &browser.chrome).env("CHROMEDRIVER", &browser.driver);
+    Ok(command)
 }

@@ -42,7 +42,11 @@ enum Chore {
     /// Find or install every tool that the other commands need
     Setup,
     /// Build the npm package into pkg/; the last line on stdout is what the builds weigh as JSON
-    Build,
+    Package {
+        /// Agree to its types as they are now, if CHANGELOG.md says what changed
+        #[arg(long)]
+        accept_api: bool,
+    },
     /// Run all checks and tests; the last line is `N passed, N failed`
     Test {
         /// Run this step only (may be repeated)
@@ -106,8 +110,11 @@ fn run(chore: Chore) -> Result<ExitCode> {
     let prepare = |needs: &[Need]| -> Result<Tools> { setup::prepare(&project, &config, needs) };
     match chore {
         Chore::Setup => prepare(Need::ALL).map(|_| ExitCode::SUCCESS),
-        Chore::Build => {
+        Chore::Package { accept_api } => {
             let weights = package::build(&project, &config, &prepare(Need::PACKAGE)?)?;
+            if accept_api {
+                package::api::accept(&project, &config)?;
+            }
             println!("{}", package::size::report(&weights));
             Ok(ExitCode::SUCCESS)
         }

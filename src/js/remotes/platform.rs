@@ -13,7 +13,10 @@ use wasm_bindgen_futures::future_to_promise;
 use super::duck::{Duck, array, object};
 use crate::{
     bridge::{KernelServices as _, PlatformServices, Reply},
-    js::error::{remote as remote_error, thrown_remote, type_error},
+    js::{
+        crash::handed,
+        error::{remote as remote_error, thrown_remote, type_error},
+    },
     kernel::RemotesDriver,
     wire::{IncarnationId, PeerId, RemoteCommsOptions, RemoteError},
 };
@@ -125,10 +128,11 @@ impl PlatformServices for JsPlatform {
         let all = js_sys::Object::assign2(&js_sys::Object::new(), self.options.unchecked_ref(), ours.unchecked_ref());
         // A mnemonic is the kernel's secret; the seed is all that the network needs.
         js_sys::Reflect::delete_property(&all, &"mnemonic".into()).ok();
-        let on_message = self.message_handler.clone().map_or_else(|| self.on_message.as_ref().clone(), Into::into);
-        let (on_give_up, on_incarnation) = (self.on_give_up.as_ref().clone(), self.on_incarnation.as_ref().clone());
+        let on_message = self.message_handler.clone().unwrap_or_else(|| handed(self.on_message.as_ref()));
+        let (on_give_up, on_incarnation) = (handed(self.on_give_up.as_ref()), handed(self.on_incarnation.as_ref()));
+        let incarnation = incarnation.as_str().into();
         let arguments =
-            [key_seed.into(), all.into(), on_message, on_give_up, incarnation.as_str().into(), on_incarnation];
+            [key_seed.into(), all.into(), on_message.into(), on_give_up.into(), incarnation, on_incarnation.into()];
         self.ask("initializeRemoteComms", &arguments)
     }
 

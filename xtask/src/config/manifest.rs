@@ -21,6 +21,9 @@ pub(crate) struct Manifest {
     files: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     engines: Option<Map<String, Value>>,
+    /// How npm publishes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    publish_config: Option<Map<String, Value>>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 
 pub(crate) use self::{
     manifest::Manifest,
-    wasm_pack::{Build, WasmPack},
+    wasm_pack::{Build, Profile, Target, WasmPack},
 };
 
 const WASM_PACK: &str = "wasm-pack.toml";

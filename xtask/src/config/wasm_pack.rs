@@ -25,7 +25,7 @@ pub(crate) struct WasmPack {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Build {
-    /// Names the files: `<name>.js`, `<name>_bg.wasm`, `<name>.d.ts`.
+    /// Names the files: `<name>.js`, `<name>.wasm`, `<name>.d.ts`.
     pub(crate) name: String,
     /// Cargo features; default features are off.
     pub(crate) features: Vec<String>,
@@ -92,9 +92,9 @@ impl Build {
         ["--no-default-features".to_owned(), "--features".to_owned(), self.features.join(",")]
     }
 
-    /// The wasm file's name.
+    /// The wasm file's name in the package.
     pub(crate) fn wasm_file(&self) -> String {
-        format!("{}_bg.wasm", self.name)
+        format!("{}.wasm", self.name)
     }
 
     fn package_folder(&self) -> Option<&Path> {

@@ -1,23 +1,31 @@
-//! `cargo xtask build`: wasm-pack for each build, then one publishable npm package around them.
+//! `cargo xtask package`: wasm-pack for each build, then one publishable npm package around them.
 
+pub(crate) mod api;
+mod crates;
+mod module;
+mod notices;
+mod paths;
 pub(crate) mod size;
 pub(crate) mod wasm;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Map, Value};
 
-use self::size::Weight;
+use self::{module::Exports, size::Weight};
 use crate::{
-    config::{Build, Config},
+    config::{Build, Config, Profile, Target},
     process,
     project::Project,
     setup::Tools,
 };
 
 /// Documents of the tree that the package carries where they exist.
-const DOCUMENTS: [&str; 4] = ["README.md", "LICENSE", "LICENSE-MIT", "LICENSE-APACHE"];
+const DOCUMENTS: [&str; 5] = ["README.md", "CHANGELOG.md", "LICENSE", "LICENSE-MIT", "LICENSE-APACHE"];
 
 /// Builds the package into the folder that `wasm-pack.toml` names, which is emptied first. Returns what each build weighs.
 pub(crate) fn build(project: &Project, config: &Config, tools: &Tools) -> Result<Vec<Weight>> {
@@ -25,35 +33,91 @@ pub(crate) fn build(project: &Project, config: &Config, tools: &Tools) -> Result
     if package.exists() {
         fs::remove_dir_all(&package)?;
     }
+    let crates = crates::all(project, tools)?;
+    let flags = paths::flags(project, tools, &crates)?;
     let mut generated = Map::new();
     let mut weights = Vec::new();
+    let (mut types, mut seen) = (String::new(), Exports::default());
     for build in &config.wasm_pack.builds {
-        generated = wasm_pack(project, tools, build).with_context(|| format!("build `{}`", build.name))?;
-        let file = project.root().join(&build.out_dir).join(build.wasm_file());
-        if build.optimize {
-            wasm::optimize(tools, &file, &config.wasm_pack.wasm_opt)?;
-        }
-        wasm::check_imports(&fs::read(&file)?).with_context(|| format!("build `{}`", build.name))?;
-        weights.push(Weight::of(build, &file, tools)?);
+        let folder = project.root().join(&build.out_dir);
+        generated = one_build(project, config, tools, build, Some(&flags))
+            .with_context(|| format!("build `{}`", build.name))?;
+        weights.push(Weight::of(build, &folder.join(build.wasm_file()), tools)?);
+        let names = Exports::of(&fs::read_to_string(folder.join(format!("{}.d.ts", build.name)))?, &module::TYPES);
+        let names = names.without(&seen);
+        types += &names.hand_on("export type", &format!("./{0}/{0}.js", build.name));
+        seen.extend(names);
     }
+    module::copy_shared(project, &package)?;
+    module::write_index(
+        project,
+        &package,
+        &types,
+        generated.get("version").and_then(Value::as_str).unwrap_or_default(),
+    )?;
     let manifest = config.manifest.lay_over(generated)?;
     fs::write(package.join("package.json"), format!("{:#}\n", Value::Object(manifest)))?;
     for document in DOCUMENTS.map(|name| project.root().join(name)).iter().filter(|file| file.is_file()) {
         fs::copy(document, package.join(document.file_name().unwrap_or_default()))?;
     }
+    notices::write(project, tools, &config.wasm_pack.builds, &crates, &package.join("THIRD-PARTY-NOTICES.md"))?;
     for file in config.manifest.exported_files()? {
         ensure!(package.join(file).is_file(), "pkg.json exports `{file}`, which no build made");
     }
     Ok(weights)
 }
 
+/// Builds both halves in one that can be told to crash, which is in no package, and returns its folder, which is laid out like the package.
+pub(crate) fn crash_test(project: &Project, config: &Config, tools: &Tools) -> Result<PathBuf> {
+    let folder = project.target().join("crash-test");
+    let build = Build {
+        name: "kernel".to_owned(),
+        features: ["kernel", "guests", "network", "crash-test"].map(str::to_owned).to_vec(),
+        target: Target::Web,
+        profile: Profile::Dev,
+        out_dir: folder.join("kernel"),
+        optimize: false,
+        budget: u64::MAX,
+    };
+    one_build(project, config, tools, &build, None)?;
+    module::copy_shared(project, &folder)?;
+    Ok(folder)
+}
+
+/// Makes one build's folder, and returns the manifest that wasm-pack wrote for it. With the `flags` of [`paths`] its bytes depend on
+/// no folder of this machine.
+fn one_build(
+    project: &Project,
+    config: &Config,
+    tools: &Tools,
+    build: &Build,
+    flags: Option<&str>,
+) -> Result<Map<String, Value>> {
+    let generated = wasm_pack(project, tools, build, flags)?;
+    let folder = project.root().join(&build.out_dir);
+    let bound = folder.join(format!("{}_bg.wasm", build.name));
+    if build.optimize {
+        wasm::optimize(tools, &bound, &config.wasm_pack.wasm_opt)?;
+    }
+    let named = fs::read(&bound)?;
+    wasm::check_imports(&named)?;
+    flags.map_or(Ok(()), |flags| paths::check(&named, flags))?;
+    fs::rename(&bound, folder.join(format!("{}.names.wasm", build.name)))?;
+    let file = folder.join(build.wasm_file());
+    fs::write(&file, wasm::without_names(&named)?)?;
+    module::finish(project, build, &folder)?;
+    module::write_inline(tools, &folder, &file)?;
+    Ok(generated)
+}
+
 /// Runs wasm-pack and returns the manifest that it wrote.
-fn wasm_pack(project: &Project, tools: &Tools, build: &Build) -> Result<Map<String, Value>> {
+fn wasm_pack(project: &Project, tools: &Tools, build: &Build, flags: Option<&str>) -> Result<Map<String, Value>> {
     let mut command = tools.wasm_command("wasm-pack");
     // Its own optimizer knows no feature flags, and what it would install is there already.
     command.args(["build", ".", "--mode", "no-install", "--no-opt", "--target", build.target.as_str()]);
     command.args(build.profile.arguments()).args(["--out-name", &build.name]).arg("--out-dir").arg(&build.out_dir);
     command.arg("--").args(build.cargo_args()).current_dir(project.root());
+    command.envs(flags.map(|flags| ("CARGO_ENCODED_RUSTFLAGS", flags)));
     process::run(&mut command)?;
     let folder = project.root().join(&build.out_dir);
     let manifest = fs::read_to_string(folder.join("package.json")).context("wasm-pack's package.json")?;

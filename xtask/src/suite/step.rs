@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::count::Count;
 use crate::{
-    artifacts::Artifacts,
+    artifacts::{Artifacts, relay_script},
     config::Config,
     network_stage, package, process,
     project::Project,
@@ -24,6 +24,8 @@ const CONFORMANCE_KERNEL: &str = "conformance-kernel";
 const END_TO_END: &str = "tests/e2e/run.mjs";
 /// Connections and long messages of the network's soak as far as each run of the tests goes.
 const SHORT_SOAK: [&str; 2] = ["40", "20"];
+/// The package in projects of its users, run in Node.
+const PACKAGE: &str = "tests/package/run.mjs";
 /// The crates that simulate, model, fuzz, and cut the power.
 const EVIDENCE: &[&str] = &["storage-evidence", "simulator", "model", "fuzz-targets"];
 /// The crate that puts deliberate bugs in.
@@ -54,7 +56,7 @@ pub(crate) enum Step {
     Conformance,
     /// Simulated kernels, crash points, model checking, fuzzing corpus, and deliberate bugs that these must find
     Evidence,
-    /// The npm package: every build, its imports and exports, and the budget of its size
+    /// The npm package: every build, its imports and exports, the budget of its size, its interface, and fresh projects that use it
     Package,
     /// Browser tests in a window
     BrowserWindow,
@@ -73,7 +75,7 @@ impl Step {
             Step::ClippyWasm => &[Need::Components, Need::WasmStd],
             Step::Doc | Step::Native | Step::Evidence => &[],
             Step::Conformance => &[Need::Npm],
-            Step::Package => Need::PACKAGE,
+            Step::Package => Need::DEMO,
             Step::BrowserWindow | Step::BrowserWorker => {
                 &[Need::WasmStd, Need::WasmBindgen, Need::WasmPack, Need::Browser]
             }
@@ -202,7 +204,16 @@ fn package(project: &Project, config: &Config, tools: &Tools) -> Result<Count> {
     for weight in package::build(project, config, tools)? {
         count += if weight.is_within_budget() { Count::PASSED } else { Count::FAILED };
     }
+    count += package::api::check(project, config).map_or_else(failure, |()| Count::PASSED);
+    let crash_test = package::crash_test(project, config, tools)?;
+    let mut matrix = relay_script(project, tools, PACKAGE)?;
+    count += Count::of_runner(matrix.env("OCAP_CRASH_TEST", crash_test))?;
     Ok(count)
+}
+
+fn failure(error: anyhow::Error) -> Count {
+    eprintln!("test: {error:#}");
+    Count::FAILED
 }
 
 fn end_to_end(project: &Project, config: &Config, tools: &Tools) -> Result<Count> {

@@ -1,0 +1,8 @@
+export * from './kernel-without-store.js';
+
+/**
+ * Loads the wasm, which is in this module: for places where no file can be fetched. Any number of calls load it once.
+ *
+ * Rejected with an `InitError`, or with the `CrashError` after a crash.
+ */
+export default function init(): Promise<void>;
