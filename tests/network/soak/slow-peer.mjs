@@ -5,8 +5,8 @@ import { BYTES, known, pageThatKnows, QUEUE, watched } from './long-messages.mjs
 
 /** What the slow peer takes for each message. */
 const SLOW_MS = 1_000;
-/** At least so much of its speed does the other one keep. */
-const KEPT = 0.5;
+/** At least so much of its speed does the other one keep: were it to wait for the slow one it would be a twentieth. */
+const KEPT = 0.2;
 /** What may wait for the slow peer: the kernel's queue and what the network has taken from it, and the room that memories grow by. */
 const GROWTH_LIMIT_MIB = 6 * QUEUE;
 const ROUNDS = 3;
