@@ -14,7 +14,7 @@ const outcome = await inWorld(async (world) => {
   console.error(`soak: ${JSON.stringify(long)}`);
   const slow = [];
   for (const way of /** @type {const} */ (['ws', 'webrtc-direct', 'relayed'])) {
-    slow.push(await slowPeer(world, way, 30));
+    slow.push(await slowPeer(world, way, Math.min(30, messages)));
     console.error(`soak: ${JSON.stringify(slow.at(-1))}`);
   }
   return { longMessages: long, besideSlowPeer: slow };
