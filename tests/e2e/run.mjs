@@ -11,10 +11,26 @@ import { hasFirefox, theExtensionInFirefox } from './firefox.mjs';
 import { twoKernelsInJavaScript } from './javascript-kernels.mjs';
 import { aPageKilledInMidStream } from './killed-page.mjs';
 import { aStoreKilledInMidWrite } from './killed-store.mjs';
+import { theLinesOfThePage, theLivesOfThePage, theTalkOfThePage } from './page.mjs';
+import { theBooksOfThePage } from './page-ledger.mjs';
+import { theLooksOfThePage } from './page-look.mjs';
+import { aShortSoakOfThePage } from './page-soak.mjs';
 import { aSecondTabWithTheSameStore } from './second-tab.mjs';
 import { theStoryOfTheDemo } from './story.mjs';
 
 /** @typedef {[name: string, test: () => Promise<void>]} Test */
+
+/**
+ * Tests that mostly wait need not wait for each other; each has a browser of its own.
+ * @param {...() => Promise<void>} tests
+ */
+const together = (...tests) => async () => {
+  const results = await Promise.allSettled(tests.map((test) => test()));
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed) {
+    throw failed.reason;
+  }
+};
 
 /** @type {Test[]} Firefox is there on some machines only. */
 const firefox = hasFirefox ? [['the extension in Firefox', theExtensionInFirefox]] : [];
@@ -26,6 +42,10 @@ if (!hasFirefox) {
 const TESTS = [
   ['the ways to connect a kernel and its network', theWaysToConnect],
   ['the story of the demo', theStoryOfTheDemo],
+  ['the page: its books', theBooksOfThePage],
+  ['the page: messages, invitations and the log', theTalkOfThePage],
+  ['the page: lines and lives', together(theLinesOfThePage, theLivesOfThePage)],
+  ['the page: its looks, with keyboard and axe, and a short soak', together(theLooksOfThePage, aShortSoakOfThePage)],
   ['a page whose network is in a Worker is killed in mid-stream', aPageKilledInMidStream('window', 'worker')],
   ['a page whose network is in the window is killed in mid-stream', aPageKilledInMidStream('worker', 'window')],
   ['an origin without space', aFullDisk],

@@ -16,6 +16,8 @@ import { Calls, revive } from './calls.js';
  * @typedef {(port: MessagePort, onFailure: (error: Error) => void) => Promise<() => Promise<void>>} ServeNetwork
  */
 
+const openKernelWorker = () => new Worker(new URL('./kernel-worker.js', import.meta.url), { type: 'module', name: 'kernel' });
+
 export class Peer {
   /** @type {PeerState} */
   state = { status: 'stopped' };
@@ -26,6 +28,7 @@ export class Peer {
 
   #settings;
   #serveNetwork;
+  #openWorker;
   /** @type {Worker | undefined} */
   #worker;
   #stopNetwork = async () => {};
@@ -34,10 +37,12 @@ export class Peer {
   /**
    * @param {import('./kernel-worker.js').KernelSettings} settings
    * @param {ServeNetwork} serveNetwork
+   * @param {() => Worker} [openWorker] makes the kernel's Worker
    */
-  constructor(settings, serveNetwork) {
+  constructor(settings, serveNetwork, openWorker = openKernelWorker) {
     this.#settings = settings;
     this.#serveNetwork = serveNetwork;
+    this.#openWorker = openWorker;
   }
 
   /** Starts a kernel on its store, in memory on an empty one, hence as a new incarnation. Resolves when it runs. */
@@ -88,7 +93,7 @@ export class Peer {
    * @returns {Promise<Identity>}
    */
   #startKernel(port) {
-    const worker = new Worker(new URL('./kernel-worker.js', import.meta.url), { type: 'module', name: 'kernel' });
+    const worker = this.#openWorker();
     this.#worker = worker;
     return new Promise((resolve, reject) => {
       worker.addEventListener('error', (event) => {

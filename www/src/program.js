@@ -1,6 +1,6 @@
 // The example program that a kernel of this page serves: one object, the greeter, and a record of everything that happened.
 
-/** Entries that each record keeps; the oldest go first. */
+/** Entries that each record keeps, unless told otherwise; the oldest go first. */
 const RECORD_LIMIT = 10_000;
 
 /**
@@ -25,18 +25,6 @@ const marshal = (value) => `#${JSON.stringify(value)}`;
 /** @param {string} body */
 const unmarshal = (body) => JSON.parse(body.slice(1));
 
-/**
- * @template T
- * @param {T[]} list
- * @param {T} entry
- */
-function keep(list, entry) {
-  list.push(entry);
-  if (list.length > RECORD_LIMIT) {
-    list.shift();
-  }
-}
-
 export class Program {
   /** @type {Received[]} */
   received = [];
@@ -53,9 +41,27 @@ export class Program {
   /** @type {import('ocap-remotes/kernel').Kernel | undefined} */
   #kernel;
 
-  /** @param {(news: News) => void} tell */
-  constructor(tell) {
+  #recordLimit;
+
+  /**
+   * @param {(news: News) => void} tell
+   * @param {number} [recordLimit] entries that each record keeps
+   */
+  constructor(tell, recordLimit = RECORD_LIMIT) {
     this.#tell = tell;
+    this.#recordLimit = recordLimit;
+  }
+
+  /**
+   * @template T
+   * @param {T[]} list
+   * @param {T} entry
+   */
+  #keep(list, entry) {
+    list.push(entry);
+    if (list.length > this.#recordLimit) {
+      list.shift();
+    }
   }
 
   /**
@@ -121,7 +127,7 @@ export class Program {
       case 'retired':
         break;
       default:
-        keep(this.events, event);
+        this.#keep(this.events, event);
         this.#tell({ type: 'remote', event });
     }
   }
@@ -130,7 +136,7 @@ export class Program {
   #receive({ body, slots, result }) {
     const [method, [value]] = unmarshal(body);
     const received = { method, value, at: Date.now() };
-    keep(this.received, received);
+    this.#keep(this.received, received);
     this.#tell({ type: 'received', ...received });
     if (method === 'relay' && slots.length > 0) {
       // In the commit of the message itself: this program needs no memory to know whom it still owes what.
@@ -164,7 +170,7 @@ export class Program {
     }
     this.#unanswered.delete(promise);
     const outcome = { promise, ...sent, rejected, answer: unmarshal(body) };
-    keep(this.outcomes, outcome);
+    this.#keep(this.outcomes, outcome);
     this.#tell({ type: 'outcome', ...outcome });
   }
 

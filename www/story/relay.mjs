@@ -44,6 +44,10 @@ export class Relay {
     const { ws, webrtc } = this.addresses;
     const port = (/** @type {string} */ address) => /\/(?:tcp|udp)\/(\d+)/.exec(address)?.[1] ?? '0';
     const options = ['--ws-port', port(ws), '--webrtc-port', port(webrtc), '--state', this.folder, '--exit-with-stdin'];
+    const host = process.env.OCAP_HOST;
+    if (host) {
+      options.push('--listen-ip', host);
+    }
     // The log is for reports of failures: plain text, without what DTLS says of every connection.
     const env = { RUST_LOG: 'info,dtls=error', NO_COLOR: '1', ...process.env };
     const child = spawn(this.binary, options, { stdio: ['pipe', 'pipe', 'pipe'], env });

@@ -4,6 +4,7 @@
 //   OCAP_WWW_DIST     the built page
 //   CHROME_BIN        the browser, /usr/bin/chromium by default
 //   OCAP_OPEN         any value: a browser with a window, which stays open with the relay until Ctrl-C
+//   OCAP_HOST         the IP address at which page and relay are served, 127.0.0.1 by default
 //   OCAP_LOG          what the pages log, warn by default; a failed run shows the last of it
 //   OCAP_SCREENSHOTS  a folder for pictures of both pages at the end
 
@@ -28,9 +29,15 @@ async function run(stage) {
   console.log(JSON.stringify(result));
   check(result);
   if (open) {
-    tell(`${hasDisplay ? 'the pages stay open' : 'there is no display for the pages'}; until Ctrl-C you may open more kernels:`);
-    console.error(`  network in the window: ${stage.address('C', 'window')}`);
-    console.error(`  network in a Worker:   ${stage.address('D', 'worker')}`);
+    const lab = stage.labAddress();
+    if (hasDisplay) {
+      const context = await stage.browser.newContext({ viewport: null });
+      await (await context.newPage()).goto(lab);
+    }
+    tell(`${hasDisplay ? 'the pages stay open' : 'there is no display for the pages'}; until Ctrl-C you may open them yourself:`);
+    console.error(`  try everything out:                ${lab}`);
+    console.error(`  one kernel, network in the window: ${stage.address('C', 'window')}`);
+    console.error(`  one kernel, network in a Worker:   ${stage.address('D', 'worker')}`);
     await new Promise(() => {});
   }
 }

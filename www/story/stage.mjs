@@ -61,10 +61,11 @@ export class Stage {
         configFile: false,
         logLevel: 'error',
         build: { outDir: required('OCAP_WWW_DIST', 'the folder of the built page') },
-        preview: { host: '127.0.0.1', port: 0 },
+        preview: { host: process.env.OCAP_HOST ?? '127.0.0.1', port: 0 },
       });
       stage.#closers.push(() => site.close());
-      stage.#site = site.resolvedUrls?.local[0] ?? '';
+      const urls = site.resolvedUrls;
+      stage.#site = urls?.local[0] ?? urls?.network[0] ?? '';
       const relay = await Relay.create(required('OCAP_RELAY_BIN', 'the relay'));
       stage.#closers.push(() => relay.remove());
       stage.relay = relay;
@@ -92,7 +93,16 @@ export class Stage {
    */
   address(name, network) {
     const relay = this.relay.addresses[TRANSPORT[network]];
-    return `${this.#site}?${new URLSearchParams({ name, network, relay })}`;
+    return `${this.#site}kernel.html?${new URLSearchParams({ name, network, relay })}`;
+  }
+
+  /**
+   * The address of the page that shows many kernels.
+   * @param {Record<string, string>} [settings] what else its address says; see www/src/lab/address.js
+   */
+  labAddress(settings = {}) {
+    const { ws, webrtc } = this.relay.addresses;
+    return `${this.#site}#${new URLSearchParams([['relay', ws], ['relay', webrtc], ...Object.entries(settings)])}`;
   }
 
   /**

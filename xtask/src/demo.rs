@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: builds everything and hands over to the story.
 
 use std::{
+    net::IpAddr,
     path::Path,
     process::{ExitCode, Stdio},
 };
@@ -13,12 +14,21 @@ use crate::{artifacts::Artifacts, config::Config, process, project::Project, set
 pub(crate) const STORY: &str = "www/story/run.mjs";
 
 /// Runs the story with this terminal and ends as it ends.
-pub(crate) fn run(project: &Project, config: &Config, tools: &Tools, open: bool) -> Result<ExitCode> {
+pub(crate) fn run(
+    project: &Project,
+    config: &Config,
+    tools: &Tools,
+    open: bool,
+    host: Option<IpAddr>,
+) -> Result<ExitCode> {
     ensure!(Path::new(&project.root().join(STORY)).is_file(), "{STORY} is missing");
     let artifacts = Artifacts::build(project, config, tools)?;
     let mut story = artifacts.script(project, tools, STORY)?;
     if open {
         story.env("OCAP_OPEN", "1");
+    }
+    if let Some(host) = host {
+        story.env("OCAP_HOST", host.to_string());
     }
     let status =
         story.stdin(Stdio::inherit()).status().with_context(|| format!("cannot start `{}`", process::line(&story)))?;

@@ -16,7 +16,7 @@ mod setup;
 mod soak;
 mod suite;
 
-use std::process::ExitCode;
+use std::{net::IpAddr, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -53,8 +53,8 @@ enum Chore {
         #[arg(long, value_enum, value_name = "STEP")]
         only: Vec<Step>,
     },
-    /// Simulate whole kernels under faults, or keep the network of a real browser busy; the last line on stdout is the outcome
-    /// as JSON
+    /// Simulate whole kernels under faults, or keep the network or a page of a real browser busy; the last line on stdout is
+    /// the outcome as JSON
     Soak {
         /// What
         #[arg(value_enum, default_value_t = Soaked::Kernels)]
@@ -65,6 +65,12 @@ enum Chore {
         /// Of the network: messages of 1 MiB each way
         #[arg(long, default_value_t = 1_000)]
         messages: u32,
+        /// Of the page: how many kernels are on it
+        #[arg(long, default_value_t = 20)]
+        kernels: u32,
+        /// Of the page: for how long
+        #[arg(long, default_value_t = 10)]
+        minutes: u32,
         /// Of the kernels: how many steps, each a task's turn, or something that arrives
         #[arg(long, default_value_t = 10_000_000)]
         steps: u64,
@@ -80,9 +86,12 @@ enum Chore {
     },
     /// Run the scripted story in a real browser; the last line on stdout is its outcome as JSON
     Demo {
-        /// Show the browser and leave everything up for a person
+        /// Show the browser, with a page to try everything out, and leave everything up for a person
         #[arg(long)]
         open: bool,
+        /// Serve page and relay to other machines too, at this IP address of yours
+        #[arg(long, value_name = "IP", requires = "open")]
+        host: Option<IpAddr>,
     },
     /// Search for inputs that break a property; the last line on stdout is how much was tried, as JSON
     Fuzz {
@@ -127,11 +136,14 @@ fn run(chore: Chore) -> Result<ExitCode> {
         Chore::Soak { what: Soaked::Network, cycles, messages, .. } => {
             soak::network(&project, &config, &prepare(Need::DEMO)?, cycles, messages)
         }
+        Chore::Soak { what: Soaked::Page, kernels, minutes, .. } => {
+            soak::page(&project, &config, &prepare(Need::DEMO)?, kernels, minutes)
+        }
         Chore::Bench { area } => {
             bench::run(&project, &config, &prepare(Area::NEEDS)?, area)?;
             Ok(ExitCode::SUCCESS)
         }
         Chore::Fuzz { target, seconds } => fuzz::run(&project, &prepare(Need::FUZZ)?, target.as_deref(), seconds),
-        Chore::Demo { open } => demo::run(&project, &config, &prepare(Need::DEMO)?, open),
+        Chore::Demo { open, host } => demo::run(&project, &config, &prepare(Need::DEMO)?, open, host),
     }
 }

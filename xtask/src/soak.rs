@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: the simulator, or a browser's network, for as long as one likes; the last line on stdout is the outcome
+//! `cargo xtask soak`: the simulator, a browser's network, or a page of kernels, for as long as one likes; the last line on stdout is the outcome
 //! as JSON.
 
 use std::process::{Command, ExitCode, Stdio};
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use crate::{config::Config, network_stage, package, process, project::Project, setup::Tools};
+use crate::{artifacts::Artifacts, config::Config, network_stage, package, process, project::Project, setup::Tools};
 
 /// What is kept busy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -16,6 +16,8 @@ pub(crate) enum Soaked {
     Kernels,
     /// WebRTC connections of our transport in Chromium, long messages between kernels, and slow peers
     Network,
+    /// Many kernels on the page of the demo
+    Page,
 }
 
 /// Keeps a browser's network busy.
@@ -23,6 +25,9 @@ pub(crate) const NETWORK: &str = "tests/bench/network-soak.mjs";
 
 /// Keeps whole kernels busy, one in a browser.
 pub(crate) const KERNELS: &str = "tests/network/soak.mjs";
+
+/// Keeps a page with many kernels busy.
+const PAGE: &str = "tests/e2e/page-soak.mjs";
 
 /// Builds the simulator with every check in it and runs it.
 pub(crate) fn kernels(project: &Project, tools: &Tools, steps: u64, seed: Option<u64>) -> Result<ExitCode> {
@@ -57,6 +62,12 @@ fn outcome(script: &mut Command) -> Result<Value> {
     let printed = process::output_of(script.stderr(Stdio::inherit()))?;
     let last = printed.lines().last().unwrap_or_default();
     serde_json::from_str(last).with_context(|| format!("outcome of `{}`: {last}", process::line(script)))
+}
+
+/// Builds the package and the page, and lets many kernels talk on it while things go wrong.
+pub(crate) fn page(project: &Project, config: &Config, tools: &Tools, kernels: u32, minutes: u32) -> Result<ExitCode> {
+    let mut soak = Artifacts::build(project, config, tools)?.script(project, tools, PAGE)?;
+    run(soak.args([kernels.to_string(), minutes.to_string()]))
 }
 
 fn run(soak: &mut Command) -> Result<ExitCode> {
