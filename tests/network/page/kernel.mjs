@@ -18,9 +18,9 @@ export class KernelPage {
   #onSettled = () => {};
 
   static async start(options) {
-    const modules = await Promise.all([initKernel(), initNetwork()]);
+    const halves = await Promise.all([initKernel(), initNetwork()]);
     const page = new KernelPage();
-    page.wasmBytes = () => modules.reduce((sum, { memory }) => sum + memory.buffer.byteLength, 0);
+    page.wasmBytes = () => halves.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
     const { port1, port2 } = new MessageChannel();
     page.network = Network.serve(port2);
     const store = await openKernelStore({ durability: 'memory' });

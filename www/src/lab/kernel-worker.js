@@ -67,8 +67,8 @@ function handle(event) {
   program.handle(event);
 }
 
-/** @type {WebAssembly.Memory | undefined} */
-let memory;
+/** @type {import('ocap-remotes/kernel').Half | undefined} */
+let half;
 let isToStop = false;
 
 const calls = {
@@ -78,7 +78,7 @@ const calls = {
   release: (/** @type {string} */ reference) => program.kernel.release([reference]),
   remotes: () => program.kernel.remotes(),
   /** What the module's memory takes, in bytes. */
-  memory: () => memory?.buffer.byteLength ?? 0,
+  memory: () => half?.memoryBytes ?? 0,
   sleep: jump,
   stopSending: () => {
     isToStop = true;
@@ -115,7 +115,7 @@ const calls = {
 /** @param {MessageEvent<{ start: LabKernelSettings, port: MessagePort }>} event */
 async function start({ data: { start: { log, store: name, ifInUse, options, greeter, wipe, ...settings }, port } }) {
   try {
-    ({ memory } = await init());
+    half = await init();
     setLogLevel(log);
     const store = await openKernelStore(name === undefined ? { durability: 'memory' } : { name, ifInUse });
     if (wipe) {

@@ -53,14 +53,14 @@ export async function serveNetwork(scope, { port, control, log, line: lineState,
   try {
     const line = new Line(scope);
     line.set(lineState);
-    const { memory } = await init();
+    const half = await init();
     setLogLevel(log);
     const meddling = new Meddling(acceptsGaps);
     const network = Network.serve(tapped(port, observe, meddling), { onEvent: (changed) => tell({ changed }) });
     const calls = {
       status: () => network.status(),
       /** What the module's memory takes, in bytes. */
-      memory: () => memory.buffer.byteLength,
+      memory: () => half.memoryBytes,
       line: (/** @type {Partial<import('./line.js').LineState>} */ change) => {
         const wasSilent = line.state.silent;
         line.set(change);
