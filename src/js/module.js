@@ -28,9 +28,13 @@ export class WasmModule {
   #name;
   #imports;
   #adopt;
-  /** @type {Promise<void> | undefined} */
+  /** @type {Promise<{ readonly memoryBytes: number }> | undefined} */
   #loading;
   #loaded = false;
+  /** @type {WebAssembly.Memory | undefined} */
+  #memory;
+  /** What whoever loaded it may know of it. */
+  #half;
   /** @type {WebAssembly.Table | undefined} Where the bindings put objects on their way out of the wasm. */
   #objects;
   /** @type {CrashError | undefined} */
@@ -47,18 +51,24 @@ export class WasmModule {
     this.#name = name;
     this.#imports = imports;
     this.#adopt = adopt;
+    const memoryBytes = () => this.#memory?.buffer.byteLength ?? 0;
+    this.#half = Object.freeze({
+      get memoryBytes() {
+        return memoryBytes();
+      },
+    });
   }
 
   /**
    * Loads the module unless that was done. Calls at once share one attempt; after a failed one the next tries anew.
    * @param {() => Source | PromiseLike<Source>} source asked only if it is needed
-   * @returns {Promise<void>}
+   * @returns {Promise<{ readonly memoryBytes: number }>}
    */
   load(source) {
     if (this.#crash) {
       return Promise.reject(this.#crash);
     }
-    this.#loading ??= this.#load(source).catch((error) => {
+    this.#loading ??= this.#load(source).then(() => this.#half).catch((error) => {
       this.#loading = undefined;
       throw error;
     });
@@ -78,7 +88,8 @@ export class WasmModule {
         throw this.#explained(error);
       }
     }
-    this.#loading ??= Promise.resolve();
+    this.#loading ??= Promise.resolve(this.#half);
+    return this.#half;
   }
 
   /** @param {() => Source | PromiseLike<Source>} source */
@@ -135,6 +146,7 @@ export class WasmModule {
       guarded[name] = typeof value === 'function' ? this.#guarded(name, value) : value;
     }
     this.#objects = /** @type {WebAssembly.Table} */ (instance.exports.__wbindgen_externrefs);
+    this.#memory = /** @type {WebAssembly.Memory} */ (instance.exports.memory);
     this.#adopt(guarded);
     /** @type {() => void} */ (guarded.__wbindgen_start)();
     this.#loaded = true;

@@ -6,6 +6,10 @@ import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
 import { preview } from 'vite';
 import { CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
+import { within } from '../../www/story/within.mjs';
+
+/** 2,000 connections and 1,000 long messages take some minutes. */
+const ACT_LIMIT_MS = 1_800_000;
 
 /**
  * Calls `act` with the page and the places where the echo peer is (`peerId`, `ws`, `webrtc`, `relayed`); ends all of it.
@@ -49,7 +53,7 @@ export async function onNetworkStage(folder, relayBinary, echoBinary, act) {
     page.on('pageerror', (error) => console.error(error));
     await page.goto(site.resolvedUrls?.local[0] ?? '');
     await page.waitForFunction(() => 'round' in globalThis);
-    await act(page, echo);
+    await within(act(page, echo), 'the end of the work', ACT_LIMIT_MS);
   } finally {
     await close();
   }

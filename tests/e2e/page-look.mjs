@@ -55,8 +55,8 @@ export const theLooksOfThePage = () =>
     await onLab(lab, async () => {
       await lab.say(2);
       await lab.settled();
-      equal(await lab.page.evaluate(async () => Object.values(await /** @type {any} */ (window).lab.kernels[0].memory()).every(Boolean)),
-        true, 'whether the memory of the modules is known');
+      const memory = await page.evaluate(() => /** @type {any} */ (window).lab.kernels[0].memory());
+      equal(Object.values(memory).every((bytes) => bytes > 0), true, 'whether the memory of the modules is known');
       equal(await positions(page), 1, 'places at which a frame is seen by those who want no motion');
       await lab.settled();
       // A picture with much in it: three kernels, one cut off, one killed, an invitation.

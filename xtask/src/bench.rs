@@ -23,7 +23,8 @@ pub(crate) enum Area {
     Session,
     /// What a store costs, beside SQLite in the same browser; a ratio above 1 means that ours is better
     Store,
-    /// What a message costs over each way, beside js-libp2p in the same browser; a ratio above 1 means that ours is better
+    /// What a message costs over each way, beside js-libp2p in the same browser (a ratio above 1 means that ours is better); how
+    /// soon kernels are together again after a loss or a restart; a hundred peers at one kernel
     Network,
     /// What a call across the bridge costs, beside comlink and bare postMessage; a ratio above 1 means that ours is better
     Bridge,
@@ -62,6 +63,8 @@ const SESSION: &str = "tests/bench/browser.mjs";
 const STORE: &str = "tests/bench/store.mjs";
 /// Measures the transport and js-libp2p in the browser.
 const NETWORK: &str = "tests/bench/network.mjs";
+/// Measures whole kernels in the browser and natively: losses, restarts, a crowd.
+const KERNELS: &str = "tests/network/bench.mjs";
 /// Rounds of each, of which the median counts.
 const NETWORK_ROUNDS: &str = "5";
 /// Measures the bridge, comlink and bare `postMessage` in the browser.
@@ -76,32 +79,39 @@ pub(crate) fn run(project: &Project, config: &Config, tools: &Tools, area: Area)
     let rows = match area {
         Area::Session => {
             let rows = session(project, config, tools)?;
-            for Row { name, value, unit } in &rows {
-                eprintln!("bench: {name:50} {value:>12.3} {unit}");
-            }
+            show(&rows);
             json!(rows)
         }
-        Area::Store | Area::Network | Area::Bridge => {
-            let mut script = match area {
-                Area::Network => {
-                    package::build(project, config, tools)?;
-                    network_stage::script(project, tools, "tools", NETWORK, &[NETWORK_ROUNDS])?
-                }
-                Area::Bridge => in_browser(project, config, tools, BRIDGE, &[ROUNDS])?,
-                _ => in_browser(project, config, tools, STORE, &[ROUNDS])?,
-            };
-            let rows: Vec<Comparison> = rows_of(&mut script)?;
-            for Comparison { name, ours, theirs, ratio, unit } in &rows {
-                let [ratio, ours, theirs] =
-                    [ratio, ours, theirs].map(|figure| figure.map_or("-".into(), |figure| figure.to_string()));
-                eprintln!("bench: {name:76} {ratio:>6} × as good: {ours:>12} against {theirs:>12} {unit}");
-            }
-            json!(rows)
+        Area::Network => {
+            package::build(project, config, tools)?;
+            let transports = compare(&mut network_stage::script(project, tools, "tools", NETWORK, &[NETWORK_ROUNDS])?)?;
+            let kernels = rows_of(&mut network_stage::kernels(project, tools, "tools", KERNELS, &[])?)?;
+            show(&kernels);
+            transports.into_iter().map(|row| json!(row)).chain(kernels.into_iter().map(|row| json!(row))).collect()
         }
+        Area::Store => json!(compare(&mut in_browser(project, config, tools, STORE, &[ROUNDS])?)?),
+        Area::Bridge => json!(compare(&mut in_browser(project, config, tools, BRIDGE, &[ROUNDS])?)?),
     };
     let name = area.to_possible_value().context("every area has a name")?;
     println!("{}", json!({ "area": name.get_name(), "rows": rows }));
     Ok(())
+}
+
+fn show(rows: &[Row]) {
+    for Row { name, value, unit } in rows {
+        eprintln!("bench: {name:76} {value:>12.3} {unit}");
+    }
+}
+
+/// Runs a script that compares, and shows what it found.
+fn compare(script: &mut Command) -> Result<Vec<Comparison>> {
+    let rows: Vec<Comparison> = rows_of(script)?;
+    for Comparison { name, ours, theirs, ratio, unit } in &rows {
+        let [ratio, ours, theirs] =
+            [ratio, ours, theirs].map(|figure| figure.map_or("-".into(), |figure| figure.to_string()));
+        eprintln!("bench: {name:76} {ratio:>6} × as good: {ours:>12} against {theirs:>12} {unit}");
+    }
+    Ok(rows)
 }
 
 fn session(project: &Project, config: &Config, tools: &Tools) -> Result<Vec<Row>> {

@@ -62,7 +62,7 @@ enum Chore {
         /// Of the network: WebRTC connections that are made and closed
         #[arg(long, default_value_t = 2_000)]
         cycles: u32,
-        /// Of the network: messages of 1 MiB there and back
+        /// Of the network: messages of 1 MiB each way
         #[arg(long, default_value_t = 1_000)]
         messages: u32,
         /// Of the page: how many kernels are on it

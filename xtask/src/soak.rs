@@ -4,8 +4,8 @@
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result};
-
 use clap::ValueEnum;
+use serde_json::{Value, json};
 
 use crate::{artifacts::Artifacts, config::Config, network_stage, package, process, project::Project, setup::Tools};
 
@@ -14,7 +14,7 @@ use crate::{artifacts::Artifacts, config::Config, network_stage, package, proces
 pub(crate) enum Soaked {
     /// Whole kernels, simulated
     Kernels,
-    /// WebRTC connections and long messages of our transport in Chromium
+    /// WebRTC connections of our transport in Chromium, long messages between kernels, and slow peers
     Network,
     /// Many kernels on the page of the demo
     Page,
@@ -22,6 +22,9 @@ pub(crate) enum Soaked {
 
 /// Keeps a browser's network busy.
 pub(crate) const NETWORK: &str = "tests/bench/network-soak.mjs";
+
+/// Keeps whole kernels busy, one in a browser.
+pub(crate) const KERNELS: &str = "tests/network/soak.mjs";
 
 /// Keeps a page with many kernels busy.
 const PAGE: &str = "tests/e2e/page-soak.mjs";
@@ -47,7 +50,18 @@ pub(crate) fn network(
 ) -> Result<ExitCode> {
     let (cycles, messages) = (cycles.to_string(), messages.to_string());
     package::build(project, config, tools)?;
-    run(&mut network_stage::script(project, tools, "tools", NETWORK, &[&cycles, &messages])?)
+    let transport = outcome(&mut network_stage::script(project, tools, "tools", NETWORK, &[&cycles, &messages])?)?;
+    let kernels = outcome(&mut network_stage::kernels(project, tools, "tools", KERNELS, &[&messages])?)?;
+    println!("{}", json!({ "transport": transport, "kernels": kernels }));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a script told last, unless it failed.
+fn outcome(script: &mut Command) -> Result<Value> {
+    // Its progress is for whoever waits.
+    let printed = process::output_of(script.stderr(Stdio::inherit()))?;
+    let last = printed.lines().last().unwrap_or_default();
+    serde_json::from_str(last).with_context(|| format!("outcome of `{}`: {last}", process::line(script)))
 }
 
 /// Builds the package and the page, and lets many kernels talk on it while things go wrong.

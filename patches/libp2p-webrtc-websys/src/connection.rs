@@ -54,9 +54,11 @@ impl Connection {
             let state_waker = state_waker.clone();
             move |_: Event| state_waker.wake()
         });
-        peer_connection.inner.set_onconnectionstatechange(Some(
-            onconnectionstatechange_closure.as_ref().unchecked_ref(),
-        ));
+        let on_state_change = onconnectionstatechange_closure.as_ref();
+        peer_connection
+            .inner
+            .set_onconnectionstatechange(Some(on_state_change.unchecked_ref()));
+        peer_connection.on_sctp_state_change(on_state_change);
 
         Self {
             inner: SendWrapper::new(peer_connection),
@@ -91,6 +93,7 @@ impl Connection {
             // PATCH: unset the handlers, as they are dropped before JS forgets them.
             self.inner.inner.set_ondatachannel(None);
             self.inner.inner.set_onconnectionstatechange(None);
+            self.inner.on_sctp_state_change(&JsValue::NULL);
             self.inner.inner.close();
             self.closed = true;
             // PATCH: closing a connection fires no events on its data channels.
@@ -163,8 +166,10 @@ impl StreamMuxer for Connection {
     ) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
         // PATCH: end the connection when the browser has given it up.
         self.state_waker.register(cx.waker());
-        if let RtcPeerConnectionState::Failed | RtcPeerConnectionState::Closed =
-            self.inner.inner.connection_state()
+        if matches!(
+            self.inner.inner.connection_state(),
+            RtcPeerConnectionState::Failed | RtcPeerConnectionState::Closed
+        ) || self.inner.is_sctp_closed()
         {
             return Poll::Ready(Err(Error::Connection("connection lost".to_owned())));
         }
@@ -252,6 +257,28 @@ impl RtcPeerConnection {
             inbound_data_channels: rx_ondatachannel,
             _ondatachannel_closure: ondatachannel_closure,
         })
+    }
+
+    /// PATCH: sets the handler for changes of what carries the data channels, or none. When the remote
+    /// closes the connection, this closes at once, while the connection's own state stays.
+    fn on_sctp_state_change(&self, handler: &JsValue) {
+        if let Some(sctp) = self.sctp() {
+            let _ = Reflect::set(&sctp, &"onstatechange".into(), handler);
+        }
+    }
+
+    /// PATCH: whether the remote has closed what carries the data channels.
+    fn is_sctp_closed(&self) -> bool {
+        self.sctp()
+            .and_then(|sctp| Reflect::get(&sctp, &"state".into()).ok())
+            .is_some_and(|state| state == "closed")
+    }
+
+    /// PATCH: the RTCSctpTransport, which web-sys does not have.
+    fn sctp(&self) -> Option<JsValue> {
+        Reflect::get(&self.inner, &"sctp".into())
+            .ok()
+            .filter(JsValue::is_object)
     }
 
     /// Creates the stream for the initial noise handshake.

@@ -21,6 +21,8 @@ use crate::{
 
 /// Frames that may wait for the writer. The transport has fewer under way at once.
 const WRITE_QUEUE: usize = 16;
+/// Bytes from which on no further frame is written along.
+const WRITTEN_TOGETHER: usize = 16 << 10;
 /// Bytes read at once.
 const READ_BUFFER: usize = 16 << 10;
 
@@ -131,12 +133,21 @@ async fn write<L: Links>(
     mut frames: mpsc::Receiver<String>,
 ) {
     while let Some(text) = frames.next().await {
-        let written = match stream.write_all(&encode_frame(&text)).await {
+        let mut bytes = encode_frame(&text);
+        let mut count = 1_usize;
+        // What waits already goes along: each write costs a packet, an encryption and a call of the browser.
+        while bytes.len() < WRITTEN_TOGETHER
+            && let Ok(text) = frames.try_recv()
+        {
+            bytes.extend_from_slice(&encode_frame(&text));
+            count = count.saturating_add(1);
+        }
+        let written = match stream.write_all(&bytes).await {
             Ok(()) => stream.flush().await,
             Err(error) => Err(error),
         };
         match written {
-            Ok(()) => driver.feed(Input::Written { channel }),
+            Ok(()) => (0..count).for_each(|_| driver.feed(Input::Written { channel })),
             Err(error) => return driver.feed(Input::ChannelClosed { channel, reason: error.to_string() }),
         }
     }

@@ -17,12 +17,25 @@ use crate::{
 /// Starts libp2p nodes on a runtime.
 pub struct Libp2p {
     runtime: Rc<dyn Runtime>,
+    #[cfg(all(feature = "webrtc-listen", not(target_arch = "wasm32")))]
+    certificate: Option<String>,
 }
 
 impl Libp2p {
     /// Nodes run on this runtime's thread.
     pub fn new(runtime: Rc<dyn Runtime>) -> Self {
-        Libp2p { runtime }
+        Libp2p {
+            runtime,
+            #[cfg(all(feature = "webrtc-listen", not(target_arch = "wasm32")))]
+            certificate: None,
+        }
+    }
+
+    /// Listens on webrtc-direct under this certificate (PEM, with its private key), so that the addresses stay the same.
+    #[cfg(all(feature = "webrtc-listen", not(target_arch = "wasm32")))]
+    #[must_use]
+    pub fn with_certificate(self, pem: String) -> Self {
+        Libp2p { certificate: Some(pem), ..self }
     }
 }
 
@@ -36,6 +49,8 @@ impl Network for Libp2p {
             allowed_ws_hosts: options.allowed_ws_hosts.clone(),
             heartbeat_interval: Duration::from_millis(options.heartbeat_interval_ms),
             silence_limit: Duration::from_millis(options.heartbeat_timeout_ms),
+            #[cfg(all(feature = "webrtc-listen", not(target_arch = "wasm32")))]
+            certificate: self.certificate.clone(),
             ..NodeConfig::new(seed)
         };
         let (node, events) = Node::start(config, Rc::clone(&self.runtime)).map_err(|error| refusal(&error))?;

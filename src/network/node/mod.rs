@@ -69,6 +69,10 @@ pub struct NodeConfig {
     pub silence_limit: Duration,
     /// Failed attempts in a row before a relay is left alone until [`Node::retry_relays`] or the next dial.
     pub max_relay_attempts: u32,
+    /// The certificate of webrtc-direct as PEM, private key included; its hash stands in the addresses. Without it
+    /// there is no webrtc-direct.
+    #[cfg(all(feature = "webrtc-listen", not(target_arch = "wasm32")))]
+    pub certificate: Option<String>,
 }
 
 impl NodeConfig {
@@ -82,6 +86,8 @@ impl NodeConfig {
             heartbeat_interval: Duration::from_secs(1),
             silence_limit: Duration::from_secs(4),
             max_relay_attempts: 10,
+            #[cfg(all(feature = "webrtc-listen", not(target_arch = "wasm32")))]
+            certificate: None,
         }
     }
 }
@@ -89,7 +95,7 @@ impl NodeConfig {
 /// Why a node could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// The key seed or the encryption built on it was refused.
+    /// The key seed or the encryption built on it was refused, or the certificate.
     #[error("the node's key cannot be used: {0}")]
     Key(String),
     /// An address in the configuration is not one this node can use.

@@ -41,6 +41,11 @@ pub(super) fn build(config: &NodeConfig, meters: &Meters) -> Result<Swarm<Behavi
     let peer = key.public().to_peer_id();
     let (relay_transport, relay) = relay::client::new(peer);
     let transport = transport(&key, relay_transport, meters)?;
+    #[cfg(all(feature = "webrtc-listen", not(target_arch = "wasm32")))]
+    let transport = match &config.certificate {
+        Some(pem) => with_webrtc(pem, &key, transport)?,
+        None => transport,
+    };
 
     let identify = identify::Config::new(IDENTIFY_PROTOCOL.to_string(), key.public())
         .with_agent_version(concat!("ocap-remotes/", env!("CARGO_PKG_VERSION")).to_owned())
@@ -78,6 +83,15 @@ macro_rules! secured {
 fn transport(key: &identity::Keypair, relay: relay::client::Transport, meters: &Meters) -> Result<Secured, NodeError> {
     let tcp = libp2p::tcp::tokio::Transport::new(libp2p::tcp::Config::default());
     Ok(secured!(key, relay, meters, libp2p_websocket::Config::new(tcp)))
+}
+
+#[cfg(all(feature = "webrtc-listen", not(target_arch = "wasm32")))]
+fn with_webrtc(pem: &str, key: &identity::Keypair, streams: Secured) -> Result<Secured, NodeError> {
+    let certificate =
+        libp2p_webrtc::tokio::Certificate::from_pem(pem).map_err(|error| NodeError::Key(error.to_string()))?;
+    let webrtc = libp2p_webrtc::tokio::Transport::new(key.clone(), certificate);
+    let webrtc = webrtc.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+    Ok(streams.or_transport(webrtc).map(|either, _| either.into_inner()).boxed())
 }
 
 #[cfg(target_arch = "wasm32")]

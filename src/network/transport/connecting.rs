@@ -11,6 +11,10 @@ use crate::{
     wire::{Handshake, LimitType, RemoteError},
 };
 
+/// After a loss, a wake or a change of the network so many attempts follow each other as the backoff says, whatever the minute
+/// leaves for later.
+const UNPACED_ATTEMPTS: u32 = 3;
+
 impl Peer {
     /// Brings what is wanted and what is under way together; called after every input that may have changed either.
     ///
@@ -30,7 +34,12 @@ impl Peer {
         if matches!(self.outbound, Outbound::Idle) && self.wanted {
             let random = cx.random();
             let delay = self.backoff.delay(cx.policy.backoff_base, cx.policy.backoff_cap, random);
-            self.outbound = Outbound::Backoff { until: cx.now.after(delay) };
+            let mut until = cx.now.after(delay);
+            if self.backoff.failures() >= UNPACED_ATTEMPTS {
+                // Spent early, the attempts of a minute would leave none for a peer that takes some seconds to come back.
+                until = until.max(self.attempt_rate.paced(cx.now));
+            }
+            self.outbound = Outbound::Backoff { until };
         }
     }
 

@@ -35,6 +35,20 @@ impl SlidingWindow {
         self.taken.front().unwrap_or(&now).after(self.period).max(now)
     }
 
+    /// When to take the next event so that some are left for the rest of the period: half of them may go as fast as they
+    /// like, the others are spread evenly over what remains until the first leaves the window.
+    pub(super) fn paced(&mut self, now: Timestamp) -> Timestamp {
+        self.expire(now);
+        let left = self.limit.saturating_sub(u32::try_from(self.taken.len()).unwrap_or(u32::MAX));
+        match self.taken.front() {
+            Some(first) if left <= self.limit / 2 => {
+                let remaining = first.after(self.period).since(now);
+                now.after(remaining / left.saturating_add(1))
+            }
+            _ => now,
+        }
+    }
+
     pub(super) fn limit(&self) -> u32 {
         self.limit
     }
@@ -66,5 +80,21 @@ mod tests {
         assert!(window.try_take(at(1000)), "the first event has left the window");
         assert!(!window.try_take(at(1599)) && window.try_take(at(1600)));
         assert!(window.is_unused(at(3000)));
+    }
+
+    #[test]
+    fn half_may_go_at_once_and_the_rest_is_spread() {
+        let at = Timestamp::from_millis;
+        let mut window = SlidingWindow::new(4, Duration::from_secs(60));
+        assert_eq!(window.paced(at(0)), at(0));
+        assert!(window.try_take(at(0)));
+        assert_eq!(window.paced(at(0)), at(0), "three are left");
+        assert!(window.try_take(at(0)));
+        assert_eq!(window.paced(at(0)), at(20_000));
+        assert!(window.try_take(at(20_000)));
+        assert_eq!(window.paced(at(30_000)), at(45_000), "what remains is spread anew");
+        assert!(window.try_take(at(40_000)));
+        assert_eq!(window.paced(at(40_000)), at(60_000), "none is left");
+        assert_eq!(window.paced(at(60_000)), at(66_666), "two are left again");
     }
 }

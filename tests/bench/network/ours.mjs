@@ -13,15 +13,15 @@ const OPTIONS = {
 const randomSeed = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(32)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 
-/** @type {WebAssembly.Memory | undefined} */
-let memory;
+/** @type {import('ocap-remotes/network').Half | undefined} */
+let half;
 
 /** What the module holds of memory. */
-export const wasmBytes = () => memory?.buffer.byteLength ?? 0;
+export const wasmBytes = () => half?.memoryBytes ?? 0;
 
 /** Connects to the peer at one address, and calls `onMessage` with each text that comes. */
 export async function connect(peerId, address, onMessage) {
-  memory ??= (await init()).memory;
+  half ??= await init();
   const transport = await initTransport(randomSeed(), OPTIONS, (_, message) => {
     onMessage(message);
   });

@@ -1,7 +1,6 @@
 // The Worker of a kernel of the lab. It is started with one message, `{ start: LabKernelSettings, port }`, and then answers calls.
 
 import { jump } from './clock.js';
-import { moduleMemory } from './module-memory.js';
 import init, { Kernel, openKernelStore, setLogLevel } from 'ocap-remotes/kernel';
 import { answer, plain } from '../calls.js';
 import { Program } from '../program.js';
@@ -68,6 +67,8 @@ function handle(event) {
   program.handle(event);
 }
 
+/** @type {import('ocap-remotes/kernel').Half | undefined} */
+let half;
 let isToStop = false;
 
 const calls = {
@@ -77,7 +78,7 @@ const calls = {
   release: (/** @type {string} */ reference) => program.kernel.release([reference]),
   remotes: () => program.kernel.remotes(),
   /** What the module's memory takes, in bytes. */
-  memory: moduleMemory,
+  memory: () => half?.memoryBytes ?? 0,
   sleep: jump,
   stopSending: () => {
     isToStop = true;
@@ -114,7 +115,7 @@ const calls = {
 /** @param {MessageEvent<{ start: LabKernelSettings, port: MessagePort }>} event */
 async function start({ data: { start: { log, store: name, ifInUse, options, greeter, wipe, ...settings }, port } }) {
   try {
-    await init();
+    half = await init();
     setLogLevel(log);
     const store = await openKernelStore(name === undefined ? { durability: 'memory' } : { name, ifInUse });
     if (wipe) {

@@ -1,7 +1,6 @@
 // What serves a kernel's network in a context of its own, a Worker or a frame, with a hand on its line and an eye on its bridge.
 
 import { jump } from './clock.js';
-import { moduleMemory } from './module-memory.js';
 import init, { Network, setLogLevel } from 'ocap-remotes/network';
 import { answer, plain } from '../calls.js';
 import { Line } from './line.js';
@@ -54,14 +53,14 @@ export async function serveNetwork(scope, { port, control, log, line: lineState,
   try {
     const line = new Line(scope);
     line.set(lineState);
-    await init();
+    const half = await init();
     setLogLevel(log);
     const meddling = new Meddling(acceptsGaps);
     const network = Network.serve(tapped(port, observe, meddling), { onEvent: (changed) => tell({ changed }) });
     const calls = {
       status: () => network.status(),
       /** What the module's memory takes, in bytes. */
-      memory: moduleMemory,
+      memory: () => half.memoryBytes,
       line: (/** @type {Partial<import('./line.js').LineState>} */ change) => {
         const wasSilent = line.state.silent;
         line.set(change);

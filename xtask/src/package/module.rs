@@ -33,20 +33,26 @@ const INIT_TYPES: &str = "
 /** What the wasm can be loaded from. A server need not know its type. */
 export type InitInput = BufferSource | WebAssembly.Module | string | URL | Request | Response;
 
+/** The loaded wasm. */
+export interface Half {
+    /** How much memory it has now, in bytes. It grows with what is kept at once, and never shrinks. */
+    readonly memoryBytes: number;
+}
+
 /**
  * Loads the wasm, by default from the file beside this module. Nothing is fetched before. Any number of calls load it once;
  * after a failure the next call tries again.
  *
  * Rejected with an `InitError` that says what is wrong, or with the `CrashError` after a crash.
  */
-export default function init(input?: InitInput | PromiseLike<InitInput>): Promise<void>;
+export default function init(input?: InitInput | PromiseLike<InitInput>): Promise<Half>;
 
 /**
  * As `init`, at once, from what is in memory already.
  *
  * Throws an `InitError`, or the `CrashError` after a crash.
  */
-export function initSync(input: BufferSource | WebAssembly.Module): void;
+export function initSync(input: BufferSource | WebAssembly.Module): Half;
 ";
 
 /// The types of what loads the wasm from memory.
@@ -56,7 +62,7 @@ const INLINE_TYPES: &str = "
  *
  * Rejected with an `InitError`, or with the `CrashError` after a crash.
  */
-export default function init(): Promise<void>;
+export default function init(): Promise<Half>;
 ";
 
 /// What a file of types may export by name.
@@ -156,7 +162,10 @@ pub(super) fn finish(project: &Project, build: &Build, folder: &Path) -> Result<
     write("node.js", entry(reader, &format!("readIfFile(input ?? {beside})"), "input"))?;
     let reader = "import { decode } from '../js/inline.js';\nimport text from './wasm-inline.js';\n";
     write("inline.js", entry(reader, "decode(text)", ""))?;
-    write("inline.d.ts", format!("export * from './{name}.js';\n{INLINE_TYPES}"))?;
+    write(
+        "inline.d.ts",
+        format!("import type {{ Half }} from './{name}.js';\n\nexport * from './{name}.js';\n{INLINE_TYPES}"),
+    )?;
     Ok(())
 }
 

@@ -220,5 +220,6 @@ fn end_to_end(project: &Project, config: &Config, tools: &Tools) -> Result<Count
     let artifacts = Artifacts::build(project, config, tools)?;
     let mut count = Count::of_runner(&mut artifacts.script(project, tools, END_TO_END)?)?;
     count += Count::of_test(&mut network_stage::script(project, tools, "dev", soak::NETWORK, &SHORT_SOAK)?)?;
+    count += Count::of_test(&mut network_stage::kernels(project, tools, "dev", soak::KERNELS, &[SHORT_SOAK[1]])?)?;
     Ok(count)
 }

@@ -22,6 +22,11 @@ use web_sys::{Event, MessageEvent, RtcDataChannel, RtcDataChannelEvent, RtcDataC
 /// have on its way while the reader waits: far more than one message of [`MAX_MSG_LEN`].
 const MAX_READ_BUFFER: usize = 16 * 1024 * 1024;
 
+/// PATCH: how much the browser may have to send before a writer waits, and how much is left of it when it goes on. With
+/// no more than one message of [`MAX_MSG_LEN`], the network waits for the page after each.
+const MAX_BUFFERED_AMOUNT: usize = 256 * 1024;
+const LOW_BUFFERED_AMOUNT: usize = 128 * 1024;
+
 /// [`PollDataChannel`] is a wrapper around [`RtcDataChannel`] which implements [`AsyncRead`] and
 /// [`AsyncWrite`].
 #[derive(Debug, Clone)]
@@ -36,7 +41,7 @@ pub(crate) struct PollDataChannel {
     open_waker: Rc<AtomicWaker>,
 
     /// Waker for when we are waiting to write (again) to the DC because we previously exceeded the
-    /// [`MAX_MSG_LEN`] threshold.
+    /// [`MAX_BUFFERED_AMOUNT`] threshold.
     write_waker: Rc<AtomicWaker>,
 
     /// Waker for when we are waiting for the DC to be closed.
@@ -275,15 +280,15 @@ impl AsyncWrite for PollDataChannel {
 
         futures::ready!(this.poll_ready(cx))?;
 
-        debug_assert!(this.buffered_amount() <= MAX_MSG_LEN);
-        let remaining_space = MAX_MSG_LEN - this.buffered_amount();
-
-        if remaining_space == 0 {
+        // PATCH: several messages may wait in the browser.
+        if this.buffered_amount() >= MAX_BUFFERED_AMOUNT {
+            this.inner
+                .set_buffered_amount_low_threshold(LOW_BUFFERED_AMOUNT as u32);
             this.write_waker.register(cx.waker());
             return Poll::Pending;
         }
 
-        let bytes_to_send = min(buf.len(), remaining_space);
+        let bytes_to_send = min(buf.len(), MAX_MSG_LEN);
 
         if this
             .inner
@@ -301,6 +306,8 @@ impl AsyncWrite for PollDataChannel {
             return Poll::Ready(Ok(()));
         }
 
+        // PATCH: the threshold may be that of a writer.
+        self.inner.set_buffered_amount_low_threshold(0);
         self.write_waker.register(cx.waker());
         Poll::Pending
     }

@@ -37,6 +37,26 @@ fn a_lost_channel_is_tried_again_with_growing_delays_up_to_the_cap() {
 }
 
 #[test]
+fn attempts_are_left_for_the_whole_minute_however_short_the_delays_are() {
+    let [_, bob, _] = people();
+    // A cap of one base step: ten attempts would be gone after five seconds.
+    let options = RemoteCommsOptions { reconnection_max_delay_ms: 500, ..RemoteCommsOptions::default() };
+    let mut alice = Bench::with(options);
+    let channel = alice.accept(&bob, "b1");
+    alice.closed(channel);
+    let mut delays = Vec::new();
+    for _ in 0..100 {
+        let (delay, effects) = time_to_dial(&mut alice);
+        alice.dial_fails(dial(&effects), timed_out());
+        delays.push(delay);
+    }
+    assert_eq!(delays[..5], [500; 5], "the first follow the backoff");
+    assert!(delays.iter().all(|delay| *delay <= 10_000), "no long gap: {delays:?}");
+    let minutes = delays.windows(11).map(|eleven| eleven[1..].iter().sum::<u64>());
+    assert!(minutes.min() >= Some(60_000), "never more than ten in a minute: {delays:?}");
+}
+
+#[test]
 fn there_is_one_loop_per_peer() {
     let [_, bob, _] = people();
     let mut alice = Bench::alice();

@@ -1,3 +1,5 @@
+import type { Half } from './kernel-without-store.js';
+
 export * from './kernel-without-store.js';
 
 /**
@@ -5,4 +7,4 @@ export * from './kernel-without-store.js';
  *
  * Rejected with an `InitError`, or with the `CrashError` after a crash.
  */
-export default function init(): Promise<void>;
+export default function init(): Promise<Half>;

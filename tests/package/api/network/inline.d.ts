@@ -1,3 +1,5 @@
+import type { Half } from './network.js';
+
 export * from './network.js';
 
 /**
@@ -5,4 +7,4 @@ export * from './network.js';
  *
  * Rejected with an `InitError`, or with the `CrashError` after a crash.
  */
-export default function init(): Promise<void>;
+export default function init(): Promise<Half>;

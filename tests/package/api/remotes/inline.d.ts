@@ -1,3 +1,5 @@
+import type { Half } from './remotes.js';
+
 export * from './remotes.js';
 
 /**
@@ -5,4 +7,4 @@ export * from './remotes.js';
  *
  * Rejected with an `InitError`, or with the `CrashError` after a crash.
  */
-export default function init(): Promise<void>;
+export default function init(): Promise<Half>;

@@ -1034,17 +1034,23 @@ export function setLogLevel(level: 'off' | 'error' | 'warn' | 'info' | 'debug' |
 /** What the wasm can be loaded from. A server need not know its type. */
 export type InitInput = BufferSource | WebAssembly.Module | string | URL | Request | Response;
 
+/** The loaded wasm. */
+export interface Half {
+    /** How much memory it has now, in bytes. It grows with what is kept at once, and never shrinks. */
+    readonly memoryBytes: number;
+}
+
 /**
  * Loads the wasm, by default from the file beside this module. Nothing is fetched before. Any number of calls load it once;
  * after a failure the next call tries again.
  *
  * Rejected with an `InitError` that says what is wrong, or with the `CrashError` after a crash.
  */
-export default function init(input?: InitInput | PromiseLike<InitInput>): Promise<void>;
+export default function init(input?: InitInput | PromiseLike<InitInput>): Promise<Half>;
 
 /**
  * As `init`, at once, from what is in memory already.
  *
  * Throws an `InitError`, or the `CrashError` after a crash.
  */
-export function initSync(input: BufferSource | WebAssembly.Module): void;
+export function initSync(input: BufferSource | WebAssembly.Module): Half;

@@ -1,0 +1,22 @@
+// Flow control between whole kernels, one in headless Chromium, with as many long messages as one likes; the last line is the
+// outcome as JSON. See world.mjs for the environment.
+//
+// usage: node soak.mjs <messages>
+
+import { longMessages } from './soak/long-messages.mjs';
+import { slowPeer } from './soak/slow-peer.mjs';
+import { inWorld } from './world.mjs';
+
+const messages = Number(process.argv[2]);
+
+const outcome = await inWorld(async (world) => {
+  const long = await longMessages(world, messages);
+  console.error(`soak: ${JSON.stringify(long)}`);
+  const slow = [];
+  for (const way of /** @type {const} */ (['ws', 'webrtc-direct', 'relayed'])) {
+    slow.push(await slowPeer(world, way, Math.min(30, messages)));
+    console.error(`soak: ${JSON.stringify(slow.at(-1))}`);
+  }
+  return { longMessages: long, besideSlowPeer: slow };
+});
+console.log(JSON.stringify(outcome));
