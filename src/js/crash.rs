@@ -2,7 +2,7 @@
 
 use wasm_bindgen::prelude::*;
 
-#[wasm_bindgen(module = "/src/js/panic.js")]
+#[wasm_bindgen(module = "/src/js/crash.js")]
 extern "C" {
     fn panicked(message: &str);
 }
@@ -13,7 +13,7 @@ pub(super) fn install() {
 }
 
 #[cfg(any(feature = "guests", feature = "network"))]
-#[wasm_bindgen(module = "/src/js/handed.js")]
+#[wasm_bindgen(module = "/src/js/crash.js")]
 extern "C" {
     /// A function that the program may call as long as it likes; after a crash it throws the `CrashError`.
     pub(super) fn handed(function: &JsValue) -> js_sys::Function;

@@ -1,9 +1,8 @@
 // Loads the wasm of one half, once, and keeps every call out of it after a crash.
 
+import { lastPanic, takeIsHanded } from './crash.js';
 import { CrashError, InitError, NotInitializedError } from './errors.js';
 import { EventStream } from './events.js';
-import { takeIsHanded } from './handed.js';
-import { lastPanic } from './panic.js';
 
 /** Calls that nobody made, or that only tidy up: after a crash they do nothing. */
 const QUIET = /_free$|^wasm_bindgen__|^__externref_(?!table_alloc)|^__wbindgen_(?!malloc|realloc)/;

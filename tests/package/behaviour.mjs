@@ -55,7 +55,7 @@ export const loading = ({ browser, blank, modules }) =>
         missing: missing instanceof InitError && /answered 404/.test(missing.message),
         page: page instanceof InitError && /is no wasm but text\/html/.test(page.message),
         shared,
-        results,
+        sameHalf: results.every((half) => half === results[0]) && results[0].memoryBytes > 65_536,
         fetchedOnce: fetched === 2 && wasmFetches() === 2, // the one that is missing, and the real one
       };
     },
@@ -66,7 +66,7 @@ export const loading = ({ browser, blank, modules }) =>
       missing: true,
       page: true,
       shared: true,
-      results: [undefined, undefined, undefined],
+      sameHalf: true,
       fetchedOnce: true,
     },
   );

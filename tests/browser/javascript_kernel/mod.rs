@@ -6,15 +6,8 @@ use wasm_bindgen_test::wasm_bindgen_test;
 
 type Make = Closure<dyn Fn(JsValue) -> Result<JsValue, JsValue>>;
 
-#[wasm_bindgen(module = "/javascript_kernel/parts.js")]
-extern "C" {
-    fn parts() -> JsValue;
-}
-
 #[wasm_bindgen(module = "/javascript_kernel/stories.js")]
 extern "C" {
-    #[wasm_bindgen(js_name = useParts)]
-    fn use_parts(parts: &JsValue);
     #[wasm_bindgen(catch, js_name = whatIsMissingIsNamed)]
     fn what_is_missing_is_named(make: &Make) -> Result<(), JsValue>;
     #[wasm_bindgen(catch, js_name = whatAKernelDeliversIsWrittenInOrder)]
@@ -38,7 +31,6 @@ extern "C" {
 }
 
 fn make() -> Make {
-    use_parts(&parts());
     Closure::new(|options: JsValue| RemoteManager::new(options.unchecked_into()).map(JsValue::from))
 }
 
@@ -95,7 +87,6 @@ async fn a_javascript_kernel_has_one_identity() -> Result<(), JsValue> {
 
 #[wasm_bindgen_test]
 async fn a_transport_is_functions_that_need_no_this() -> Result<(), JsValue> {
-    use_parts(&parts());
     let start = |arguments: js_sys::Array| {
         let optional = |index| Some(arguments.get(index)).filter(|value| !value.is_undefined());
         let started = init_transport(

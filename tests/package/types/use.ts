@@ -18,7 +18,7 @@ import initRemotes, {
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 function holds<_ extends true>(): void {}
 
-export async function load(bytes: Uint8Array<ArrayBuffer>, response: Promise<Response>): Promise<void> {
+export async function load(bytes: Uint8Array<ArrayBuffer>, response: Promise<Response>): Promise<number> {
   await init();
   await init(bytes);
   await init(response);
@@ -27,12 +27,12 @@ export async function load(bytes: Uint8Array<ArrayBuffer>, response: Promise<Res
   initSync(bytes);
   await initInline();
   await initSmall();
-  const nothing: void = await initNetwork(new Request('kernel.wasm'));
+  const { memoryBytes }: { readonly memoryBytes: number } = await initNetwork(new Request('kernel.wasm'));
   // @ts-expect-error null is no source
   await init(null);
   // @ts-expect-error what is inline takes none
   await initInline(bytes);
-  return nothing;
+  return memoryBytes;
 }
 
 export async function serve(port: MessagePort, options: KernelOptions): Promise<string> {

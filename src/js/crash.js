@@ -1,8 +1,19 @@
-// Functions of a half that it hands to a program. After a crash they fail, where what only the browser still calls does nothing.
+// What the wasm tells of its crash, and what it handed out before.
 
+let message = '';
 let isHanded = false;
 
+/** @param {string} said by the last panic; the trap that follows it tells nothing */
+export function panicked(said) {
+  message = said;
+  console.error(`ocap-remotes crashed: ${said}`);
+}
+
+export const lastPanic = () => message;
+
 /**
+ * A function that a half hands to a program. After a crash it fails, where what only the browser still calls does nothing.
+ *
  * @param {(...args: any[]) => unknown} call
  * @returns {(...args: any[]) => unknown}
  */
