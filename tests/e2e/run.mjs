@@ -1,8 +1,7 @@
 // Whole-system tests in real browsers; see www/story/run.mjs for the environment. The last line counts them: `N passed, N failed`.
 // Arguments, if any, choose tests by a part of their names.
 
-import { Interrupted } from '../../www/story/stage.mjs';
-import { within } from '../../www/story/within.mjs';
+import { Interrupted, within } from '../../www/story/within.mjs';
 import { theWaysToConnect } from './connect.mjs';
 import { theExtension } from './extension.mjs';
 import { theFilesOfTheExtensions } from './extension-files.mjs';

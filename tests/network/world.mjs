@@ -16,7 +16,7 @@ import { chromium } from 'playwright-core';
 import { build, preview } from 'vite';
 import { Relay } from '../../www/story/relay.mjs';
 import { CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
-import { within } from '../../www/story/within.mjs';
+import { listenForSignals, within } from '../../www/story/within.mjs';
 
 const WAIT_LIMIT_MS = 60_000;
 /** Whatever is measured takes some minutes. */
@@ -198,16 +198,11 @@ export class World {
 /** Runs `work` in a world, and ends it also after a signal. */
 export async function inWorld(work) {
   const world = await World.open();
-  let interrupt = (_signal) => {};
-  const interrupted = new Promise((_, reject) => {
-    interrupt = (signal) => reject(new Error(`interrupted by ${signal}`));
-  });
-  interrupted.catch(() => {}); // also while nobody waits for it
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  const { interrupted, ignore } = listenForSignals();
   try {
     return await within(Promise.race([work(world), interrupted]), 'the end of the work', WORK_LIMIT_MS);
   } finally {
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    ignore();
     await world.close();
   }
 }

@@ -9,8 +9,9 @@
 //   OCAP_SCREENSHOTS  a folder for pictures of both pages at the end
 
 import { platform } from 'node:process';
-import { Interrupted, onStage } from './stage.mjs';
+import { onStage } from './stage.mjs';
 import { check, tellStory } from './story.mjs';
+import { Interrupted } from './within.mjs';
 
 const startedAt = Date.now();
 /** @param {string} line */

@@ -7,7 +7,7 @@ import { chromium } from 'playwright-core';
 import { preview } from 'vite';
 import { Relay } from './relay.mjs';
 import { Tab } from './tab.mjs';
-import { within } from './within.mjs';
+import { Interrupted, listenForSignals, within } from './within.mjs';
 
 export const CHROMIUM_FLAGS = [
   '--no-sandbox',
@@ -218,16 +218,10 @@ export class Stage {
  * @param {{ headless?: boolean, limitMs?: number }} [options] how long the work may take, 5 minutes by default
  */
 export async function onStage(work, { headless, limitMs = 300_000 } = {}) {
-  /** @type {(signal: NodeJS.Signals) => void} */
-  let interrupt = () => {};
-  const interrupted = new Promise((_, reject) => {
-    interrupt = (signal) => reject(new Interrupted(signal));
-  });
-  interrupted.catch(() => {}); // also while nobody waits for it
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  const { interrupted, ignore } = listenForSignals();
   const stage = await Stage.open({ headless });
   try {
-    const outcome = /** @type {Promise<T>} */ (Promise.race([work(stage), interrupted]));
+    const outcome = Promise.race([work(stage), interrupted]);
     return await (limitMs === Infinity ? outcome : within(outcome, 'the end of it all', limitMs));
   } catch (error) {
     if (!(error instanceof Interrupted)) {
@@ -235,15 +229,7 @@ export async function onStage(work, { headless, limitMs = 300_000 } = {}) {
     }
     throw error;
   } finally {
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    ignore();
     await stage.close();
-  }
-}
-
-/** A signal ended the run. */
-export class Interrupted extends Error {
-  /** @param {string} signal */
-  constructor(signal) {
-    super(`interrupted by ${signal}`);
   }
 }

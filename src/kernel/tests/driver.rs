@@ -2,44 +2,13 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use futures::{FutureExt as _, future::ready};
+use futures::FutureExt as _;
 
-use super::*;
+use super::{quiet_network::QuietNetwork, *};
 use crate::{
-    bridge::{PlatformServices, Reply},
     runtime::{NativeRuntime, Runtime},
     storage::{KeyValueStore, StorageError, open_file},
 };
-
-struct Silence;
-
-fn done() -> Reply<()> {
-    ready(Ok(())).boxed_local()
-}
-
-impl PlatformServices for Silence {
-    fn initialize_remote_comms(&self, _: String, _: RemoteCommsOptions, _: IncarnationId) -> Reply<()> {
-        done()
-    }
-    fn stop_remote_comms(&self) -> Reply<()> {
-        done()
-    }
-    fn send_remote_message(&self, _: PeerId, _: String) -> Reply<()> {
-        done()
-    }
-    fn close_connection(&self, _: PeerId) -> Reply<()> {
-        done()
-    }
-    fn register_location_hints(&self, _: PeerId, _: Vec<String>) -> Reply<()> {
-        done()
-    }
-    fn reconnect_peer(&self, _: PeerId, _: Vec<String>) -> Reply<()> {
-        done()
-    }
-    fn reset_all_backoffs(&self) -> Reply<()> {
-        done()
-    }
-}
 
 /// A driver of a kernel on that storage, and what its program is told.
 fn start(storage: impl KeyValueStore + 'static) -> (Rc<KernelDriver>, Rc<RefCell<Vec<KernelEvent>>>) {
@@ -51,7 +20,7 @@ fn start(storage: impl KeyValueStore + 'static) -> (Rc<KernelDriver>, Rc<RefCell
     let events = Rc::new(RefCell::new(Vec::new()));
     let seen = Rc::clone(&events);
     let on_event = Box::new(move |event| seen.borrow_mut().push(event));
-    (KernelDriver::start(kernel, Rc::new(Silence), runtime, on_event), events)
+    (KernelDriver::start(kernel, Rc::<QuietNetwork>::default(), runtime, on_event), events)
 }
 
 /// Sends the program a message of its own.

@@ -7,45 +7,12 @@ use std::{
 
 use futures::{FutureExt as _, channel::oneshot, future::ready};
 
-use super::*;
+use super::{quiet_network::QuietNetwork, *};
 use crate::{
-    bridge::{KernelServices as _, PlatformServices, Reply},
+    bridge::{KernelServices as _, PlatformServices},
     runtime::{NativeRuntime, Runtime},
     wire::{Delivery, Eref},
 };
-
-/// Takes everything, and remembers what was written.
-#[derive(Default)]
-struct Network(RefCell<Vec<String>>);
-
-fn done() -> Reply<()> {
-    ready(Ok(())).boxed_local()
-}
-
-impl PlatformServices for Network {
-    fn initialize_remote_comms(&self, _: String, _: RemoteCommsOptions, _: IncarnationId) -> Reply<()> {
-        done()
-    }
-    fn stop_remote_comms(&self) -> Reply<()> {
-        done()
-    }
-    fn send_remote_message(&self, _: PeerId, message: String) -> Reply<()> {
-        self.0.borrow_mut().push(message);
-        done()
-    }
-    fn close_connection(&self, _: PeerId) -> Reply<()> {
-        done()
-    }
-    fn register_location_hints(&self, _: PeerId, _: Vec<String>) -> Reply<()> {
-        done()
-    }
-    fn reconnect_peer(&self, _: PeerId, _: Vec<String>) -> Reply<()> {
-        done()
-    }
-    fn reset_all_backoffs(&self) -> Reply<()> {
-        done()
-    }
-}
 
 /// Whether a crank is open, and who waits for its end.
 #[derive(Default)]
@@ -56,7 +23,7 @@ struct Cranks {
 
 struct Story {
     driver: Rc<RemotesDriver>,
-    network: Rc<Network>,
+    network: Rc<QuietNetwork>,
     cranks: Rc<Cranks>,
     runtime: Rc<dyn Runtime>,
     bob: PeerId,
@@ -92,7 +59,7 @@ impl Story {
         let options = RemoteCommsOptions { delayed_ack_ms: 0, ..RemoteCommsOptions::default() };
         let config = RemoteManagerConfig::from(&options);
         let remotes = RemoteManager::new(&mut store, config, issuer, runtime.now()).unwrap();
-        let (network, cranks) = (Rc::new(Network::default()), Rc::new(Cranks::default()));
+        let (network, cranks) = (Rc::new(QuietNetwork::default()), Rc::new(Cranks::default()));
         let waiting = Rc::clone(&cranks);
         let crank: Crank = Rc::new(move || {
             if !waiting.open.get() {

@@ -6,6 +6,7 @@ mod delivery;
 mod driver;
 mod durability;
 mod guests;
+mod quiet_network;
 mod restart;
 mod restoration;
 mod strangers;

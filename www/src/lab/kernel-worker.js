@@ -4,6 +4,7 @@ import { jump } from './clock.js';
 import init, { Kernel, openKernelStore, setLogLevel } from 'ocap-remotes/kernel';
 import { answer, plain } from '../calls.js';
 import { Program } from '../program.js';
+import { sleep } from './waiting.js';
 
 /**
  * @typedef {import('../kernel-worker.js').KernelSettings & { wipe?: boolean }} LabKernelSettings
@@ -104,7 +105,7 @@ const calls = {
           if (!(error instanceof Error) || error.name !== 'ResourceLimitError') {
             throw error;
           }
-          await new Promise((resolve) => setTimeout(resolve, ROOM_AFTER_MS));
+          await sleep(ROOM_AFTER_MS);
         }
       }
     }

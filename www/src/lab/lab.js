@@ -4,6 +4,7 @@ import { LabKernel } from './lab-kernel.js';
 import { Ledger } from './ledger.js';
 import { Samples } from './samples.js';
 import { deleteStore, noteStore } from './stores.js';
+import { sleep } from './waiting.js';
 import { Watch, peerOf } from './watch.js';
 
 /** How long an introduction waits for room among what is pending, in milliseconds. */
@@ -134,7 +135,7 @@ export class Lab {
         if (!isPassing || performance.now() > deadline) {
           throw error;
         }
-        await new Promise((resolve) => setTimeout(resolve, 200));
+        await sleep(200);
       }
     }
   }
