@@ -18,7 +18,7 @@ use ocap_remotes::{
     runtime::NativeRuntime,
     wire::{CapData, FrameDecoder, Handshake, Kref, PeerId, encode_frame},
 };
-use support::{Party, free_address, start};
+use support::{ANY_PORT, Party, start};
 use tokio::{io::AsyncReadExt as _, net::TcpSocket};
 
 /// The honest pair: Alice sends, Bob answers; and where the attackers find Bob.
@@ -88,11 +88,10 @@ fn resident() -> u64 {
 
 impl Honest {
     async fn new() -> Self {
-        let (at_alice, at_bob) = (free_address(), free_address());
-        let (alice, bob) = (Rc::new(start(1, &at_alice).await), Rc::new(start(2, &at_bob).await));
-        alice.knows(&bob, &at_bob);
+        let (alice, bob) = (Rc::new(start(1, ANY_PORT).await), Rc::new(start(2, ANY_PORT).await));
+        alice.knows(&bob);
         let object = alice.redeem(&bob.issue().await).await.unwrap();
-        let target = Target { address: at_bob, peer: bob.peer.clone() };
+        let target = Target { address: bob.address.clone(), peer: bob.peer.clone() };
         Honest { alice, bob, object, target, sent: 0 }
     }
 
@@ -147,9 +146,8 @@ impl Honest {
 
     /// How long it takes a kernel that Bob has never seen to redeem a URL of his.
     async fn newcomer(&self) -> Duration {
-        let address = free_address();
-        let carol = start(3, &address).await;
-        carol.knows(&self.bob, &self.target.address);
+        let carol = start(3, ANY_PORT).await;
+        carol.knows(&self.bob);
         let url = self.bob.issue().await;
         let begun = Instant::now();
         carol.redeem(&url).await.unwrap();

@@ -17,7 +17,7 @@ use ocap_remotes::{
     runtime::NativeRuntime,
     wire::{Handshake, encode_frame},
 };
-use support::{free_address, start};
+use support::{ANY_PORT, start};
 use tracing::Level;
 
 #[derive(Clone, Default)]
@@ -107,9 +107,8 @@ fn logs_hold_no_secrets() {
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let urls = tokio::task::LocalSet::new().block_on(&runtime, async {
-        let (at_alice, at_bob) = (free_address(), free_address());
-        let (alice, bob) = (start(0xa1, &at_alice).await, start(0xb2, &at_bob).await);
-        alice.knows(&bob, &at_bob);
+        let (alice, bob) = (start(0xa1, ANY_PORT).await, start(0xb2, ANY_PORT).await);
+        alice.knows(&bob);
         let url = bob.issue().await;
         let object = alice.redeem(&url).await.unwrap();
         alice.send(object, &format!("#\"{SECRET}\""));
@@ -120,12 +119,12 @@ fn logs_hold_no_secrets() {
 
         let texts = malformed();
         for (number, texts) in texts.chunks(20).enumerate() {
-            write_all(0xc0 + number as u8, &bob.peer, &at_bob, texts).await;
+            write_all(0xc0 + number as u8, &bob.peer, &bob.address, texts).await;
         }
         // A handshake that says it.
         let (node, _events) = Node::start(NodeConfig::new([0xd0; 32]), Rc::new(NativeRuntime::new())).unwrap();
         for hello in [SECRET.to_owned(), format!(r#"{{"method":"{SECRET}","params":{{}}}}"#)] {
-            let mut stream = node.open(&bob.peer, std::slice::from_ref(&at_bob)).await.unwrap();
+            let mut stream = node.open(&bob.peer, std::slice::from_ref(&bob.address)).await.unwrap();
             stream.write_all(&encode_frame(&hello)).await.unwrap();
             stream.flush().await.unwrap();
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -134,8 +133,8 @@ fn logs_hold_no_secrets() {
         // A life ends with messages pending.
         bob.driver.stop().await.unwrap();
         alice.send(object, &format!("#\"{SECRET} pending\""));
-        let bob = start(0xb2, &at_bob).await;
-        bob.knows(&alice, &at_alice);
+        let bob = start(0xb2, &bob.address).await;
+        bob.knows(&alice);
         bob.redeem(&alice.issue().await).await.unwrap();
         alice.driver.stop().await.unwrap();
         bob.driver.stop().await.unwrap();

@@ -5,15 +5,14 @@
 mod support;
 
 use ocap_remotes::kernel::{KernelEvent, RemoteEvent};
-use support::{free_address, start};
+use support::{ANY_PORT, start};
 
 #[test]
 fn two_kernels_talk_and_one_restarts_and_one_closes_and_opens_again() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async {
-        let (at_alice, at_bob) = (free_address(), free_address());
-        let (alice, bob) = (start(1, &at_alice).await, start(2, &at_bob).await);
-        alice.knows(&bob, &at_bob);
+        let (alice, bob) = (start(1, ANY_PORT).await, start(2, ANY_PORT).await);
+        alice.knows(&bob);
 
         let object = alice.redeem(&bob.issue().await).await.unwrap();
         let expected: Vec<String> = (0..100).map(|number| format!("#{number}")).collect();
@@ -26,8 +25,8 @@ fn two_kernels_talk_and_one_restarts_and_one_closes_and_opens_again() {
         // Bob leaves with 100 promises unsettled, and comes back without his memory.
         bob.driver.stop().await.unwrap();
         alice.send(object, "#\"pending\"");
-        let bob = start(2, &at_bob).await;
-        bob.knows(&alice, &at_alice);
+        let bob = start(2, &bob.address).await;
+        bob.knows(&alice);
         let answer = bob.redeem(&alice.issue().await).await.unwrap();
         let (discarded, rejected) = alice
             .hears("the restart", |event| match event {

@@ -8,6 +8,7 @@ import { slowPeer } from './soak/slow-peer.mjs';
 import { inWorld } from './world.mjs';
 
 const messages = Number(process.argv[2]);
+const LIMIT_MS = 300_000 + messages * 5_000;
 
 const outcome = await inWorld(async (world) => {
   const long = await longMessages(world, messages);
@@ -18,5 +19,5 @@ const outcome = await inWorld(async (world) => {
     console.error(`soak: ${JSON.stringify(slow.at(-1))}`);
   }
   return { longMessages: long, besideSlowPeer: slow };
-});
+}, LIMIT_MS);
 console.log(JSON.stringify(outcome));

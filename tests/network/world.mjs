@@ -20,7 +20,7 @@ import { listenForSignals, within } from '../../www/story/within.mjs';
 
 const WAIT_LIMIT_MS = 60_000;
 /** Whatever is measured takes some minutes. */
-const WORK_LIMIT_MS = 1_200_000;
+const WORK_LIMIT_MS = 600_000;
 
 /** What is loose on both sides: limits that would be measured instead of the network. */
 export const LOOSE = { maxMessagesPerSecond: 1_000_000, maxConnectionAttemptsPerMinute: 100_000, streamInactivityTimeoutMs: 600_000 };
@@ -188,6 +188,15 @@ export class World {
 
   static LISTEN = { ws: ['/ip4/127.0.0.1/tcp/0/ws'], 'webrtc-direct': ['/ip4/127.0.0.1/udp/0/webrtc-direct'] };
 
+  /** Tells on stderr how far the kernels in the pages are. */
+  async tellStates() {
+    for (const page of this.browser.contexts().flatMap((context) => context.pages())) {
+      const state = page.evaluate(() => globalThis.party?.state());
+      const told = await within(state, 'the state of a page', WAIT_LIMIT_MS).catch((error) => error.message);
+      console.error(`page: ${JSON.stringify(told)}`);
+    }
+  }
+
   async close() {
     for (const close of this.#closers.splice(0).reverse()) {
       await close().catch((error) => console.error(`cannot clean up: ${error.message}`));
@@ -195,12 +204,15 @@ export class World {
   }
 }
 
-/** Runs `work` in a world, and ends it also after a signal. */
-export async function inWorld(work) {
+/** Runs `work` in a world, for so long at most, and ends it also after a signal. */
+export async function inWorld(work, limitMs = WORK_LIMIT_MS) {
   const world = await World.open();
   const { interrupted, ignore } = listenForSignals();
   try {
-    return await within(Promise.race([work(world), interrupted]), 'the end of the work', WORK_LIMIT_MS);
+    return await within(Promise.race([work(world), interrupted]), 'the end of the work', limitMs);
+  } catch (error) {
+    await world.tellStates();
+    throw error;
   } finally {
     ignore();
     await world.close();

@@ -1,7 +1,7 @@
 //! A whole kernel natively: its store, its driver, a bridge in memory, and libp2p over WebSocket on loopback.
 #![allow(dead_code)] // Not every test needs all of it.
 
-use std::{cell::RefCell, net::TcpListener, rc::Rc, time::Duration};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use ocap_remotes::{
     bridge::{KernelServices, PlatformServicesClient, PlatformServicesServer, memory_ports},
@@ -11,18 +11,20 @@ use ocap_remotes::{
     storage::MemoryStore,
     wire::{CapData, Kref, PeerId, RemoteCommsOptions},
 };
+use tokio::time::{sleep, timeout};
 
 /// One kernel with its network, and what its program has seen.
 pub(crate) struct Party {
     pub(crate) driver: Rc<KernelDriver>,
     pub(crate) peer: PeerId,
+    /// Where it listens.
+    pub(crate) address: String,
     pub(crate) events: Rc<RefCell<Vec<KernelEvent>>>,
 }
 
-pub(crate) fn free_address() -> String {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    format!("/ip4/127.0.0.1/tcp/{port}/ws")
-}
+/// A port that the system chooses when it is listened on: libp2p shares ports, so one that was only free a moment ago may
+/// turn out to be another test's as well.
+pub(crate) const ANY_PORT: &str = "/ip4/127.0.0.1/tcp/0/ws";
 
 pub(crate) fn options(address: &str) -> RemoteCommsOptions {
     RemoteCommsOptions {
@@ -46,7 +48,8 @@ pub(crate) async fn start(seed: u8, address: &str) -> Party {
     let server = Rc::new(PlatformServicesServer::new(there, Rc::clone(&runtime)));
     let kernel_services: Rc<dyn KernelServices> = Rc::clone(&server) as _;
     let service = NetworkService::new(Rc::clone(&runtime), kernel_services, Libp2p::new(Rc::clone(&runtime)));
-    server.start(Rc::new(service), None);
+    let service = Rc::new(service);
+    server.start(Rc::clone(&service) as _, None);
 
     let events = Rc::new(RefCell::new(Vec::new()));
     let seen = Rc::clone(&events);
@@ -54,7 +57,18 @@ pub(crate) async fn start(seed: u8, address: &str) -> Party {
     let driver = KernelDriver::start(kernel, Rc::clone(&client) as _, runtime, on_event);
     client.start(Rc::clone(&driver) as _, || {});
     driver.start_network(options).await.unwrap();
-    Party { driver, peer, events }
+    let address = timeout(Duration::from_secs(10), listening(&service)).await.expect("it listens");
+    Party { driver, peer, address, events }
+}
+
+/// The address without the peer id, once there is one.
+async fn listening(service: &NetworkService<Libp2p>) -> String {
+    loop {
+        if let Some(address) = service.listen_addresses().first() {
+            return address.split("/p2p/").next().unwrap_or_default().to_owned();
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
 }
 
 pub(crate) fn data(body: &str) -> CapData<Kref> {
@@ -66,8 +80,8 @@ impl Party {
         self.driver.call(|kernel, _| kernel.send(target, data(body))).unwrap()
     }
 
-    pub(crate) fn knows(&self, other: &Party, address: &str) {
-        let hints = vec![format!("{address}/p2p/{}", other.peer)];
+    pub(crate) fn knows(&self, other: &Party) {
+        let hints = vec![format!("{}/p2p/{}", other.address, other.peer)];
         self.driver.call(|kernel, now| kernel.register_location_hints(&other.peer, hints, now)).unwrap();
     }
 
@@ -77,7 +91,7 @@ impl Party {
             if let Some(found) = self.events.borrow().iter().find_map(&wanted) {
                 return found;
             }
-            tokio::time::sleep(Duration::from_millis(25)).await;
+            sleep(Duration::from_millis(25)).await;
         }
         panic!("waited 10 s for {what}; there were {:?}", self.events.borrow());
     }

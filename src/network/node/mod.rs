@@ -14,6 +14,8 @@ mod driver;
 mod heartbeat;
 mod limits;
 mod links;
+#[cfg(not(target_arch = "wasm32"))]
+mod new_ports;
 mod protocol;
 mod relays;
 mod stream;

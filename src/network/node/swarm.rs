@@ -10,6 +10,8 @@ use libp2p::{
     yamux,
 };
 
+#[cfg(not(target_arch = "wasm32"))]
+use super::new_ports::NewPorts;
 use super::{
     NodeConfig, NodeError, address, circuits::Meters, heartbeat::LONGEST_SILENCE, limits::Limits, protocol::Offer,
     streams,
@@ -82,7 +84,7 @@ macro_rules! secured {
 #[cfg(not(target_arch = "wasm32"))]
 fn transport(key: &identity::Keypair, relay: relay::client::Transport, meters: &Meters) -> Result<Secured, NodeError> {
     let tcp = libp2p::tcp::tokio::Transport::new(libp2p::tcp::Config::default());
-    Ok(secured!(key, relay, meters, libp2p_websocket::Config::new(tcp)))
+    Ok(secured!(key, relay, meters, libp2p_websocket::Config::new(NewPorts(tcp))))
 }
 
 #[cfg(all(feature = "webrtc-listen", not(target_arch = "wasm32")))]

@@ -3,6 +3,9 @@
 import initKernel, { Kernel, openKernelStore } from 'ocap-remotes/kernel';
 import initNetwork, { Network } from 'ocap-remotes/network';
 
+/** How long to wait when no more messages are accepted. */
+const FULL_PAUSE_MS = 5;
+
 const letter = (number) => String.fromCharCode(97 + (number % 26));
 
 export class KernelPage {
@@ -67,8 +70,12 @@ export class KernelPage {
     const startedAt = performance.now();
     const unanswered = () => this.#unanswered.get(target) ?? 0;
     for (let number = first; number <= last; number += 1) {
-      while (unanswered() >= window || !this.trySend(target, number, bytes)) {
+      while (unanswered() >= window) {
         await this.#settled();
+      }
+      // The room may be taken by our answers to the peer: waiting for its answers would wait for ever.
+      while (!this.trySend(target, number, bytes)) {
+        await new Promise((resolve) => setTimeout(resolve, FULL_PAUSE_MS));
       }
     }
     while (unanswered() > 0) {
@@ -98,6 +105,12 @@ export class KernelPage {
     this.events = [];
     await this.sendAll(await this.kernel.redeemOcapURL(url), number, number, 100, Infinity);
     return at;
+  }
+
+  /** For whoever looks why it got stuck. */
+  state() {
+    const unanswered = Object.fromEntries([...this.#unanswered].map(([target, count]) => [String(target), count]));
+    return { received: this.received.length, answered: this.answered.size, unanswered, events: this.events, status: this.network.status() };
   }
 
   async stop() {
