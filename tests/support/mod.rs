@@ -57,7 +57,7 @@ pub(crate) async fn start(seed: u8, address: &str) -> Party {
     let driver = KernelDriver::start(kernel, Rc::clone(&client) as _, runtime, on_event);
     client.start(Rc::clone(&driver) as _, || {});
     driver.start_network(options).await.unwrap();
-    let address = timeout(Duration::from_secs(10), listening(&service)).await.expect("it listens");
+    let address = timeout(Duration::from_secs(10), listening(&service)).await.unwrap();
     Party { driver, peer, address, events }
 }
 
