@@ -14,6 +14,8 @@ pub(super) struct Extensions {
     pub(super) batches: bool,
     /// It takes a `Uint8Array` of UTF-8 for a text, which can be transferred instead of copied.
     pub(super) bytes: bool,
+    /// It takes [short texts](super::short) of messages.
+    pub(super) texts: bool,
     /// It answers pings.
     pub(super) pings: bool,
     /// Requests that it runs at once. Further calls wait, in their order, at the end that makes them.
@@ -23,15 +25,16 @@ pub(super) struct Extensions {
 impl Extensions {
     /// What is taken for granted.
     pub(super) const NONE: Extensions =
-        Extensions { batches: false, bytes: false, pings: false, calls: MAX_PENDING_CALLS };
+        Extensions { batches: false, bytes: false, texts: false, pings: false, calls: MAX_PENDING_CALLS };
 
-    /// What an end of ours can do, over a port that transfers bytes or does not.
-    pub(super) fn ours(bytes: bool) -> Self {
-        Extensions { batches: true, bytes, pings: true, calls: MAX_RUNNING_REQUESTS }
+    /// What an end of ours can do, over a port that transfers bytes or one that makes JSON of everything anyway.
+    pub(super) fn ours(transfers: bool) -> Self {
+        Extensions { batches: true, bytes: transfers, texts: transfers, pings: true, calls: MAX_RUNNING_REQUESTS }
     }
 
     pub(super) fn to_params(self) -> Value {
-        json!({ "batches": self.batches, "bytes": self.bytes, "pings": self.pings, "calls": self.calls })
+        let Extensions { batches, bytes, texts, pings, calls } = self;
+        json!({ "batches": batches, "bytes": bytes, "texts": texts, "pings": pings, "calls": calls })
     }
 
     /// Members that are missing, unknown or not of their type count as never said.
@@ -41,6 +44,7 @@ impl Extensions {
         Extensions {
             batches: is("batches"),
             bytes: is("bytes"),
+            texts: is("texts"),
             pings: is("pings"),
             // Without room for one call nothing would ever be asked.
             calls: calls.map_or(MAX_PENDING_CALLS, |calls| calls.clamp(1, MAX_PENDING_CALLS)),
@@ -54,8 +58,8 @@ mod tests {
 
     #[test]
     fn what_is_told_is_read_and_nonsense_is_nothing() {
-        for bytes in [false, true] {
-            let ours = Extensions::ours(bytes);
+        for transfers in [false, true] {
+            let ours = Extensions::ours(transfers);
             assert_eq!(Extensions::read(&ours.to_params()), ours);
         }
         for nothing in

@@ -163,6 +163,7 @@ impl<P: Port> End<P> {
                 Some(Output::Extended(theirs)) => {
                     self.post_box.borrow_mut().use_if(theirs.batches);
                     self.port.prefer_bytes(theirs.bytes);
+                    self.port.prefer_texts(theirs.texts);
                     self.watch();
                 }
                 Some(Output::Start { method, params, ticket }) => self.start_request(&method, params, ticket),
@@ -174,6 +175,7 @@ impl<P: Port> End<P> {
                     // The new one has not said what it can do.
                     self.post_box.borrow_mut().use_if(false);
                     self.port.prefer_bytes(false);
+                    self.port.prefer_texts(false);
                     if let Some(service) = self.service() {
                         service.other_end_reloaded();
                     }

@@ -6,6 +6,7 @@
 //!
 //! - `message` and `connection` are the protocol: what is posted, and one end of the bridge as a state machine. No I/O.
 //! - `extensions` is what our ends can do beyond the protocol, and tell each other.
+//! - `short` writes and reads the texts that some messages are posted as, if the other end takes them.
 //! - `link` drives the state machine over a [`Port`] and starts the requests of the other end; `post_box` holds what is to be
 //!   posted together, `pulse` notices when the other end has gone.
 //! - [`PlatformServicesClient`] is the kernel's end, [`PlatformServicesServer`] the network's.
@@ -25,6 +26,8 @@ mod post_box;
 mod pulse;
 #[cfg(feature = "transport")]
 mod server;
+#[cfg(any(test, all(target_arch = "wasm32", target_os = "unknown")))]
+mod short;
 #[cfg(test)]
 mod tests;
 mod vats;

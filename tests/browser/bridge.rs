@@ -157,11 +157,54 @@ async fn messages_are_plain_objects_and_the_port_comes_with_the_answer() {
     let expected = json!([
         [{ "@@Syn": true }, 0],
         [{ "@@Ack": true }, 0],
-        [{ "jsonrpc": "2.0", "method": "bridgeExtensions", "params": { "batches": true, "bytes": true, "pings": true, "calls": 16_384 } }, 0],
+        [{ "jsonrpc": "2.0", "method": "bridgeExtensions", "params": { "batches": true, "bytes": true, "texts": true, "pings": true, "calls": 16_384 } }, 0],
         [{ "jsonrpc": "2.0", "id": "m1", "result": null }, 1],
         [{ "@@StreamDone": true }, 0],
     ]);
     assert_eq!(heard, expected);
+}
+
+/// Short texts, read and written by a plain script at the other end that asked for them.
+#[wasm_bindgen_test]
+async fn an_end_that_takes_short_texts_is_sent_them() {
+    let channel = MessageChannel::new().unwrap();
+    let log = logged(&channel.port2());
+    let network = Rc::<Network>::default();
+    let server = PlatformServicesServer::new(BrowserPort::new(channel.port1()).unwrap(), runtime());
+    server.start(Rc::clone(&network) as _, None);
+    let post = |message: JsValue| channel.port2().post_message(&message).unwrap();
+    for signal in [
+        r#"{"@@Syn":true}"#,
+        r#"{"@@Ack":true}"#,
+        r#"{"jsonrpc":"2.0","method":"bridgeExtensions","params":{"texts":true,"batches":true}}"#,
+        r#"{"jsonrpc":"2.0","id":"m0","method":"initializeRemoteComms","params":{"keySeed":"00","incarnationId":"i-1","maxQueue":7}}"#,
+    ] {
+        post(js_sys::JSON::parse(signal).unwrap());
+    }
+    let call = |id: &str, message: &str| JsValue::from(format!("{id}\nsendRemoteMessage\n{}\n{message}", peer()));
+    // Of each length there is a way to read: by characters, by the encoder, and what is too long for that.
+    let long = "y".repeat(20_000);
+    let [short, shorter, medium] = ["\u{fc}\n\"short\"", "x", &"\u{20ac}".repeat(3_000)];
+    post(call("m1", short));
+    post(js_sys::Array::of3(&call("m2", shorter), &call("m3", medium), &call("m4", &long)).into());
+    pause(50).await;
+    assert_eq!(*network.sent.borrow(), [short, shorter, medium, &long]);
+    let _one = server.remote_deliver(peer(), "to the kernel".into());
+    let _other = server.remote_deliver(peer(), long.clone());
+    pause(50).await;
+    let text = String::from(js_sys::JSON::stringify(&log).unwrap());
+    let heard: Vec<(Value, u32)> = serde_json::from_str(&text).unwrap();
+    let heard: Vec<Value> = heard.into_iter().map(|(message, _)| message).skip(3).collect();
+    let expected = [
+        json!("m0\n"),
+        json!("m1\n"),
+        json!(["m2\n", "m3\n", "m4\n"]),
+        json!(format!("vws:1\nremoteDeliver\n{}\nto the kernel", peer())),
+        // What is long goes as it always did.
+        json!({ "jsonrpc": "2.0", "id": "vws:2", "method": "remoteDeliver", "params": { "from": peer().as_str(), "message": long } }),
+    ];
+    assert_eq!(heard, expected);
+    server.close();
 }
 
 #[wasm_bindgen_test]

@@ -67,6 +67,7 @@ pub struct BrowserPort {
     target: Target,
     kind: Kind,
     prefers_bytes: Cell<bool>,
+    prefers_texts: Cell<bool>,
     listeners: RefCell<Option<Listeners>>,
 }
 
@@ -100,6 +101,7 @@ impl BrowserPort {
             target: target.unchecked_into(),
             kind,
             prefers_bytes: Cell::new(false),
+            prefers_texts: Cell::new(false),
             listeners: RefCell::default(),
         })
     }
@@ -137,8 +139,8 @@ impl Port for BrowserPort {
     type Transfer = MessagePort;
 
     fn post(&self, message: Value, transfer: Option<MessagePort>) -> Result<(), PortError> {
-        let writer = Writer::new(self.prefers_bytes.get());
-        let message = writer.write(&message);
+        let writer = Writer::new(self.prefers_bytes.get(), self.prefers_texts.get() && transfer.is_none());
+        let message = writer.write_message(&message);
         match (transfer, self.kind) {
             (None, _) => {}
             (Some(port), Kind::Events) => writer.transfer(&port),
@@ -157,6 +159,10 @@ impl Port for BrowserPort {
 
     fn prefer_bytes(&self, preferred: bool) {
         self.prefers_bytes.set(preferred && self.transfers_bytes());
+    }
+
+    fn prefer_texts(&self, preferred: bool) {
+        self.prefers_texts.set(preferred && self.transfers_bytes());
     }
 
     fn listen(&self, listener: PortListener<MessagePort>) {

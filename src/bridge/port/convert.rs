@@ -4,7 +4,7 @@
 //! short text; so the words that every message has are made once, and members that every message may have are asked for by
 //! name instead of being listed.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, ops::RangeInclusive};
 
 use js_sys::{Array, JsString, Object, Reflect, Uint8Array};
 use serde_json::{Map, Number, Value};
@@ -13,7 +13,7 @@ use wasm_bindgen::{JsCast as _, prelude::*};
 use super::words::{to_js_string, with_word};
 use crate::bridge::{
     message::{JSONRPC, SIGNALS},
-    methods,
+    methods, short,
 };
 
 /// Deepest nesting of a message. Structured clones may be cyclic, and the stack is not endless.
@@ -24,8 +24,11 @@ const MAX_VALUES: usize = 100_000;
 
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
-/// Texts from this length on are better written as bytes and transferred, where the other end takes that.
-const TRANSFERRED: usize = 8 << 10;
+/// Strings of these lengths are read by an encoder, which costs something to call but little for each character.
+const ENCODED: RangeInclusive<u32> = 128..=9 << 10;
+
+/// Bytes of UTF-8 that a UTF-16 code unit may take.
+const BYTES_PER_UNIT: u32 = 3;
 
 // Members by name, which cost less than `Reflect` with a key. None of these calls can fail: what comes from another context
 // or from JSON is data, and what is written to was made here.
@@ -70,12 +73,30 @@ extern "C" {
     fn set_from(this: &Members, value: &JsValue);
     #[wasm_bindgen(method, setter, structural)]
     fn set_message(this: &Members, value: &JsValue);
+
+    type TextEncoder;
+    #[wasm_bindgen(constructor)]
+    fn new() -> TextEncoder;
+    #[wasm_bindgen(method, js_name = encodeInto)]
+    fn encode_into(this: &TextEncoder, text: &JsString, bytes: &Uint8Array) -> Encoded;
+
+    type Encoded;
+    #[wasm_bindgen(method, getter, structural)]
+    fn written(this: &Encoded) -> u32;
+}
+
+thread_local! {
+    /// An encoder, and what it writes to.
+    static ENCODER: (TextEncoder, Uint8Array) =
+        (TextEncoder::new(), Uint8Array::new_with_length(ENCODED.end() * BYTES_PER_UNIT));
 }
 
 /// What a message on a port is.
 pub(super) enum Kind {
     /// A request, or a notification.
     Request,
+    /// A short text of one of these.
+    Short,
     /// An answer, which may come with a port.
     Response,
     /// Several messages.
@@ -89,7 +110,8 @@ pub(super) enum Kind {
 /// Reads a message; the reason if it is not JSON, or too large. Each string is copied once.
 pub(super) fn from_js(value: &JsValue) -> Result<(Value, Kind), &'static str> {
     if !value.is_object() {
-        return Ok((Value::Null, Kind::Foreign));
+        let message = read_text(value).and_then(|text| short::read(&text));
+        return Ok(message.map_or((Value::Null, Kind::Foreign), |message| (message, Kind::Short)));
     }
     let mut reader = Reader { values_left: MAX_VALUES };
     if let Some((members, kind)) = reader.read_envelope(value)? {
@@ -110,6 +132,16 @@ pub(super) fn from_js(value: &JsValue) -> Result<(Value, Kind), &'static str> {
 /// The members of a message, and what it is.
 type Envelope = (Map<String, Value>, Kind);
 
+/// The text of a JavaScript string.
+fn read_text(value: &JsValue) -> Option<String> {
+    let text = value.dyn_ref::<JsString>()?;
+    if !ENCODED.contains(&text.length()) {
+        return value.as_string();
+    }
+    let bytes = ENCODER.with(|(encoder, bytes)| bytes.subarray(0, encoder.encode_into(text, bytes).written()).to_vec());
+    String::from_utf8(bytes).ok()
+}
+
 struct Reader {
     values_left: usize,
 }
@@ -118,8 +150,12 @@ impl Reader {
     /// The messages of JSON-RPC in an array; others are passed over.
     fn read_batch(&mut self, batch: &Array) -> Result<Vec<Value>, &'static str> {
         let mut messages = Vec::new();
-        for item in batch.iter().filter(JsValue::is_object) {
-            if let Some((members, _)) = self.read_envelope(&item)? {
+        for item in batch.iter() {
+            if let Some(text) = read_text(&item) {
+                messages.extend(short::read(&text));
+            } else if item.is_object()
+                && let Some((members, _)) = self.read_envelope(&item)?
+            {
                 messages.push(Value::Object(members));
             }
         }
@@ -187,7 +223,7 @@ impl Reader {
     fn read(&mut self, value: &JsValue, depth: usize) -> Result<Value, &'static str> {
         let depth = depth.checked_sub(1).ok_or("it is nested too deeply")?;
         self.values_left = self.values_left.checked_sub(1).ok_or("it holds too many values")?;
-        if let Some(text) = value.as_string() {
+        if let Some(text) = read_text(value) {
             Ok(Value::String(text))
         } else if value.is_null() || value.is_undefined() {
             Ok(Value::Null)
@@ -232,17 +268,31 @@ fn read_number(number: f64) -> Value {
 pub(super) struct Writer {
     /// Texts from this length on become bytes.
     bytes_from: usize,
+    prefers_texts: bool,
     transfer: RefCell<Option<Array>>,
 }
 
 impl Writer {
-    /// One that makes bytes of long texts, or not.
-    pub(super) fn new(prefers_bytes: bool) -> Self {
-        let bytes_from = if prefers_bytes { TRANSFERRED } else { usize::MAX };
-        Writer { bytes_from, transfer: RefCell::new(None) }
+    /// One that makes bytes of long texts and short texts of messages, or not.
+    pub(super) fn new(prefers_bytes: bool, prefers_texts: bool) -> Self {
+        let bytes_from = if prefers_bytes { short::LIMIT } else { usize::MAX };
+        Writer { bytes_from, prefers_texts, transfer: RefCell::new(None) }
     }
 
-    pub(super) fn write(&self, value: &Value) -> JsValue {
+    /// A message, or several.
+    pub(super) fn write_message(&self, message: &Value) -> JsValue {
+        match message {
+            Value::Array(messages) => {
+                messages.iter().map(|message| self.write_message(message)).collect::<Array>().into()
+            }
+            message if self.prefers_texts => {
+                short::write(message).map_or_else(|| self.write(message), |text| JsValue::from_str(&text))
+            }
+            message => self.write(message),
+        }
+    }
+
+    fn write(&self, value: &Value) -> JsValue {
         match value {
             Value::Null => JsValue::NULL,
             Value::Bool(boolean) => JsValue::from_bool(*boolean),

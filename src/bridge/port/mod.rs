@@ -73,6 +73,9 @@ pub trait Port: 'static {
     /// The other end takes bytes for texts, or no longer.
     fn prefer_bytes(&self, _preferred: bool) {}
 
+    /// The other end takes short texts of messages, or no longer.
+    fn prefer_texts(&self, _preferred: bool) {}
+
     /// Stops listening. May be called by the listener itself, and more than once.
     fn close(&self);
 }
