@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
-import { preview } from 'vite';
+import { serveBuilt } from '../../www/story/site.mjs';
 import { CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
 import { within } from '../../www/story/within.mjs';
 
@@ -36,13 +36,8 @@ export async function onNetworkStage(folder, relayBinary, echoBinary, act) {
   try {
     const relay = await start(relayBinary, '--exit-with-stdin');
     const echo = await start(echoBinary, relay.addresses.find((address) => address.includes('/ws')));
-    const site = await preview({
-      configFile: false,
-      logLevel: 'error',
-      build: { outDir: folder },
-      preview: { host: '127.0.0.1', port: 0 },
-    });
-    closers.push(() => site.close());
+    const site = await serveBuilt(folder);
+    closers.push(site.close);
     const browser = await chromium.launch({
       executablePath: process.env.CHROME_BIN ?? '/usr/bin/chromium',
       args: [...CHROMIUM_FLAGS, '--js-flags=--expose-gc'],
@@ -51,7 +46,7 @@ export async function onNetworkStage(folder, relayBinary, echoBinary, act) {
     const page = await browser.newPage();
     page.on('console', (message) => message.type() === 'error' && console.error(message.text()));
     page.on('pageerror', (error) => console.error(error));
-    await page.goto(site.resolvedUrls?.local[0] ?? '');
+    await page.goto(site.url);
     await page.waitForFunction(() => 'round' in globalThis);
     await within(act(page, echo), 'the end of the work', ACT_LIMIT_MS);
   } finally {

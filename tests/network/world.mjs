@@ -13,10 +13,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
-import { build, preview } from 'vite';
+import { build } from 'vite';
 import { Relay } from '../../www/story/relay.mjs';
+import { serveBuilt } from '../../www/story/site.mjs';
 import { CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
-import { listenForSignals, within } from '../../www/story/within.mjs';
+import { Interrupted, listenForSignals, within } from '../../www/story/within.mjs';
 
 const WAIT_LIMIT_MS = 60_000;
 /** Whatever is measured takes some minutes. */
@@ -138,18 +139,19 @@ export class World {
   /** The page is built as its users would build it. */
   async #serve() {
     const outDir = join(this.folder, 'page');
-    const config = { configFile: /** @type {const} */ (false), logLevel: /** @type {const} */ ('error'), root: join(HERE, 'page') };
     await build({
-      ...config,
+      configFile: false,
+      logLevel: 'error',
+      root: join(HERE, 'page'),
       base: './',
       resolve: { alias: [{ find: /^ocap-remotes\/(kernel|network)$/, replacement: `${BUILT}/$1/$1.js` }] },
       build: { outDir, target: 'es2022', modulePreload: false, chunkSizeWarningLimit: 4_000 },
     });
     // With these the page's clock has 5 µs, not 100.
     const headers = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
-    const site = await preview({ ...config, build: { outDir }, preview: { host: '127.0.0.1', port: 0, headers } });
-    this.#closers.push(() => site.close());
-    this.site = site.resolvedUrls.local[0];
+    const site = await serveBuilt(outDir, { headers });
+    this.#closers.push(site.close);
+    this.site = site.url;
   }
 
   /** A new page with everything of tests/network/page in `window.network`. What goes wrong there is told on stderr. */
@@ -211,7 +213,9 @@ export async function inWorld(work, limitMs = WORK_LIMIT_MS) {
   try {
     return await within(Promise.race([work(world), interrupted]), 'the end of the work', limitMs);
   } catch (error) {
-    await world.tellStates();
+    if (!(error instanceof Interrupted)) {
+      await world.tellStates();
+    }
     throw error;
   } finally {
     ignore();

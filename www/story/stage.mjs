@@ -4,8 +4,8 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
-import { preview } from 'vite';
 import { Relay } from './relay.mjs';
+import { serveBuilt } from './site.mjs';
 import { Tab } from './tab.mjs';
 import { Interrupted, listenForSignals, within } from './within.mjs';
 
@@ -57,15 +57,9 @@ export class Stage {
   static async open({ headless = true } = {}) {
     const stage = new Stage();
     try {
-      const site = await preview({
-        configFile: false,
-        logLevel: 'error',
-        build: { outDir: required('OCAP_WWW_DIST', 'the folder of the built page') },
-        preview: { host: process.env.OCAP_HOST ?? '127.0.0.1', port: 0 },
-      });
-      stage.#closers.push(() => site.close());
-      const urls = site.resolvedUrls;
-      stage.#site = urls?.local[0] ?? urls?.network[0] ?? '';
+      const site = await serveBuilt(required('OCAP_WWW_DIST', 'the folder of the built page'), { host: process.env.OCAP_HOST });
+      stage.#closers.push(site.close);
+      stage.#site = site.url;
       const relay = await Relay.create(required('OCAP_RELAY_BIN', 'the relay'));
       stage.#closers.push(() => relay.remove());
       stage.relay = relay;
