@@ -14,7 +14,7 @@ pub(super) struct Extensions {
     pub(super) batches: bool,
     /// It takes a `Uint8Array` of UTF-8 for a text, which can be transferred instead of copied.
     pub(super) bytes: bool,
-    /// It takes [short texts](super::short) of messages.
+    /// It takes short texts of messages.
     pub(super) texts: bool,
     /// It answers pings.
     pub(super) pings: bool,

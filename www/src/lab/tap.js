@@ -87,6 +87,10 @@ export function tapped(port, observe, meddler) {
           observe({ at: now(), peer: params.peerId, type: 'handshake', incarnation: params.observedIncarnation, restarted });
         });
         break;
+      case 'bridgeExtensions':
+        // Of the ways to post a message that the ends offer each other only objects can be read and changed here.
+        params.texts = false;
+        break;
       case 'remoteGiveUp':
         observe({ at, peer: params.peerId, type: 'givenUp' });
         break;
