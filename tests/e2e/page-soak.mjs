@@ -134,9 +134,12 @@ async function soak({ kernels, seconds, tell }) {
 }
 
 /** @param {Awaited<ReturnType<typeof soak>>} outcome */
-function check({ sent, bytesBefore, bytesAfter, restarts }) {
+function check({ sent, delivered, written, bytesBefore, bytesAfter, restarts }) {
   if (sent === 0 || restarts === 0) {
     throw new Error(`the soak was none: ${sent} messages, ${restarts} restarts`);
+  }
+  if (written < delivered) {
+    throw new Error(`the picture of the page lacks what passed: ${written} messages written, ${delivered} delivered`);
   }
   // A kernel remembers the names of settled promises (README, limits): what its module takes is told, not judged.
   if (bytesAfter.rest > bytesBefore.rest * (1 + GROWTH) + SLACK_BYTES) {
