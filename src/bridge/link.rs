@@ -161,9 +161,7 @@ impl<P: Port> End<P> {
                     self.post(message, transfer, [about]);
                 }
                 Some(Output::Extended(theirs)) => {
-                    self.post_box.borrow_mut().use_if(theirs.batches);
-                    self.port.prefer_bytes(theirs.bytes);
-                    self.port.prefer_texts(theirs.texts);
+                    self.use_extensions(theirs);
                     self.watch();
                 }
                 Some(Output::Start { method, params, ticket }) => self.start_request(&method, params, ticket),
@@ -173,9 +171,7 @@ impl<P: Port> End<P> {
                 }
                 Some(Output::Reloaded) => {
                     // The new one has not said what it can do.
-                    self.post_box.borrow_mut().use_if(false);
-                    self.port.prefer_bytes(false);
-                    self.port.prefer_texts(false);
+                    self.use_extensions(Extensions::NONE);
                     if let Some(service) = self.service() {
                         service.other_end_reloaded();
                     }
@@ -188,6 +184,13 @@ impl<P: Port> End<P> {
                 }
             }
         }
+    }
+
+    /// Posts from now on in the ways that the other end takes.
+    fn use_extensions(&self, theirs: Extensions) {
+        self.post_box.borrow_mut().use_if(theirs.batches);
+        self.port.prefer_bytes(theirs.bytes);
+        self.port.prefer_texts(theirs.texts);
     }
 
     fn post(&self, message: Value, transfer: Option<P::Transfer>, abouts: impl IntoIterator<Item = About>) {

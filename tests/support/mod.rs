@@ -47,8 +47,8 @@ pub(crate) async fn start(seed: u8, address: &str) -> Party {
     let client = Rc::new(PlatformServicesClient::new(here, Rc::clone(&runtime)));
     let server = Rc::new(PlatformServicesServer::new(there, Rc::clone(&runtime)));
     let kernel_services: Rc<dyn KernelServices> = Rc::clone(&server) as _;
-    let service = NetworkService::new(Rc::clone(&runtime), kernel_services, Libp2p::new(Rc::clone(&runtime)));
-    let service = Rc::new(service);
+    let libp2p = Libp2p::new(Rc::clone(&runtime));
+    let service = Rc::new(NetworkService::new(Rc::clone(&runtime), kernel_services, libp2p));
     server.start(Rc::clone(&service) as _, None);
 
     let events = Rc::new(RefCell::new(Vec::new()));

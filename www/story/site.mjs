@@ -1,3 +1,5 @@
+// The web server for built pages.
+
 import { preview } from 'vite';
 
 /**

@@ -93,7 +93,7 @@ pub(crate) fn run_observed(
             Err(RecvTimeoutError::Timeout) => break,
         }
     }
-    // A script that is interrupted ends its browsers and relays first. At SIGTERM the web server in it would end it at once.
+    // A script that is interrupted ends its browsers and relays first.
     let _ = run_quietly(Command::new("kill").arg("-INT").arg(child.id().to_string()));
     if wait_until(&mut child, Instant::now() + END_LIMIT)?.is_none() {
         child.kill()?;

@@ -107,7 +107,7 @@ pub(super) enum Kind {
     Foreign,
 }
 
-/// Reads a message; the reason if it is not JSON, or too large. Each string is copied once.
+/// Reads a message; the reason if it is not JSON, or too large. Each string is copied once, those of a short text once more.
 pub(super) fn from_js(value: &JsValue) -> Result<(Value, Kind), &'static str> {
     if !value.is_object() {
         let message = read_text(value).and_then(|text| short::read(&text));
