@@ -53,7 +53,8 @@ struct SeedOptions {
 
 /// Whoever is told of events, and redemptions that wait to be ended.
 struct Inbox {
-    on_event: Function,
+    /// Released by a stop, so that what it leads to can be collected.
+    on_event: RefCell<Option<Function>>,
     hub: EventHub,
     redemptions: RefCell<HashMap<RedemptionId, oneshot::Sender<Result<Kref, KernelError>>>>,
 }
@@ -69,7 +70,8 @@ impl Inbox {
             }
             Told::Event(event) => {
                 let told = to_js(&event);
-                if let Err(thrown) = self.on_event.call1(&JsValue::UNDEFINED, &told) {
+                let on_event = self.on_event.borrow().clone();
+                if let Some(Err(thrown)) = on_event.map(|on_event| on_event.call1(&JsValue::UNDEFINED, &told)) {
                     web_sys::console::error_2(&"ocap-remotes: onEvent threw".into(), &thrown);
                 }
                 if event.may_be_read_later() {
@@ -145,7 +147,11 @@ impl Kernel {
         let kernel = KernelCore::open(store.into_records(), &comms, seed, &mut random, runtime.now())
             .map_err(|error| kernel_error(&error))?;
 
-        let inbox = Rc::new(Inbox { on_event, hub: EventHub::new(), redemptions: RefCell::default() });
+        let inbox = Rc::new(Inbox {
+            on_event: RefCell::new(Some(on_event)),
+            hub: EventHub::new(),
+            redemptions: RefCell::default(),
+        });
         let client = Rc::new(PlatformServicesClient::new(port, Rc::clone(&runtime)));
         let events = Rc::clone(&inbox);
         let driver =
@@ -418,6 +424,7 @@ impl Kernel {
             let stopped = driver.stop().await;
             client.close();
             inbox.hub.end();
+            inbox.on_event.take();
             stopped.map(|()| JsValue::UNDEFINED).map_err(|error| remote_error(&error))
         })
     }

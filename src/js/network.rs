@@ -127,6 +127,9 @@ pub struct Network {
     server: Rc<PlatformServicesServer<BrowserPort>>,
     service: Rc<NetworkService<Libp2p>>,
     changes: RefCell<Option<NetworkChanges>>,
+    /// Released by a stop: while the module holds it, JavaScript does not see that it and the network it leads to are needed
+    /// by nobody else.
+    on_event: Rc<RefCell<Option<Function>>>,
     hub: Rc<EventHub>,
 }
 
@@ -146,8 +149,10 @@ impl Network {
         let kernel: Rc<dyn KernelServices> = Rc::clone(&server) as _;
         let service = NetworkService::new(Rc::clone(&runtime), kernel, Libp2p::new(runtime));
         let hub = Rc::new(EventHub::new());
-        let (on_event, readers) = (function(&options, "onEvent")?, Rc::clone(&hub));
+        let on_event = Rc::new(RefCell::new(function(&options, "onEvent")?));
+        let (told, readers) = (Rc::clone(&on_event), Rc::clone(&hub));
         let service = service.observed_by(move |event| {
+            let on_event = told.borrow().clone();
             if on_event.is_none() && !readers.is_read() {
                 return;
             }
@@ -167,7 +172,7 @@ impl Network {
                 service.network_changed();
             }
         });
-        Ok(Network { server, service, changes: RefCell::new(Some(changes)), hub })
+        Ok(Network { server, service, changes: RefCell::new(Some(changes)), on_event, hub })
     }
 
     /// What is known of peers and relays now; empty while remote communications do not run.
@@ -195,11 +200,13 @@ impl Network {
     pub fn stop(&self) -> Promise {
         self.changes.take();
         let (server, service, hub) = (Rc::clone(&self.server), Rc::clone(&self.service), Rc::clone(&self.hub));
+        let on_event = Rc::clone(&self.on_event);
         wasm_bindgen_futures::future_to_promise(async move {
             crash::check()?;
             let stopped = service.stop_remote_comms().await;
             server.close();
             hub.end();
+            on_event.take();
             stopped.map(|()| JsValue::UNDEFINED).map_err(|error| remote(&error))
         })
     }

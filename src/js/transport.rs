@@ -66,27 +66,27 @@ pub async fn init_transport(
     let handler = |value: JsValue, name: &str| {
         value.dyn_into::<Function>().map_err(|_| type_error(&format!("{name} must be a function")))
     };
-    let kernel = Handlers {
-        deliver: handler(remote_message_handler.into(), "remoteMessageHandler")?,
-        give_up: on_remote_give_up.map(|given| handler(given.into(), "onRemoteGiveUp")).transpose()?,
-        judge: on_incarnation_change.map(|given| handler(given.into(), "onIncarnationChange")).transpose()?,
+    let handlers = Rc::new(Handlers {
+        deliver: handler(remote_message_handler.into(), "remoteMessageHandler")?.into(),
+        give_up: on_remote_give_up.map(|given| handler(given.into(), "onRemoteGiveUp")).transpose()?.into(),
+        judge: on_incarnation_change.map(|given| handler(given.into(), "onIncarnationChange")).transpose()?.into(),
         seen: RefCell::default(),
-    };
+    });
     let runtime: Rc<dyn Runtime> = Rc::new(BrowserRuntime);
     let incarnation = match local_incarnation_id {
         Some(text) => text.parse().map_err(|error: crate::wire::WireError| type_error(&error.to_string()))?,
         None => IncarnationId::from_random(random_bytes(&*runtime)),
     };
-    let service = Rc::new(NetworkService::new(Rc::clone(&runtime), Rc::new(kernel), Libp2p::new(runtime)));
+    let service = Rc::new(NetworkService::new(Rc::clone(&runtime), handlers.clone(), Libp2p::new(runtime)));
     service.initialize_remote_comms(key_seed, options, incarnation).await.map_err(|error| remote(&error))?;
-    Ok(surface(&service))
+    Ok(surface(&service, &handlers))
 }
 
 /// What the transport calls back.
 struct Handlers {
-    deliver: Function,
-    give_up: Option<Function>,
-    judge: Option<Function>,
+    deliver: RefCell<Option<Function>>,
+    give_up: RefCell<Option<Function>>,
+    judge: RefCell<Option<Function>>,
     /// The incarnations that were seen, if nobody else judges them. Kept for at most 10,000 peers.
     seen: RefCell<HashMap<PeerId, IncarnationId>>,
 }
@@ -94,6 +94,14 @@ struct Handlers {
 impl Handlers {
     /// Most peers whose incarnation is remembered.
     const SEEN: usize = 10_000;
+
+    /// Lets go of the program's functions. While the module holds them, JavaScript cannot see that nobody else does, and they
+    /// mostly lead back to the transport: a program that starts one after the other would keep all of them.
+    fn release(&self) {
+        for handler in [&self.deliver, &self.give_up, &self.judge] {
+            handler.take();
+        }
+    }
 
     fn judge_by_memory(&self, peer: PeerId, observed: &IncarnationId) -> bool {
         let mut seen = self.seen.borrow_mut();
@@ -107,26 +115,27 @@ impl Handlers {
 impl KernelServices for Handlers {
     fn remote_deliver(&self, from: PeerId, message: String) -> Reply<Option<String>> {
         let arguments = [from.as_str().into(), message.into()];
-        let answer = call(Some(self.deliver.clone()), "remoteMessageHandler", arguments);
+        let answer = call(self.deliver.borrow().clone(), "remoteMessageHandler", arguments);
         answer.map(|answer| answer.map(|text| text.as_string())).boxed_local()
     }
 
     fn remote_give_up(&self, peer: PeerId) -> Reply<()> {
-        match &self.give_up {
+        match self.give_up.borrow().clone() {
             None => futures::future::ready(Ok(())).boxed_local(),
-            Some(_) => {
-                let told = call(self.give_up.clone(), "onRemoteGiveUp", [peer.as_str().into()]);
+            give_up => {
+                let told = call(give_up, "onRemoteGiveUp", [peer.as_str().into()]);
                 told.map(|told| told.map(|_| ())).boxed_local()
             }
         }
     }
 
     fn remote_incarnation_change(&self, peer: PeerId, observed: IncarnationId) -> Reply<bool> {
-        if self.judge.is_none() {
+        let judge = self.judge.borrow().clone();
+        if judge.is_none() {
             return futures::future::ready(Ok(self.judge_by_memory(peer, &observed))).boxed_local();
         }
         let arguments = [peer.as_str().into(), observed.as_str().into()];
-        let verdict = call(self.judge.clone(), "onIncarnationChange", arguments);
+        let verdict = call(judge, "onIncarnationChange", arguments);
         let read = |verdict: JsValue| {
             verdict.as_bool().ok_or_else(|| thrown_remote(&type_error("onIncarnationChange must answer true or false")))
         };
@@ -135,7 +144,7 @@ impl KernelServices for Handlers {
 }
 
 /// The plain object that JavaScript has; its functions keep the transport alive.
-fn surface(service: &Rc<Service>) -> Transport {
+fn surface(service: &Rc<Service>, handlers: &Rc<Handlers>) -> Transport {
     let object = Object::new();
     let set = |name: &str, function: JsValue| {
         // A new object takes any property.
@@ -157,12 +166,13 @@ fn surface(service: &Rc<Service>) -> Transport {
             Ok(shared.send_remote_message(to, message))
         }),
     );
-    let shared = Rc::clone(service);
+    let (shared, handlers) = (Rc::clone(service), Rc::clone(handlers));
     set(
         "stop",
         two(move |_, _| {
             changes.take();
-            Ok(shared.stop_remote_comms())
+            let (stopped, handlers) = (shared.stop_remote_comms(), Rc::clone(&handlers));
+            Ok(stopped.inspect(move |_| handlers.release()).boxed_local())
         }),
     );
     let shared = Rc::clone(service);
