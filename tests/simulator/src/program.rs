@@ -4,12 +4,12 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     rc::{Rc, Weak},
 };
 
 use ocap_remotes::{
-    kernel::{KernelDriver, KernelEvent, RedemptionId, RemoteEvent},
+    kernel::{KernelDriver, KernelError, KernelEvent, RedemptionId, RemoteEvent},
     wire::{CapData, Kref, PeerId},
 };
 use serde_json::{Value, json};
@@ -44,6 +44,10 @@ struct Knowledge {
     redeemed: BTreeMap<Label, Kref>,
     /// Results that it waits for.
     awaited: BTreeMap<Kref, (MessageId, u64)>,
+    /// Promises that it was given, and will hear of.
+    passed: BTreeSet<Kref>,
+    /// Promises that it has settled. They may come back as arguments, and it may hear what it knows.
+    answered: BTreeSet<Kref>,
     owed: Vec<Owed>,
     /// What it gives away, and by which URL.
     offers: Vec<(Label, String)>,
@@ -202,14 +206,24 @@ impl Program {
         let driver = self.driver.upgrade()?;
         let id = self.executor.id();
         let gift = self.executor.chance(30).then(|| self.something()).flatten();
+        let promise = self.executor.chance(20).then(|| self.some_promise()).flatten();
         let body = json!({
             "id": id,
             "to": label.map(label_text),
             "slots": gift.iter().map(|(_, label)| label_text(*label)).collect::<Vec<_>>(),
         });
-        let slots = gift.iter().map(|(kref, _)| *kref).collect();
-        let data = CapData { body: format!("#{body}"), slots };
-        let promise = driver.call(|kernel, _| kernel.send(target, data)).ok()?;
+        let send = |promise: Option<Kref>| {
+            // Promises stand behind the objects, and nothing is said of them.
+            let slots = gift.iter().map(|(kref, _)| *kref).chain(promise).collect();
+            let data = CapData { body: format!("#{body}"), slots };
+            driver.call(|kernel, _| kernel.send(target, data))
+        };
+        let sent = match send(promise) {
+            // It is settled, and the event has not come yet.
+            Err(KernelError::NotHeld(kref)) if Some(kref) == promise => send(None),
+            sent => sent,
+        };
+        let promise = sent.ok()?;
         self.known.awaited.insert(promise, (id, reference));
         self.journal.push(Entry::Sent { id, reference, number, target: label });
         Some(id)
@@ -220,6 +234,13 @@ impl Program {
         let own = self.known.objects.iter().map(|(kref, object)| (*kref, Label { owner: self.life, object: *object }));
         let held = self.known.references.iter().map(|(kref, reference)| (*kref, reference.label));
         let all: Vec<_> = own.chain(held).collect();
+        all.get(usize::try_from(self.executor.random(all.len() as u64)).ok()?).copied()
+    }
+
+    /// A promise to give away: of a result that it waits for or owes, or one that it was given.
+    fn some_promise(&self) -> Option<Kref> {
+        let owed = self.known.owed.iter().map(|owed| owed.result);
+        let all: Vec<_> = self.known.awaited.keys().chain(&self.known.passed).copied().chain(owed).collect();
         all.get(usize::try_from(self.executor.random(all.len() as u64)).ok()?).copied()
     }
 
@@ -244,6 +265,8 @@ impl Program {
         };
         let body = format!("#{}", json!(text));
         let data = CapData { body: body.clone(), slots };
+        self.known.passed.remove(&owed.result);
+        self.known.answered.insert(owed.result);
         match driver.call(|kernel, _| kernel.resolve(owed.result, false, data)) {
             Ok(()) => {
                 self.journal.push(Entry::Answered { id: owed.id, body, slot });
@@ -322,7 +345,11 @@ impl Program {
         let id = body["id"].as_u64().unwrap_or_default();
         self.journal.push(Entry::Delivered { id, object: Label { owner: self.life, object } });
         let labels = body["slots"].as_array().into_iter().flatten().filter_map(|text| parse_label(text.as_str()?));
-        for (kref, label) in methargs.slots.into_iter().zip(labels.collect::<Vec<_>>()) {
+        let labels: Vec<_> = labels.collect();
+        let promises = methargs.slots.iter().skip(labels.len());
+        let is_news = |kref: &&Kref| !self.known.awaited.contains_key(*kref) && !self.known.answered.contains(*kref);
+        self.known.passed.extend(promises.filter(is_news));
+        for (kref, label) in methargs.slots.into_iter().zip(labels) {
             self.take(kref, label);
         }
         if let Some(result) = result {
@@ -334,7 +361,11 @@ impl Program {
     }
 
     fn on_notify(&mut self, promise: Kref, rejected: bool, value: &CapData<Kref>) {
+        let was_passed = self.known.passed.remove(&promise) || self.known.answered.contains(&promise);
         let Some((id, _)) = self.known.awaited.remove(&promise) else {
+            if was_passed {
+                return;
+            }
             return self.blame(format!("{promise} was settled, for which {:?} does not wait", self.life));
         };
         let slot = self.oracle.borrow().answer_slot(id);
