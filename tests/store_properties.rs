@@ -9,7 +9,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 use ocap_remotes::{
     kernel::store::{KernelMessage, KernelStore, Party, PromiseState, RefError, Resolved, RunItem, StoreError},
     storage::{DurableStore, KeyValueStore, MemoryStore},
-    wire::{CapData, Direction, EndpointId, Eref, Kref, RefKind},
+    wire::{CapData, Direction, EndpointId, Eref, Kref, RefKind, Seq},
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -139,6 +139,16 @@ enum Event {
     Unpin {
         object: Index,
     },
+    /// A peer says up to which of the outcomes it was told it has forgotten the promises' names.
+    Forget {
+        by: usize,
+        told: u64,
+    },
+    /// What told a peer an outcome is abandoned.
+    Abandon {
+        by: usize,
+        told: u64,
+    },
     /// A peer comes back with a new incarnation.
     Restart {
         who: usize,
@@ -168,6 +178,8 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (by(), index()).prop_map(|(by, export)| Event::RetireExport { by, export }),
         1 => (by(), index()).prop_map(|(by, object)| Event::Pin { by, object }),
         1 => index().prop_map(|object| Event::Unpin { object }),
+        2 => (1..ENDPOINTS.len(), 1_u64..8).prop_map(|(by, told)| Event::Forget { by, told }),
+        1 => (1..ENDPOINTS.len(), 1_u64..8).prop_map(|(by, told)| Event::Abandon { by, told }),
         1 => (1..ENDPOINTS.len()).prop_map(|who| Event::Restart { who }),
         1 => by().prop_map(|who| Event::Leave { who }),
     ]
@@ -208,6 +220,9 @@ impl Kernel<'_> {
                 // A ring of promises that mention each other is never freed, which is a limit of counting.
                 slots.retain(|slot| !slot.is_promise() || slot.index < kpid.index);
                 self.resolve(kpid, *rejected, slots)?;
+                if let (true, Some(eref)) = (by.is_remote(), self.0.kref_to_eref(by, kpid)?) {
+                    self.0.forget_name(by, eref)?;
+                }
             }
             Event::Subscribe { by, promise } => {
                 let by = ENDPOINTS[*by];
@@ -235,6 +250,8 @@ impl Kernel<'_> {
                     self.0.unpin_object(*object.get(&pinned))?;
                 }
             }
+            Event::Forget { by, told } => self.0.forget_retired(ENDPOINTS[*by], Seq::new(*told).unwrap())?,
+            Event::Abandon { by, told } => self.0.keep_retired(ENDPOINTS[*by], Seq::new(*told).unwrap())?,
             Event::Restart { who } => {
                 self.reject_all_of(ENDPOINTS[*who])?;
                 self.0.forget_exports_of(ENDPOINTS[*who])?;
@@ -330,7 +347,14 @@ impl Kernel<'_> {
                 self.give(endpoint, slot)?;
             }
         }
-        self.0.delete_clist_entry(endpoint, kpid, eref)
+        if !endpoint.is_remote() {
+            return self.0.delete_clist_entry(endpoint, kpid, eref);
+        }
+        let told = self.0.remote_seq_state(endpoint)?.unwrap_or_default().next_send_seq + 1;
+        self.0.set_next_send_seq(endpoint, told)?;
+        self.0.retire_name(endpoint, kpid, eref, Seq::new(told).unwrap())?;
+        assert_eq!(self.0.translate_inbound_ref(endpoint, eref), Ok(kpid), "{endpoint} has not heard of it");
+        Ok(())
     }
 
     fn resolve(&mut self, kpid: Kref, rejected: bool, slots: Vec<Kref>) -> Result<(), RefError> {
@@ -431,7 +455,7 @@ proptest! {
         store.collect_garbage().unwrap();
         prop_assert_eq!(store.audit(), Ok(()));
         let left: Vec<String> =
-            rows(&kv).into_keys().filter(|key| key.starts_with('k') || key.contains(".c.")).collect();
+            rows(&kv).into_keys().filter(|key| ["k", "retiring."].iter().any(|start| key.starts_with(start)) || key.contains(".c.")).collect();
         prop_assert_eq!(left, Vec::<String>::new(), "something leaked");
     }
 }

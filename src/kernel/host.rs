@@ -5,7 +5,7 @@ use super::{
     error::KernelError,
     store::{KernelMessage, RemoteInfo, RemoteSeqState},
 };
-use crate::wire::{CapData, EndpointId, Eref, IncarnationId, Kref, PeerId, Resolution};
+use crate::wire::{CapData, EndpointId, Eref, IncarnationId, Kref, PeerId, Resolution, Seq};
 
 /// The store and the run queue of the kernel that remotes belong to. Whatever is called between [`begin`](Self::begin) and
 /// [`end`](Self::end) stays or goes together.
@@ -118,6 +118,26 @@ pub trait HostKernel {
 
     /// Whether a remote had an object under this name, which is gone from its c-list.
     fn was_retired(&self, remote: EndpointId, eref: Eref) -> Result<bool, KernelError>;
+
+    /// Whether the kernel can forget the names of settled promises. One that cannot keeps what it does not do below.
+    fn can_retire(&self) -> bool {
+        false
+    }
+
+    /// A remote does not use this name of a settled promise any more, nor will this kernel: forgets it, if it is known.
+    fn forget_name(&mut self, _remote: EndpointId, _eref: Eref) -> Result<(), KernelError> {
+        Ok(())
+    }
+
+    /// A remote will not mention any name that was retired by a message up to `told`: forgets them.
+    fn forget_retired(&mut self, _remote: EndpointId, _told: Seq) -> Result<(), KernelError> {
+        Ok(())
+    }
+
+    /// The message `told` was abandoned: the remote may mention the name that it retired for ever.
+    fn keep_retired(&mut self, _remote: EndpointId, _told: Seq) -> Result<(), KernelError> {
+        Ok(())
+    }
 
     /// Asks that a remote be told to collect its garbage.
     fn schedule_reap(&mut self, remote: EndpointId) -> Result<(), KernelError>;

@@ -5,7 +5,7 @@ use super::{
     host::HostKernel,
     store::{KernelMessage, KernelStore, Party, PromiseState, RemoteInfo, RemoteSeqState, RunItem, StoreError},
 };
-use crate::wire::{CapData, Direction, EndpointId, Eref, IncarnationId, Kref, PeerId, RefKind, Resolution};
+use crate::wire::{CapData, Direction, EndpointId, Eref, IncarnationId, Kref, PeerId, RefKind, Resolution, Seq};
 
 /// How a promise was settled: whether rejected, and with what. `None` while it is not, or if there is none.
 pub(super) fn outcome(store: &KernelStore, promise: Kref) -> Result<Option<(bool, CapData<Kref>)>, StoreError> {
@@ -173,6 +173,22 @@ impl HostKernel for KernelStore {
 
     fn was_retired(&self, remote: EndpointId, eref: Eref) -> Result<bool, KernelError> {
         Ok(KernelStore::was_retired(self, remote, eref)?)
+    }
+
+    fn can_retire(&self) -> bool {
+        true
+    }
+
+    fn forget_name(&mut self, remote: EndpointId, eref: Eref) -> Result<(), KernelError> {
+        Ok(KernelStore::forget_name(self, remote, eref)?)
+    }
+
+    fn forget_retired(&mut self, remote: EndpointId, told: Seq) -> Result<(), KernelError> {
+        Ok(KernelStore::forget_retired(self, remote, told)?)
+    }
+
+    fn keep_retired(&mut self, remote: EndpointId, told: Seq) -> Result<(), KernelError> {
+        Ok(KernelStore::keep_retired(self, remote, told)?)
     }
 
     fn schedule_reap(&mut self, remote: EndpointId) -> Result<(), KernelError> {

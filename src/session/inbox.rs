@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     faults::{Fault, seeded},
-    wire::{RemoteCommand, Seq},
+    wire::{RemoteCommand, Retirement, Seq},
 };
 
 /// What a numbered message turned out to be.
@@ -57,11 +57,24 @@ pub struct Lost {
     pub last: Seq,
 }
 
+/// A numbered message, as it came.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Arrived {
-    command: RemoteCommand,
-    ack: Option<Seq>,
-    size: usize,
+pub struct Arrived {
+    /// What the peer asks.
+    pub command: RemoteCommand,
+    /// The acknowledgement that came with it.
+    pub ack: Option<Seq>,
+    /// What it says of the names of settled promises.
+    pub retirement: Retirement,
+    /// The length of its text, in bytes.
+    pub size: usize,
+}
+
+impl Arrived {
+    /// A command that came alone.
+    pub fn new(command: RemoteCommand, size: usize) -> Self {
+        Arrived { command, ack: None, retirement: Retirement::default(), size }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -135,7 +148,7 @@ impl Inbox {
         self.sender_start = self.sender_start.max(start.get());
     }
 
-    pub(super) fn receive(&mut self, seq: Seq, ack: Option<Seq>, command: RemoteCommand, size: usize) -> Receipt {
+    pub(super) fn receive(&mut self, seq: Seq, message: Arrived) -> Receipt {
         if seq.get() < self.next() && !seeded(Fault::DeliverDuplicates) {
             return Receipt::Duplicate;
         }
@@ -145,13 +158,13 @@ impl Inbox {
             return Receipt::Duplicate;
         }
         let in_order = seq.get() == self.next();
-        if !in_order && !self.has_room(size) {
+        if !in_order && !self.has_room(message.size) {
             if seq.get() <= std::mem::replace(&mut self.refused, seq.get()) {
                 self.repeated(seq, false);
             }
             return Receipt::NoRoom;
         }
-        self.arrived.insert(seq, Arrived { command, ack, size });
+        self.arrived.insert(seq, message);
         if in_order { Receipt::InOrder } else { Receipt::Held }
     }
 
@@ -178,27 +191,22 @@ impl Inbox {
         (last >= self.next()).then(|| Some(Lost { first: Seq::new(self.next())?, last: Seq::new(last)? }))?
     }
 
-    pub(super) fn next_in_order(&self) -> Option<(Seq, &RemoteCommand)> {
+    pub(super) fn next_in_order(&self) -> Option<(Seq, &Arrived)> {
         let (seq, arrived) = self.arrived.first_key_value()?;
         if seeded(Fault::AcceptGaps) || seeded(Fault::DeliverDuplicates) {
-            return Some((*seq, &arrived.command));
+            return Some((*seq, arrived));
         }
         if seeded(Fault::ReverseHeld) && seq.get() == self.next() {
-            return self.arrived.last_key_value().map(|(_, arrived)| (*seq, &arrived.command));
+            return self.arrived.last_key_value().map(|(_, arrived)| (*seq, arrived));
         }
-        (seq.get() == self.next()).then_some((*seq, &arrived.command))
+        (seq.get() == self.next()).then_some((*seq, arrived))
     }
 
     /// The message after the one at the head, for [`Fault::RedeemOvertakes`].
     #[cfg(feature = "seeded-faults")]
-    pub(super) fn behind_head(&self) -> Option<(Seq, RemoteCommand)> {
+    pub(super) fn behind_head(&self) -> Option<(Seq, Arrived)> {
         let (seq, arrived) = self.arrived.iter().nth(1)?;
-        (seq.get() == self.next().saturating_add(1)).then(|| (*seq, arrived.command.clone()))
-    }
-
-    /// The acknowledgement that came with the message at the head.
-    pub(super) fn ack_of_next(&self) -> Option<Seq> {
-        self.arrived.first_key_value().and_then(|(_, arrived)| arrived.ack)
+        (seq.get() == self.next().saturating_add(1)).then(|| (*seq, arrived.clone()))
     }
 
     pub(super) fn delivered(&mut self, seq: Seq) {

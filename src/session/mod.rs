@@ -26,7 +26,7 @@ mod timer;
 use std::time::Duration;
 
 use inbox::Inbox;
-pub use inbox::{Lost, Receipt};
+pub use inbox::{Arrived, Lost, Receipt};
 use link::Link;
 pub use link::{Write, WriteOutcome, WriteToken};
 pub use outbox::Acknowledged;
@@ -36,7 +36,7 @@ use timer::{Elapsed, RetransmissionTimer};
 use crate::{
     faults::{Fault, seeded},
     runtime::Timestamp,
-    wire::{LimitType, Message, RemoteCommand, RemoteCommsOptions, RemoteError, Seq, StoredCommand},
+    wire::{LimitType, Message, RemoteCommsOptions, RemoteError, Seq, StoredCommand},
 };
 
 /// The numbers that a session lives by; see [`RemoteCommsOptions`] for those that users set.
@@ -311,17 +311,9 @@ impl Session {
         self.timer.progress(now, self.outbox.bytes());
     }
 
-    /// Takes a numbered message of `size` bytes, with the acknowledgement that it carries. What became deliverable is then to be had from
-    /// [`next_in_order`](Self::next_in_order).
-    pub fn receive(
-        &mut self,
-        now: Timestamp,
-        seq: Seq,
-        ack: Option<Seq>,
-        command: RemoteCommand,
-        size: usize,
-    ) -> Receipt {
-        let receipt = self.inbox.receive(seq, ack, command, size);
+    /// Takes a numbered message. What became deliverable is then to be had from [`next_in_order`](Self::next_in_order).
+    pub fn receive(&mut self, now: Timestamp, seq: Seq, message: Arrived) -> Receipt {
+        let receipt = self.inbox.receive(seq, message);
         if receipt != Receipt::InOrder {
             // Tell the sender where we are: its acknowledgement, or the retransmission it waits for, may have been lost.
             self.owe_ack(now);
@@ -342,13 +334,8 @@ impl Session {
     }
 
     /// The next message in order, if it is here. The same one is given again until [`delivered`](Self::delivered).
-    pub fn next_in_order(&self) -> Option<(Seq, &RemoteCommand)> {
+    pub fn next_in_order(&self) -> Option<(Seq, &Arrived)> {
         self.inbox.next_in_order()
-    }
-
-    /// The acknowledgement that came with [`next_in_order`](Self::next_in_order).
-    pub fn ack_of_next(&self) -> Option<Seq> {
-        self.inbox.ack_of_next()
     }
 
     /// Everything up to `seq` is processed, or skipped, in a transaction that has ended well. It is acknowledged after the
@@ -359,7 +346,7 @@ impl Session {
 
     /// The message after the one at the head, for [`Fault::RedeemOvertakes`].
     #[cfg(feature = "seeded-faults")]
-    pub(crate) fn behind_head(&self) -> Option<(Seq, RemoteCommand)> {
+    pub(crate) fn behind_head(&self) -> Option<(Seq, Arrived)> {
         self.inbox.behind_head()
     }
 

@@ -65,6 +65,16 @@ pub enum Delivery {
     BringOutYourDead,
 }
 
+impl Delivery {
+    /// The promises that it settles.
+    pub fn settled(&self) -> Vec<Eref> {
+        match self {
+            Delivery::Notify(resolutions) => resolutions.iter().map(|resolution| resolution.promise).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
 /// A sequenced command.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RemoteCommand {

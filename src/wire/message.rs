@@ -47,6 +47,16 @@ impl fmt::Debug for Seq {
     }
 }
 
+/// What a message says of the names of settled promises (protocol §11): our extension, which others ignore.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Retirement {
+    /// The sender retires the names of the promises that this notification settles: it will not use them again.
+    pub retires: bool,
+    /// The sender has forgotten every name that was retired by the receiver's messages up to this one, and nothing that it
+    /// sends from here on mentions one.
+    pub retired: Option<Seq>,
+}
+
 /// A command without its envelope, as JSON text `"method":…,"params":…` — what the sender keeps until it is acknowledged.
 ///
 /// The acknowledgement is added when it is written, so that a retransmission carries the newest.
@@ -55,6 +65,7 @@ pub struct StoredCommand {
     text: String,
     /// For a command that says what its sender holds no longer: the acknowledgement that stays with it, see [`as_of`](Self::as_of).
     as_of: Option<u64>,
+    retirement: Retirement,
 }
 
 impl StoredCommand {
@@ -65,7 +76,7 @@ impl StoredCommand {
     pub fn new(command: &RemoteCommand) -> Result<Self, WireError> {
         let params = command.params().map_err(|error| WireError::Malformed(error.to_string()))?;
         let text = format!(r#""method":"{}","params":{params}"#, command.method());
-        Ok(StoredCommand { text, as_of: None })
+        Ok(StoredCommand { text, as_of: None, retirement: Retirement::default() })
     }
 
     /// Says that the command was true when everything up to `received` had been processed. It carries that acknowledgement
@@ -73,6 +84,12 @@ impl StoredCommand {
     #[must_use]
     pub fn as_of(self, received: Option<Seq>) -> Self {
         StoredCommand { as_of: Some(received.map_or(0, Seq::get)), ..self }
+    }
+
+    /// Says something of the names of settled promises, which stays with the command however late it is written.
+    #[must_use]
+    pub fn with(self, retirement: Retirement) -> Self {
+        StoredCommand { retirement, ..self }
     }
 
     /// Length of the text, in bytes.
@@ -94,7 +111,7 @@ impl StoredCommand {
         let message = Message::parse(row)?;
         match message.command {
             Some((found, command)) if found == seq => {
-                let stored = StoredCommand::new(&command)?;
+                let stored = StoredCommand::new(&command)?.with(message.retirement);
                 Ok(if command.is_about_garbage() { stored.as_of(message.ack) } else { stored })
             }
             _ => Err(WireError::Malformed(format!("the row of message {seq} holds another"))),
@@ -104,15 +121,19 @@ impl StoredCommand {
     /// The message as it is written now: `ack` is the highest number received in order, `start` the resume point.
     pub fn to_message(&self, seq: Seq, ack: Option<Seq>, start: Option<Seq>) -> String {
         let mut text = format!(r#"{{"seq":{seq},"#);
-        push_ack(&mut text, self.as_of.map_or(ack, Seq::new), start);
+        let Retirement { retires, retired } = self.retirement;
+        push_numbers(&mut text, [("ack", self.as_of.map_or(ack, Seq::new)), ("start", start), ("retired", retired)]);
+        if retires {
+            text.push_str(r#""retires":true,"#);
+        }
         text.push_str(&self.text);
         text.push('}');
         text
     }
 }
 
-fn push_ack(text: &mut String, ack: Option<Seq>, start: Option<Seq>) {
-    for (name, value) in [("ack", ack), ("start", start)] {
+fn push_numbers(text: &mut String, members: [(&str, Option<Seq>); 3]) {
+    for (name, value) in members {
         if let Some(value) = value {
             text.push_str(&format!(r#""{name}":{value},"#));
         }
@@ -126,6 +147,8 @@ pub struct Message {
     pub ack: Option<Seq>,
     /// Our extension: the lowest number that the peer may still send. Everything below it that did not arrive never will.
     pub start: Option<Seq>,
+    /// Our extension: what a command says of the names of settled promises.
+    pub retirement: Retirement,
     /// The command and its number; absent in a standalone acknowledgement.
     pub command: Option<(Seq, RemoteCommand)>,
 }
@@ -150,6 +173,7 @@ impl Message {
             serde_json::from_str(text).map_err(|error| WireError::Malformed(error.to_string()))?;
         let ack = raw.ack.map(|number| number.or_zero()).transpose()?.flatten();
         let start = raw.start.map(Number::seq).transpose()?;
+        let retired = raw.retired.map(Number::or_zero).transpose()?.flatten();
         let command = match (raw.seq, raw.method) {
             (None, None) if raw.ack.is_some() => None,
             (None, None) => return Err(WireError::Malformed("neither a command nor an acknowledgement".into())),
@@ -164,7 +188,10 @@ impl Message {
                 Some((seq, command))
             }
         };
-        Ok(Message { ack, start, command })
+        let said = || Retirement { retires: raw.retires.unwrap_or(false), retired };
+        // Only what has a number comes in an order that means something.
+        let retirement = command.as_ref().map(|_| said()).unwrap_or_default();
+        Ok(Message { ack, start, retirement, command })
     }
 }
 
@@ -185,6 +212,10 @@ struct RawMessage<'a> {
     ack: Option<Number<'a>>,
     #[serde(borrow, default)]
     start: Option<Number<'a>>,
+    #[serde(borrow, default)]
+    retired: Option<Number<'a>>,
+    #[serde(default)]
+    retires: Option<bool>,
     #[serde(borrow, default)]
     method: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
@@ -284,7 +315,8 @@ mod tests {
         for (command, text) in cases {
             assert_eq!(sent(command.clone()), text);
             let parsed = Message::parse(text).unwrap();
-            assert_eq!(parsed, Message { ack: Seq::new(2), start: None, command: Some((Seq(4), command)) });
+            let retirement = Retirement::default();
+            assert_eq!(parsed, Message { ack: Seq::new(2), start: None, retirement, command: Some((Seq(4), command)) });
         }
     }
 
@@ -293,8 +325,23 @@ mod tests {
         assert_eq!(Message::standalone(Seq::new(7), None), r#"{"ack":7}"#);
         assert_eq!(Message::standalone(None, Seq::new(3)), r#"{"ack":0,"start":3}"#);
         let parsed = Message::parse(r#"{"ack":0,"start":3}"#).unwrap();
-        assert_eq!(parsed, Message { ack: None, start: Seq::new(3), command: None });
+        let retirement = Retirement::default();
+        assert_eq!(parsed, Message { ack: None, start: Seq::new(3), retirement, command: None });
         assert!(is_standalone_ack(r#"{"ack":7}"#) && !is_standalone_ack(r#"{"seq":1,"ack":7}"#));
+    }
+
+    #[test]
+    fn what_is_said_of_retired_names_stays_with_the_row() {
+        let said = Retirement { retires: true, retired: Seq::new(7) };
+        let command = StoredCommand::new(&RemoteCommand::Deliver(Delivery::Notify(vec![]))).unwrap().with(said);
+        let text = command.to_message(Seq(3), Seq::new(9), None);
+        let told = r#"{"seq":3,"ack":9,"retired":7,"retires":true,"method":"deliver","params":["notify",[]]}"#;
+        assert_eq!(text, told);
+        assert_eq!(Message::parse(&text).unwrap().retirement, said);
+        assert_eq!(StoredCommand::from_row(Seq(3), &command.to_row(Seq(3))).unwrap(), command);
+        assert!(
+            Message::parse(&told.replace("true", "1")).is_err() && Message::parse(&told.replace(":7", ":-7")).is_err()
+        );
     }
 
     #[test]
@@ -347,7 +394,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in r#"\{("(seq|ack|start|method|params)":(-?[0-9.e]{1,9}|"[a-zR]*"|\[[^\]]{0,20}\]),?){0,5}\}"#) {
+        fn no_text_makes_it_panic(text in r#"\{("(seq|ack|start|retired|retires|method|params)":(-?[0-9.e]{1,9}|"[a-zR]*"|\[[^\]]{0,20}\]),?){0,5}\}"#) {
             let _ = Message::parse(&text);
         }
     }

@@ -85,9 +85,9 @@ pub(crate) fn handshakes_and_messages() {
     }
 
     for text in &messages.written {
-        let Message { ack, start, command } = text.message();
+        let Message { ack, start, retirement, command } = text.message();
         let written = match command {
-            Some((seq, command)) => StoredCommand::new(&command).unwrap().to_message(seq, ack, start),
+            Some((seq, command)) => StoredCommand::new(&command).unwrap().with(retirement).to_message(seq, ack, start),
             None => Message::standalone(ack, start),
         };
         assert_eq!(written, text.text, "{}", text.name);

@@ -5,6 +5,7 @@ use super::{
     RemoteHandle,
     given::Given,
     handle::Opening,
+    retired::Retired,
 };
 use crate::{
     faults::{Fault, seeded},
@@ -32,6 +33,7 @@ impl RemoteHandle {
         self.session.peer_restarted();
         self.opening = Opening::Idle;
         self.given = Given::default();
+        self.retired = Retired::default();
         self.reap_is_the_peers = false;
     }
 
@@ -46,6 +48,7 @@ impl RemoteHandle {
             host.set_start_seq(self.id, abandoned.next().get())?;
             for seq in abandoned.seqs() {
                 host.delete_pending_message(self.id, seq.get())?;
+                host.keep_retired(self.id, seq)?;
             }
         }
         self.reject_decided(host, RejectionCode::ConnectionLost, reason)

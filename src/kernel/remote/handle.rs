@@ -3,6 +3,7 @@
 use super::{
     super::{KernelError, host::HostKernel, store::RemoteInfo},
     given::Given,
+    retired::Retired,
 };
 use crate::{
     runtime::Timestamp,
@@ -57,6 +58,8 @@ pub struct RemoteHandle {
     pub(super) max_message_bytes: usize,
     /// What was given to the peer, and when.
     pub(super) given: Given,
+    /// Which names of settled promises the peer has retired and this end has forgotten.
+    pub(super) retired: Retired,
     /// The URL that the message at the head asks for, while it is being opened.
     pub(super) opening: Opening,
     /// Numbers the tickets.
@@ -85,6 +88,7 @@ impl RemoteHandle {
             counters: RemoteCounters::default(),
             max_message_bytes,
             given,
+            retired: Retired::default(),
             opening: Opening::Idle,
             last_ticket: 0,
             reap_is_the_peers: false,

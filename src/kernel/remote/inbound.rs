@@ -9,7 +9,7 @@ use super::{
 use crate::{
     faults::{Fault, seeded},
     runtime::Timestamp,
-    session::{Lost, Receipt},
+    session::{Arrived, Lost, Receipt},
     wire::{Delivery, Eref, Kref, Message, RemoteCommand, Resolution, Seq},
 };
 
@@ -58,7 +58,8 @@ impl RemoteHandle {
         }
         self.session.sender_starts_at(message.start);
         if let Some((seq, command)) = message.command {
-            match self.session.receive(now, seq, message.ack, command, text.len()) {
+            let arrived = Arrived { command, ack: message.ack, retirement: message.retirement, size: text.len() };
+            match self.session.receive(now, seq, arrived) {
                 Receipt::InOrder => {}
                 Receipt::Duplicate => self.counters.duplicates += 1,
                 Receipt::Held | Receipt::NoRoom => self.counters.out_of_order += 1,
@@ -88,7 +89,7 @@ impl RemoteHandle {
     #[cfg(feature = "seeded-faults")]
     fn overtake(&mut self, context: &mut Inbound<'_>) -> Result<Option<Outcome>, KernelError> {
         match self.session.behind_head().filter(|_| seeded(Fault::RedeemOvertakes)) {
-            Some((seq, command)) => self.process_one(context, seq, command).map(Some),
+            Some((seq, message)) => self.process_one(context, seq, message).map(Some),
             None => Ok(None),
         }
     }
@@ -112,9 +113,10 @@ impl RemoteHandle {
                 let count = lost.last.get().saturating_sub(lost.first.get()).saturating_add(1);
                 self.counters.lost = self.counters.lost.saturating_add(count);
                 outcomes.push(Outcome::Lost(lost));
-            } else if let Some((seq, command)) = self.session.next_in_order() {
-                let command = command.clone();
-                if let RemoteCommand::RedeemUrl { url, .. } = &command
+            } else if let Some((seq, message)) = self.session.next_in_order() {
+                let message = message.clone();
+                let retires = message.retirement.retires;
+                if let RemoteCommand::RedeemUrl { url, .. } = &message.command
                     && !matches!(self.opening, Opening::Done(_))
                 {
                     outcomes.extend(self.begin_opening(url));
@@ -122,8 +124,11 @@ impl RemoteHandle {
                     outcomes.extend(self.overtake(context)?);
                     return Ok(outcomes);
                 }
-                let outcome = self.process_one(context, seq, command)?;
+                let outcome = self.process_one(context, seq, message)?;
                 self.session.delivered(seq);
+                if retires && context.host.can_retire() {
+                    self.retired.note(seq);
+                }
                 self.opening = Opening::Idle;
                 match outcome {
                     Outcome::Rejected { .. } => self.counters.rejected += 1,
@@ -150,16 +155,11 @@ impl RemoteHandle {
     /// Processes one message and advances the highest received number, all in one transaction. If the message cannot be
     /// processed, what it did is undone, its sender is told as far as the protocol allows, and the number advances alone:
     /// the message neither blocks the remote nor vanishes without a word.
-    fn process_one(
-        &mut self,
-        context: &mut Inbound<'_>,
-        seq: Seq,
-        command: RemoteCommand,
-    ) -> Result<Outcome, KernelError> {
+    fn process_one(&mut self, context: &mut Inbound<'_>, seq: Seq, message: Arrived) -> Result<Outcome, KernelError> {
         let Inbound { host, redemptions } = context;
         let host = &mut **host;
         let attempt: Result<_, KernelError> = host.transaction("receive", |host| {
-            let outcome = self.process(host, redemptions, command.clone())?;
+            let outcome = self.process(host, redemptions, &message)?;
             if !seeded(Fault::ForgetReceived) {
                 host.set_highest_received_seq(self.id, seq.get())?;
             }
@@ -177,7 +177,7 @@ impl RemoteHandle {
             return Err(error);
         }
         host.transaction("reject", |host| {
-            self.report_rejected(host, command, &error)?;
+            self.report_rejected(host, message, &error)?;
             host.set_highest_received_seq(self.id, seq.get())?;
             Ok(())
         })
@@ -190,12 +190,19 @@ impl RemoteHandle {
         &mut self,
         host: &mut dyn HostKernel,
         redemptions: &Redemptions,
-        command: RemoteCommand,
+        message: &Arrived,
     ) -> Result<Outcome, KernelError> {
-        match command {
+        let Arrived { command, ack, retirement, .. } = message;
+        if let Some(retired) = retirement.retired {
+            host.forget_retired(self.id, retired)?;
+        }
+        match command.clone() {
             RemoteCommand::Deliver(delivery) => {
-                let ack = self.session.ack_of_next();
-                self.process_delivery(host, delivery, ack)?;
+                let settled = delivery.settled();
+                self.process_delivery(host, delivery, *ack)?;
+                if retirement.retires {
+                    self.forget_names(host, &settled)?;
+                }
             }
             RemoteCommand::RedeemUrl { reply_key, .. } => {
                 let result = match &self.opening {
@@ -285,14 +292,46 @@ impl RemoteHandle {
         Ok(())
     }
 
-    /// Tells the peer that its message was not processed, where there is a promise or a redemption to tell it by.
+    /// Forgets the names of promises that the peer has settled and will not name again. From here on neither does this end.
+    fn forget_names(&mut self, host: &mut dyn HostKernel, promises: &[Eref]) -> Result<(), KernelError> {
+        if self.retired.is_overdue() {
+            // Nothing was sent that could have told the peer. What drops nothing tells it too.
+            self.stage(host, &RemoteCommand::Deliver(Delivery::DropExports(Vec::new())))?;
+        }
+        promises.iter().try_for_each(|eref| host.forget_name(self.id, *eref))
+    }
+
+    /// What the peer was to settle is rejected where its notification could not be processed: no other will come.
+    fn reject_unsettled(
+        &mut self,
+        host: &mut dyn HostKernel,
+        promises: &[Eref],
+        error: &KernelError,
+    ) -> Result<(), KernelError> {
+        let decided = host.promises_by_decider(self.id)?;
+        for eref in promises {
+            if let Some(promise) = host.known(self.id, *eref)?.filter(|kref| decided.contains(kref)) {
+                let value = RejectionCode::DeliveryFailed.rejection(&error.to_string());
+                host.resolve_promises(Some(self.id), vec![Resolution { promise, rejected: true, value }])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells whoever waits that a message was not processed: the peer, where there is a promise or a redemption to tell it by;
+    /// this end, where it was to learn an outcome.
     fn report_rejected(
         &mut self,
         host: &mut dyn HostKernel,
-        command: RemoteCommand,
+        message: Arrived,
         error: &KernelError,
     ) -> Result<(), KernelError> {
-        match command {
+        match message.command {
+            RemoteCommand::Deliver(delivery @ Delivery::Notify(_)) => {
+                let settled = delivery.settled();
+                self.reject_unsettled(host, &settled, error)?;
+                if message.retirement.retires { self.forget_names(host, &settled) } else { Ok(()) }
+            }
             RemoteCommand::Deliver(Delivery::Message { result: Some(eref), .. }) => {
                 let accepted = host.transaction("rejectResult", |host| host.accept_result(self.id, eref));
                 let Ok(promise) = accepted else {

@@ -3,9 +3,9 @@
 //! A [`RemoteHandle`] is one of them: its session, and the translation between kernel references and its own. `outbound`
 //! stages commands inside the caller's transaction; `inbound` processes messages one at a time, each in a transaction of its
 //! own together with the advance of the highest received number, for only then may they be acknowledged (after the commit that
-//! such transactions share); `given` remembers what was
-//! given when; `ends` has what a
-//! restart or a loss of the peer means for the store. The [`RemoteManager`] owns all of them and judges incarnations.
+//! such transactions share); `given` remembers what was given
+//! when, `retired` which names of settled promises are forgotten; `ends` has what a restart or a loss of the peer means for
+//! the store. The [`RemoteManager`] owns all of them and judges incarnations.
 
 mod effect;
 mod ends;
@@ -15,6 +15,7 @@ mod inbound;
 mod manager;
 mod outbound;
 mod redemption;
+mod retired;
 
 pub use effect::{Effect, RemoteEvent, RemoteWrite};
 pub use handle::{RemoteCounters, RemoteHandle, UrlTicket};

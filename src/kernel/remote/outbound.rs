@@ -8,10 +8,12 @@ use super::{
     },
     RemoteHandle,
 };
-use crate::wire::{CapData, Delivery, Eref, Kref, LimitType, RemoteCommand, RemoteError, Resolution, StoredCommand};
+use crate::wire::{
+    CapData, Delivery, Eref, Kref, LimitType, RemoteCommand, RemoteError, Resolution, Retirement, Seq, StoredCommand,
+};
 
 /// Room for the numbers that are added when a stored command is written.
-const ENVELOPE_BYTES: usize = 80;
+const ENVELOPE_BYTES: usize = 128;
 
 /// Room for the rest of a command around its data, and for one reference in it.
 const COMMAND_BYTES: usize = 160;
@@ -68,8 +70,22 @@ impl RemoteHandle {
         let Some(eref) = store.kref_to_eref(self.id, promise)? else { return Ok(()) };
         let Some((rejected, value)) = HostKernel::outcome(store, promise)? else { return Ok(()) };
         let value = value.try_map(|slot| store.give(self.id, slot))?;
-        let resolution = Resolution { promise: eref.flipped(), rejected, value };
-        self.stage(store, &RemoteCommand::Deliver(Delivery::Notify(vec![resolution])))
+        self.notify(store, promise, eref, Resolution { promise: eref.flipped(), rejected, value })
+    }
+
+    /// Tells an outcome, and retires the name that the promise had with the peer: nothing is left to be said of it.
+    fn notify(
+        &mut self,
+        store: &mut KernelStore,
+        promise: Kref,
+        eref: Eref,
+        resolution: Resolution<Eref>,
+    ) -> Result<(), KernelError> {
+        let command = RemoteCommand::Deliver(Delivery::Notify(vec![resolution]));
+        let retirement = Retirement { retires: true, retired: self.retired.to_tell() };
+        let stored = StoredCommand::new(&command)?.with(retirement);
+        let seq = self.stage_stored(store, &command, stored)?;
+        Ok(store.retire_name(self.id, promise, eref, seq)?)
     }
 
     /// Tells the peer that the outcome of a promise cannot be told.
@@ -82,8 +98,7 @@ impl RemoteHandle {
         let Some(eref) = store.kref_to_eref(self.id, promise)? else { return Ok(()) };
         let CapData { body, .. } = RejectionCode::DeliveryFailed.rejection(&error.to_string());
         let value = CapData { body, slots: Vec::new() };
-        let resolution = Resolution { promise: eref.flipped(), rejected: true, value };
-        self.stage(store, &RemoteCommand::Deliver(Delivery::Notify(vec![resolution])))
+        self.notify(store, promise, eref, Resolution { promise: eref.flipped(), rejected: true, value })
     }
 
     /// Sends a delivery about garbage; `make` gets the references in the peer's frame.
@@ -131,20 +146,32 @@ impl RemoteHandle {
 
     /// Numbers a command and stores it, in the caller's transaction. It is written once that is durable.
     pub(super) fn stage(&mut self, host: &mut dyn HostKernel, command: &RemoteCommand) -> Result<(), KernelError> {
-        let mut stored = StoredCommand::new(command)?;
+        let mut stored =
+            StoredCommand::new(command)?.with(Retirement { retires: false, retired: self.retired.to_tell() });
         if command.is_about_garbage() {
             stored = stored.as_of(self.session.highest_received());
         }
+        self.stage_stored(host, command, stored)?;
+        Ok(())
+    }
+
+    fn stage_stored(
+        &mut self,
+        host: &mut dyn HostKernel,
+        command: &RemoteCommand,
+        stored: StoredCommand,
+    ) -> Result<Seq, KernelError> {
         within(stored.len().saturating_add(ENVELOPE_BYTES), self.max_message_bytes)?;
         let seq = self.session.stage(stored.clone());
         self.given.note(seq, command);
+        self.retired.was_told();
         host.set_pending_message(self.id, seq.get(), &stored.to_row(seq))?;
         host.set_next_send_seq(self.id, seq.get())?;
         // Acknowledgements keep the row up to date from here on.
         if seq == self.session.start() {
             host.set_start_seq(self.id, seq.get())?;
         }
-        Ok(())
+        Ok(seq)
     }
 
     pub(in crate::kernel) fn keep_staged(&mut self) {

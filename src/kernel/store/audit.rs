@@ -85,7 +85,15 @@ impl KernelStore {
         let prefix = format!("{endpoint}.c.");
         let (krefs, erefs): (Vec<_>, Vec<_>) =
             self.suffixes(&prefix)?.into_iter().partition(|slot| slot.starts_with('k'));
-        audit.insist(krefs.len() == erefs.len(), || format!("the c-list of {endpoint} is lopsided"));
+        let retiring = self.retiring(endpoint, u64::MAX)?;
+        let both = krefs.len() + retiring.len();
+        audit.insist(both == erefs.len(), || format!("the c-list of {endpoint} is lopsided"));
+        for (row, eref) in retiring {
+            match self.eref_to_kref(endpoint, eref)? {
+                Some(kpid) => audit.hold(kpid, true),
+                None => audit.insist(false, || format!("{row}: {eref} is not in the c-list")),
+            }
+        }
         for name in krefs {
             let kref: Kref = name.parse().map_err(|_| StoreError::corrupt(&prefix, &name))?;
             let Some(entry) = self.entry(endpoint, kref)? else { continue };

@@ -39,7 +39,7 @@ impl fmt::Display for Entry {
     }
 }
 
-fn slot_key(endpoint: EndpointId, slot: impl fmt::Display) -> Key {
+pub(super) fn slot_key(endpoint: EndpointId, slot: impl fmt::Display) -> Key {
     key(format_args!("{endpoint}.c.{slot}"))
 }
 

@@ -30,19 +30,18 @@ impl KernelStore {
         self.suffixes(NEXT_OBJECT)?.into_iter().map(read).collect()
     }
 
-    /// A restarted endpoint has lost everything: its objects lose their owner, its promises leave its c-list, and it waits
-    /// for none of ours. What it was given stays in the c-list, so that it may be given again under the same name.
+    /// A restarted endpoint has lost everything: its objects lose their owner, promises leave its c-list, and it waits for
+    /// none of ours. The objects that it was given stay in the c-list, so that it may be given them again under the same names.
     ///
     /// # Errors
     /// [`RefError::StillDecides`] unless everything that it [was to decide](Self::promises_by_decider) was resolved before;
     /// [`RefError::Store`].
     pub fn forget_exports_of(&mut self, endpoint: EndpointId) -> Result<(), RefError> {
         self.insist_decides_nothing(endpoint)?;
+        self.forget_all_retiring(endpoint)?;
         for (kref, eref) in self.clist(endpoint)? {
-            if eref.direction == Direction::Export {
+            if eref.direction == Direction::Export || kref.is_promise() {
                 self.delete_clist_entry(endpoint, kref, eref)?;
-            } else if kref.is_promise() {
-                self.remove_subscriber(kref, endpoint)?;
             }
         }
         Ok(())
@@ -55,6 +54,7 @@ impl KernelStore {
     /// As [`forget_exports_of`](Self::forget_exports_of).
     pub fn delete_endpoint(&mut self, endpoint: EndpointId) -> Result<(), RefError> {
         self.insist_decides_nothing(endpoint)?;
+        self.forget_all_retiring(endpoint)?;
         for (kref, eref) in self.clist(endpoint)? {
             self.delete_clist_entry(endpoint, kref, eref)?;
         }

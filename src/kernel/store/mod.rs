@@ -20,6 +20,7 @@ mod promises;
 mod queues;
 mod relays;
 mod remotes;
+mod retiring;
 mod rows;
 mod translate;
 

@@ -20,6 +20,10 @@ impl KernelStore {
         };
         let entry = self.entry(endpoint, kref)?.filter(|entry| entry.eref == eref);
         let Some(entry) = entry else {
+            if kref.is_promise() {
+                // The name is retiring, and the endpoint had not heard of that.
+                return Ok(kref);
+            }
             return Err(StoreError::corrupt(&format!("{endpoint}.c.{eref}"), &kref.to_string()).into());
         };
         if !entry.reachable {

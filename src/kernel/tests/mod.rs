@@ -9,6 +9,7 @@ mod guests;
 mod quiet_network;
 mod restart;
 mod restoration;
+mod retirement;
 mod strangers;
 mod urls;
 mod waiting;

@@ -95,9 +95,9 @@ fn what_is_held_is_bounded_in_number_and_in_bytes() {
     let mut bob = End::new();
     let mib = 1 << 20;
     for number in 2..=5 {
-        assert_eq!(bob.session.receive(bob.now, seq(number), None, command(number), mib), Receipt::Held);
+        assert_eq!(bob.session.receive(bob.now, seq(number), Arrived::new(command(number), mib)), Receipt::Held);
     }
-    assert_eq!(bob.session.receive(bob.now, seq(6), None, command(6), mib), Receipt::NoRoom);
+    assert_eq!(bob.session.receive(bob.now, seq(6), Arrived::new(command(6), mib)), Receipt::NoRoom);
 }
 
 #[test]

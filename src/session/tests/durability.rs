@@ -33,7 +33,7 @@ fn nothing_leaves_before_it_is_durable() {
 
     alice.session.stage(StoredCommand::new(&command(2)).unwrap());
     alice.session.keep_staged();
-    alice.session.receive(alice.now, seq(2), None, command(2), 10);
+    alice.session.receive(alice.now, seq(2), Arrived::new(command(2), 10));
     alice.session.delivered(seq(2));
     alice.wait(DELAYED_ACK);
     assert!(alice.session.awaits_commit());

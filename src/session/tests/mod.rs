@@ -9,7 +9,7 @@ mod retransmission;
 use std::time::Duration;
 
 use super::*;
-use crate::wire::Delivery;
+use crate::wire::{Delivery, RemoteCommand};
 
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 const DELAYED_ACK: Duration = Duration::from_millis(50);
@@ -85,13 +85,15 @@ impl End {
             self.session.acknowledge(self.now, &acknowledged);
         }
         self.session.sender_starts_at(message.start);
-        let receipt =
-            message.command.map(|(seq, command)| self.session.receive(self.now, seq, message.ack, command, text.len()));
+        let receipt = message.command.map(|(seq, command)| {
+            let arrived = Arrived { ack: message.ack, ..Arrived::new(command, text.len()) };
+            self.session.receive(self.now, seq, arrived)
+        });
         loop {
             if let Some(lost) = self.session.lost() {
                 self.lost.push(lost);
                 self.session.delivered(lost.last);
-            } else if let Some((seq, command)) = self.session.next_in_order() {
+            } else if let Some((seq, Arrived { command, .. })) = self.session.next_in_order() {
                 self.delivered.push(label(command));
                 self.session.delivered(seq);
             } else {

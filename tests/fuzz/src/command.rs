@@ -6,14 +6,14 @@ use ocap_remotes::wire::{Message, StoredCommand, is_standalone_ack};
 pub(crate) fn target(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let Ok(message) = Message::parse(&text) else { return };
-    let Message { ack, start, ref command } = message;
+    let Message { ack, start, retirement, ref command } = message;
     let Some((seq, command)) = command else {
         let written = Message::standalone(ack, start);
         assert!(is_standalone_ack(&written));
         assert_eq!(Message::parse(&written), Ok(message));
         return;
     };
-    let mut stored = StoredCommand::new(command).expect("what was read can be written");
+    let mut stored = StoredCommand::new(command).expect("what was read can be written").with(retirement);
     if command.is_about_garbage() {
         // Such a command keeps the acknowledgement that it came with.
         stored = stored.as_of(ack);

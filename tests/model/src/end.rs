@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ocap_remotes::{
     runtime::Timestamp,
-    session::{Session, SessionConfig, TimerOutcome, Write},
+    session::{Arrived, Session, SessionConfig, TimerOutcome, Write},
     wire::{Message, Seq},
 };
 
@@ -197,7 +197,7 @@ impl End {
                 self.check_no_gap(seq, peer)?;
             }
             self.arrived = self.arrived.max(seq.get());
-            self.session.receive(now, seq, message.ack, command, text.len());
+            self.session.receive(now, seq, Arrived { ack: message.ack, ..Arrived::new(command, text.len()) });
         }
         if !how.deferred {
             while self.process_next(peer, how.replies)? {}
@@ -238,7 +238,7 @@ impl End {
             self.session.delivered(lost.last);
             return Ok(true);
         }
-        let Some((seq, command)) = self.session.next_in_order() else { return Ok(false) };
+        let Some((seq, Arrived { command, .. })) = self.session.next_in_order() else { return Ok(false) };
         let label = Label::of(command).ok_or("a foreign message is delivered")?;
         ensure!(seq.get() == next && label.number == next, "{label:?} is delivered as {seq} where {next} is due");
         ensure!(

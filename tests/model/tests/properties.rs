@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use ocap_remotes::{
     runtime::Timestamp,
-    session::{SavedSession, Session, SessionConfig, TimerOutcome, WriteOutcome},
+    session::{Arrived, SavedSession, Session, SessionConfig, TimerOutcome, WriteOutcome},
     wire::{Message, RemoteCommand, RemoteCommsOptions, Seq, StoredCommand},
 };
 use proptest::prelude::*;
@@ -142,13 +142,13 @@ impl End {
         }
         self.session.sender_starts_at(message.start);
         if let Some((seq, command)) = message.command {
-            self.session.receive(now, seq, message.ack, command, text.len());
+            self.session.receive(now, seq, Arrived { ack: message.ack, ..Arrived::new(command, text.len()) });
         }
         loop {
             if let Some(lost) = self.session.lost() {
                 self.present.saved.highest_received = lost.last.get();
                 self.session.delivered(lost.last);
-            } else if let Some((seq, command)) = self.session.next_in_order() {
+            } else if let Some((seq, Arrived { command, .. })) = self.session.next_in_order() {
                 let label = label_of(command);
                 assert!(self.present.got.last().is_none_or(|last| *last < label), "{label} comes again, or late");
                 self.present.got.push(label);

@@ -132,7 +132,7 @@ impl RemoteManager {
         if let Some(id) = self.by_peer.get(peer) {
             return Ok(Some(*id));
         }
-        let Message { ack, start, command } = Message::parse(text)?;
+        let Message { ack, start, command, .. } = Message::parse(text)?;
         let Some((seq, _)) = command else {
             if let Some(shown) = self.strangers.shown.get_mut(peer) {
                 shown.numbers = shown.numbers.max(Numbers::new(ack, start));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ocap_remotes::{
     runtime::Timestamp,
-    session::{Receipt, SavedSession, Session, SessionConfig},
+    session::{Arrived, Receipt, SavedSession, Session, SessionConfig},
     wire::{RemoteCommand, RemoteCommsOptions, Seq, StoredCommand},
 };
 use proptest::prelude::*;
@@ -46,12 +46,12 @@ proptest! {
             } else {
                 Receipt::NoRoom
             };
-            prop_assert_eq!(session.receive(NOW, seq(number), None, command(number), size), expected);
+            prop_assert_eq!(session.receive(NOW, seq(number), Arrived::new(command(number), size)), expected);
             if matches!(expected, Receipt::InOrder | Receipt::Held) {
                 held.insert(number, size);
             }
             while let Some((came, out)) = session.next_in_order() {
-                prop_assert_eq!((came.get(), out), (next, &command(next)));
+                prop_assert_eq!((came.get(), &out.command), (next, &command(next)));
                 prop_assert!(held.remove(&next).is_some());
                 session.delivered(came);
                 next += 1;

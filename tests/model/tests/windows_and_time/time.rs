@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ocap_remotes::{
     runtime::Timestamp,
-    session::{SavedSession, Session, SessionConfig, TimerOutcome, WriteOutcome},
+    session::{Arrived, SavedSession, Session, SessionConfig, TimerOutcome, WriteOutcome},
     wire::{Message, RemoteCommand, RemoteCommsOptions, Seq, StoredCommand},
 };
 use proptest::prelude::*;
@@ -74,11 +74,11 @@ proptest! {
                     while received < before + pause % 7 {
                         received += 1;
                         let seq = Seq::new(received).unwrap();
-                        session.receive(now, seq, None, command(), 40);
+                        session.receive(now, seq, Arrived::new(command(), 40));
                         session.delivered(seq);
                     }
                 }
-                _ => drop(session.receive(now, Seq::FIRST, None, command(), 40)),
+                _ => drop(session.receive(now, Seq::FIRST, Arrived::new(command(), 40))),
             }
             if received == 0 && what > 1 {
                 // The repetition was none, but the first.
