@@ -67,7 +67,7 @@ pub async fn init_transport(
         value.dyn_into::<Function>().map_err(|_| type_error(&format!("{name} must be a function")))
     };
     let handlers = Rc::new(Handlers {
-        deliver: handler(remote_message_handler.into(), "remoteMessageHandler")?.into(),
+        deliver: Some(handler(remote_message_handler.into(), "remoteMessageHandler")?).into(),
         give_up: on_remote_give_up.map(|given| handler(given.into(), "onRemoteGiveUp")).transpose()?.into(),
         judge: on_incarnation_change.map(|given| handler(given.into(), "onIncarnationChange")).transpose()?.into(),
         seen: RefCell::default(),
