@@ -19,6 +19,12 @@ export interface RedeemOptions {
   signal?: AbortSignal;
 }
 
+/** How to wait. */
+export interface WaitOptions {
+  /** Ends the waiting; the promise is rejected with the signal's reason. `AbortSignal.timeout(ms)` sets a deadline. */
+  signal?: AbortSignal;
+}
+
 /** Something for the program. References are strings: `ko<N>` objects, `kp<N>` promises. */
 export type KernelEvent =
   /** A message to one of the program's objects; settle `result`, if there is one, with `resolve` or `reject`. */

@@ -35,6 +35,10 @@ extern "C" {
     pub type RedeemOptions;
 
     /// See the TypeScript type.
+    #[wasm_bindgen(typescript_type = "WaitOptions")]
+    pub type WaitOptions;
+
+    /// See the TypeScript type.
     #[wasm_bindgen(typescript_type = "RemoteStatus[]")]
     pub type RemoteStatusList;
 }
@@ -232,12 +236,30 @@ impl Kernel {
     ///
     /// # Errors
     /// A `ReferenceError` for something that this program does not hold; a `ResourceLimitError` when the message is too
-    /// long or too many to that peer are unacknowledged. Nothing was sent then.
+    /// long or too many to that peer are unacknowledged, which `ready` waits out. Nothing was sent then.
     pub fn send(&self, target: &str, body: String, slots: Option<Vec<String>>) -> Result<String, JsValue> {
         let (target, data) = (kref(target)?, cap_data(body, slots)?);
         crash::check()?;
         let sent = self.driver.call(|kernel, _| kernel.send(target, data));
         sent.map(|promise| promise.to_string()).map_err(|error| kernel_error(&error))
+    }
+
+    /// Resolves when `target` takes one more message: as soon as less than `maxQueue` to its peer are unacknowledged. Send at
+    /// once then, for others may wait too. Rejected with a `ReferenceError` if `target` is not, or no longer, held by this program,
+    /// or with the reason of an aborted `signal`.
+    #[wasm_bindgen(unchecked_return_type = "Promise<void>")]
+    pub fn ready(&self, target: String, options: Option<WaitOptions>) -> Promise {
+        let driver = Rc::clone(&self.driver);
+        future_to_promise(async move {
+            crash::check()?;
+            let target = kref(&target)?;
+            let options: JsValue = options.map_or(JsValue::UNDEFINED, Into::into);
+            let signal = abort::signal(&options)?;
+            options::read::<serde::de::IgnoredAny>(&options, &["signal"])?;
+            abort::check(signal.as_ref())?;
+            let ready = abort::or_abort(signal.as_ref(), Box::pin(driver.ready(target))).await?;
+            ready.map(|()| JsValue::UNDEFINED).map_err(|error| kernel_error(&error))
+        })
     }
 
     fn settle(&self, promise: &str, rejected: bool, body: String, slots: Option<Vec<String>>) -> Result<(), JsValue> {

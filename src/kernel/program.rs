@@ -2,7 +2,7 @@
 //! was given or made: its c-list, that of vat `v1`, says which.
 
 use super::{
-    Kernel, KernelError, RedemptionId,
+    Kernel, KernelError, RedemptionId, RemoteHandle,
     host::HostKernel as _,
     store::{KernelMessage, KernelStore, Party},
 };
@@ -78,6 +78,21 @@ impl Kernel {
         })?;
         self.settle();
         Ok(result)
+    }
+
+    /// The remote that must acknowledge something before it takes one more message to `target`; `None` if one may be sent.
+    ///
+    /// # Errors
+    /// [`KernelError::NotHeld`]; [`KernelError::Store`].
+    pub fn full_remote(&self, target: Kref) -> Result<Option<EndpointId>, KernelError> {
+        held(&self.store, target)?;
+        let remote = super::router::remote_in_charge(&self.store, target)?;
+        Ok(remote.filter(|remote| self.room(*remote) == 0))
+    }
+
+    /// How many more messages a remote takes now. One that is gone refuses them for another reason than want of room.
+    pub(super) fn room(&self, remote: EndpointId) -> usize {
+        self.remotes.remote(remote).map_or(usize::MAX, RemoteHandle::room)
     }
 
     /// Settles a promise that the program is to decide: one it made, or the result of a message it received.

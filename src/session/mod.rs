@@ -143,15 +143,19 @@ impl Session {
     /// # Errors
     /// [`RemoteError::ResourceLimit`] when the queue of unacknowledged messages is full. No number has been used.
     pub fn check_room(&self) -> Result<(), RemoteError> {
-        let pending = self.outbox.len();
-        if pending < self.config.max_queue {
+        if self.room() > 0 {
             return Ok(());
         }
         Err(RemoteError::ResourceLimit {
             limit_type: LimitType::PendingMessages,
-            current: pending as u64,
+            current: self.outbox.len() as u64,
             limit: self.config.max_queue as u64,
         })
+    }
+
+    /// How many more messages may be sent now.
+    pub fn room(&self) -> usize {
+        self.config.max_queue.saturating_sub(self.outbox.len())
     }
 
     /// Gives a message its number, inside a transaction that ends with [`keep_staged`](Self::keep_staged) or

@@ -9,6 +9,7 @@ mod remotes;
 
 use std::{
     cell::{Cell, RefCell},
+    collections::HashMap,
     future::poll_fn,
     rc::Rc,
     task::{Context, Poll, Waker},
@@ -61,6 +62,8 @@ pub struct KernelDriver {
     commit_turn: RefCell<Option<LocalBoxFuture<'static, ()>>>,
     /// Who waits for the next commit.
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
+    /// Who waits for a remote to take one more message, in the order of asking.
+    crowded: RefCell<Vec<(EndpointId, oneshot::Sender<()>)>>,
     /// Who wants a backup of it.
     exports: RefCell<Vec<oneshot::Sender<Export>>>,
     /// An event is being told; a nested call leaves the next to whoever tells this one.
@@ -90,6 +93,7 @@ impl KernelDriver {
             timer: RefCell::default(),
             commit_turn: RefCell::default(),
             waiting: RefCell::default(),
+            crowded: RefCell::default(),
             exports: RefCell::default(),
             telling: Cell::new(false),
             holding: Cell::new(false),
@@ -196,6 +200,37 @@ impl KernelDriver {
             Ok(())
         })?;
         committed.await.or_else(|_| self.call(|_, _| Err(RemoteError::NetworkStopped.into())))
+    }
+
+    /// Waits until a message may be sent to `target` without [`RemoteError::ResourceLimit`] for want of room. Of those who wait for
+    /// the same remote, as many go on as it has room for; who does not send at once may find it full again.
+    ///
+    /// # Errors
+    /// [`KernelError::NotHeld`], also when `target` is released or settled meanwhile; [`KernelError::Store`];
+    /// [`RemoteError::NetworkStopped`] if the kernel is stopped meanwhile.
+    pub async fn ready(&self, target: Kref) -> Result<(), KernelError> {
+        loop {
+            let Some(remote) = self.call(|kernel, _| kernel.full_remote(target))? else { return Ok(()) };
+            let (freed, room) = oneshot::channel();
+            self.crowded.borrow_mut().push((remote, freed));
+            if room.await.is_err() {
+                return self.call(|_, _| Err(RemoteError::NetworkStopped.into()));
+            }
+        }
+    }
+
+    /// Lets those go on whom a remote has room for.
+    fn release_crowd(&self) {
+        let mut crowded = self.crowded.borrow_mut();
+        let mut rooms: HashMap<EndpointId, usize> = HashMap::new();
+        for (remote, freed) in std::mem::take(&mut *crowded) {
+            let room = rooms.entry(remote).or_insert_with(|| self.kernel.borrow().room(remote));
+            if *room == 0 {
+                crowded.push((remote, freed));
+            } else if freed.send(()).is_ok() {
+                *room -= 1;
+            }
+        }
     }
 
     /// Everything in the store as of a commit, as a [backup](super::store::KernelStore::import).
@@ -331,6 +366,7 @@ impl KernelDriver {
                 self.timer.borrow_mut().stop();
                 *self.commit_turn.borrow_mut() = None;
                 self.waiting.borrow_mut().clear();
+                self.crowded.borrow_mut().clear();
                 self.exports.borrow_mut().clear();
                 return Poll::Ready(());
             }
@@ -340,6 +376,7 @@ impl KernelDriver {
             if self.commit_when_due(context) {
                 continue;
             }
+            self.release_crowd();
             // What is due before the network is started could not be done.
             let due = self.started.get().then(|| self.kernel.borrow().poll_timeout()).flatten();
             let Some(due) = due else {

@@ -120,6 +120,11 @@ impl RemoteHandle {
         self.session.pending()
     }
 
+    /// How many more messages may be sent before some are acknowledged.
+    pub fn room(&self) -> usize {
+        self.session.room()
+    }
+
     /// The last number that was given to a message; 0 before the first. The last [`pending`](Self::pending) numbers up to it
     /// are not acknowledged.
     pub fn last_sent(&self) -> u64 {

@@ -90,3 +90,58 @@ async fn a_stopped_kernel_lets_go_of_its_store() {
     .await;
     std::fs::remove_file(path).unwrap();
 }
+
+/// Lets bob redeem a URL, and give an object of his in a message; gives what it is called here.
+async fn object_of_bob(driver: &KernelDriver, events: &RefCell<Vec<KernelEvent>>, bob: &PeerId) -> Kref {
+    driver.start_network(RemoteCommsOptions::default()).await.unwrap();
+    let object = driver.call(|kernel, _| kernel.export_object()).unwrap();
+    let url = driver.issue_ocap_url(object).await.unwrap();
+    tell(driver, bob, &format!(r#"{{"seq":1,"method":"redeemURL","params":["{url}","key"]}}"#));
+    a_moment().await;
+    let gift = r##"{"methargs":{"body":"#0","slots":["ro+1"]},"result":null}"##;
+    tell(driver, bob, &format!(r#"{{"seq":2,"ack":1,"method":"deliver","params":["message","ro-1",{gift}]}}"#));
+    a_moment().await;
+    let events = events.borrow();
+    let Some(KernelEvent::Message { methargs, .. }) = events.last() else { panic!("{events:?}") };
+    methargs.slots[0]
+}
+
+fn tell(driver: &KernelDriver, bob: &PeerId, message: &str) {
+    driver.call(|kernel, now| kernel.handle_remote_message(bob, message, now)).unwrap();
+}
+
+#[tokio::test]
+async fn who_waits_for_room_goes_on_when_there_is_some_and_in_turn() {
+    run(async {
+        let bob = PeerId::from_ed25519_seed([2; 32]).unwrap();
+        let (driver, events) = start(MemoryStore::new());
+        let target = object_of_bob(&driver, &events, &bob).await;
+        driver.ready(target).await.unwrap();
+        while driver.call(|kernel, _| kernel.send(target, data("#0"))).is_ok() {}
+        let (first, second, gone) = (driver.ready(target), driver.ready(target), driver.ready(target));
+        futures::pin_mut!(first, second);
+        let mut gone = Box::pin(gone);
+        assert!(gone.as_mut().now_or_never().is_none());
+        drop(gone);
+        a_moment().await;
+        assert!(first.as_mut().now_or_never().is_none() && second.as_mut().now_or_never().is_none());
+        tell(&driver, &bob, r#"{"ack":2}"#);
+        a_moment().await;
+        first.await.unwrap();
+        assert!(second.as_mut().now_or_never().is_none(), "there is room for one");
+        driver.call(|kernel, _| kernel.send(target, data("#0"))).unwrap();
+        driver.call(|kernel, _| kernel.handle_remote_give_up(&bob)).unwrap();
+        a_moment().await;
+        second.await.unwrap();
+
+        let unknown = driver.ready(Kref::object(99)).await;
+        assert!(matches!(unknown, Err(KernelError::NotHeld(_))), "{unknown:?}");
+        while driver.call(|kernel, _| kernel.send(target, data("#0"))).is_ok() {}
+        let third = driver.ready(target);
+        futures::pin_mut!(third);
+        assert!(third.as_mut().now_or_never().is_none());
+        driver.stop().await.unwrap();
+        assert!(matches!(third.await, Err(KernelError::Remote(RemoteError::NetworkStopped))));
+    })
+    .await;
+}

@@ -3,9 +3,6 @@
 import initKernel, { Kernel, openKernelStore } from 'ocap-remotes/kernel';
 import initNetwork, { Network } from 'ocap-remotes/network';
 
-/** How long to wait when no more messages are accepted. */
-const FULL_PAUSE_MS = 5;
-
 const letter = (number) => String.fromCharCode(97 + (number % 26));
 
 export class KernelPage {
@@ -75,7 +72,7 @@ export class KernelPage {
       }
       // The room may be taken by our answers to the peer: waiting for its answers would wait for ever.
       while (!this.trySend(target, number, bytes)) {
-        await new Promise((resolve) => setTimeout(resolve, FULL_PAUSE_MS));
+        await this.kernel.ready(target);
       }
     }
     while (unanswered() > 0) {

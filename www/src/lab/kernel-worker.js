@@ -4,7 +4,6 @@ import { jump } from './clock.js';
 import init, { Kernel, openKernelStore, setLogLevel } from 'ocap-remotes/kernel';
 import { answer, plain } from '../calls.js';
 import { Program } from '../program.js';
-import { sleep } from './waiting.js';
 
 /**
  * @typedef {import('../kernel-worker.js').KernelSettings & { wipe?: boolean }} LabKernelSettings
@@ -22,8 +21,6 @@ import { sleep } from './waiting.js';
 const RECORD_LIMIT = 100;
 /** What the program sent and took is gathered for so long before it is told, in milliseconds. */
 const GATHER_MS = 20;
-/** Pause before the next attempt when there is no room for a message, in milliseconds. */
-const ROOM_AFTER_MS = 20;
 
 const post = (/** @type {unknown} */ message) => self.postMessage(message);
 
@@ -68,9 +65,25 @@ function handle(event) {
   program.handle(event);
 }
 
+/**
+ * False when an answer of the greeter's took the room for a message.
+ * @param {() => void} send
+ */
+function attempt(send) {
+  try {
+    send();
+    return true;
+  } catch (error) {
+    if (error instanceof Error && error.name === 'ResourceLimitError') {
+      return false;
+    }
+    throw error;
+  }
+}
+
 /** @type {import('ocap-remotes/kernel').Half | undefined} */
 let half;
-let isToStop = false;
+let sending = new AbortController();
 
 const calls = {
   greeter: () => program.greeter,
@@ -81,9 +94,7 @@ const calls = {
   /** What the module's memory takes, in bytes. */
   memory: () => half?.memoryBytes ?? 0,
   sleep: jump,
-  stopSending: () => {
-    isToStop = true;
-  },
+  stopSending: () => sending.abort(),
   /**
    * Sends `count` messages, numbered from `first`; waits for room when too many are unacknowledged. Gives how many were sent.
    * @param {string} target
@@ -91,25 +102,23 @@ const calls = {
    * @param {number} count
    */
   async sendMany(target, first, count) {
-    isToStop = false;
-    for (let sent = 0; sent < count; sent += 1) {
-      const value = { ...first, n: first.n + sent };
-      for (;;) {
-        if (isToStop) {
-          return sent;
-        }
-        try {
-          tellWhenDurable({ type: 'sent', promise: program.send(target, 'echo', value), value });
-          break;
-        } catch (error) {
-          if (!(error instanceof Error) || error.name !== 'ResourceLimitError') {
-            throw error;
-          }
-          await sleep(ROOM_AFTER_MS);
+    sending = new AbortController();
+    const { signal } = sending;
+    let sent = 0;
+    try {
+      while (sent < count) {
+        const value = { ...first, n: first.n + sent };
+        await program.kernel.ready(target, { signal });
+        if (attempt(() => tellWhenDurable({ type: 'sent', promise: program.send(target, 'echo', value), value }))) {
+          sent += 1;
         }
       }
+    } catch (error) {
+      if (!signal.aborted) {
+        throw error;
+      }
     }
-    return count;
+    return sent;
   },
 };
 
