@@ -11,6 +11,8 @@ pub mod faults;
 pub mod js;
 #[cfg(feature = "kernel")]
 pub mod kernel;
+#[cfg(all(feature = "kernel", feature = "transport", not(target_arch = "wasm32")))]
+pub mod native;
 #[cfg(feature = "transport")]
 pub mod network;
 pub mod runtime;

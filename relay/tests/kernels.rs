@@ -11,14 +11,14 @@ use std::{
 };
 
 use ocap_remotes::{
-    bridge::{KernelServices, PlatformServicesClient, PlatformServicesServer, memory_ports},
-    kernel::{Kernel, KernelDriver, KernelEvent, SeedSource, store::KernelStore},
+    kernel::{KernelDriver, KernelEvent, SeedSource, store::KernelStore},
+    native::{self, Native},
     network::{
         NetworkService,
         node::Libp2p,
         status::{ChannelKind, NetworkEvent, PeerState},
     },
-    runtime::{NativeRuntime, Runtime},
+    runtime::Runtime,
     storage::MemoryStore,
     wire::{CapData, Kref, PeerId, RemoteCommsOptions},
 };
@@ -40,29 +40,19 @@ async fn party(seed: u8, relay: &Relay) -> Party {
 }
 
 async fn start(seed: u8, options: RemoteCommsOptions) -> Party {
-    let runtime: Rc<dyn Runtime> = Rc::new(NativeRuntime::new());
     let store = KernelStore::open(Box::new(MemoryStore::new())).unwrap();
     let seed = SeedSource::Hex(format!("{seed:02x}").repeat(32).into());
-    let mut random = |bytes: &mut [u8]| runtime.fill_random(bytes);
-    let kernel = Kernel::open(store, &options, Some(seed), &mut random, runtime.now()).unwrap();
-    let peer = kernel.peer_id().clone();
-
-    let (here, there) = memory_ports::<()>(Rc::clone(&runtime), Duration::from_millis(1));
-    let client = Rc::new(PlatformServicesClient::new(here, Rc::clone(&runtime)));
-    let server = Rc::new(PlatformServicesServer::new(there, Rc::clone(&runtime)));
-    let kernel_services: Rc<dyn KernelServices> = Rc::clone(&server) as _;
     let network = Rc::new(RefCell::new(Vec::new()));
     let told = Rc::clone(&network);
-    let service = NetworkService::new(Rc::clone(&runtime), kernel_services, Libp2p::new(Rc::clone(&runtime)))
-        .observed_by(move |event| told.borrow_mut().push(event));
-    server.start(Rc::new(service), None);
-
+    let observed = |runtime: Rc<dyn Runtime>, kernel| {
+        let service = NetworkService::new(Rc::clone(&runtime), kernel, Libp2p::new(runtime));
+        service.observed_by(move |event| told.borrow_mut().push(event))
+    };
     let heard = Rc::new(RefCell::new(Vec::new()));
     let seen = Rc::clone(&heard);
     let on_event = Box::new(move |event| seen.borrow_mut().push((Instant::now(), event)));
-    let driver = KernelDriver::start(kernel, Rc::clone(&client) as _, runtime, on_event);
-    client.start(Rc::clone(&driver) as _, || {});
-    driver.start_network(options).await.unwrap();
+    let Native { driver, .. } = native::start(store, Some(seed), options, observed, on_event).await.unwrap();
+    let peer = driver.inspect(|kernel| kernel.peer_id().clone());
     Party { driver, peer, heard, network }
 }
 

@@ -4,10 +4,10 @@
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use ocap_remotes::{
-    bridge::{KernelServices, PlatformServicesClient, PlatformServicesServer, memory_ports},
-    kernel::{Kernel, KernelDriver, KernelError, KernelEvent, SeedSource, store::KernelStore},
+    kernel::{KernelDriver, KernelError, KernelEvent, SeedSource, store::KernelStore},
+    native::{self, Native},
     network::{NetworkService, node::Libp2p},
-    runtime::{NativeRuntime, Runtime},
+    runtime::Runtime,
     storage::MemoryStore,
     wire::{CapData, Kref, PeerId, RemoteCommsOptions},
 };
@@ -35,29 +35,17 @@ pub(crate) fn options(address: &str) -> RemoteCommsOptions {
 }
 
 pub(crate) async fn start(seed: u8, address: &str) -> Party {
-    let runtime: Rc<dyn Runtime> = Rc::new(NativeRuntime::new());
-    let options = options(address);
     let store = KernelStore::open(Box::new(MemoryStore::new())).unwrap();
     let seed = SeedSource::Hex(format!("{seed:02x}").repeat(32).into());
-    let mut random = |bytes: &mut [u8]| runtime.fill_random(bytes);
-    let kernel = Kernel::open(store, &options, Some(seed), &mut random, runtime.now()).unwrap();
-    let peer = kernel.peer_id().clone();
-
-    let (here, there) = memory_ports::<()>(Rc::clone(&runtime), Duration::from_millis(1));
-    let client = Rc::new(PlatformServicesClient::new(here, Rc::clone(&runtime)));
-    let server = Rc::new(PlatformServicesServer::new(there, Rc::clone(&runtime)));
-    let kernel_services: Rc<dyn KernelServices> = Rc::clone(&server) as _;
-    let libp2p = Libp2p::new(Rc::clone(&runtime));
-    let service = Rc::new(NetworkService::new(Rc::clone(&runtime), kernel_services, libp2p));
-    server.start(Rc::clone(&service) as _, None);
-
     let events = Rc::new(RefCell::new(Vec::new()));
     let seen = Rc::clone(&events);
     let on_event = Box::new(move |event| seen.borrow_mut().push(event));
-    let driver = KernelDriver::start(kernel, Rc::clone(&client) as _, runtime, on_event);
-    client.start(Rc::clone(&driver) as _, || {});
-    driver.start_network(options).await.unwrap();
-    let address = timeout(Duration::from_secs(10), listening(&service)).await.unwrap();
+    let network =
+        |runtime: Rc<dyn Runtime>, kernel| NetworkService::new(Rc::clone(&runtime), kernel, Libp2p::new(runtime));
+    let Native { driver, network } =
+        native::start(store, Some(seed), options(address), network, on_event).await.unwrap();
+    let peer = driver.inspect(|kernel| kernel.peer_id().clone());
+    let address = timeout(Duration::from_secs(10), listening(&network)).await.unwrap();
     Party { driver, peer, address, events }
 }
 

@@ -1,15 +1,13 @@
 //! One kernel with its network.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use anyhow::Result;
 use ocap_remotes::{
-    bridge::{KernelServices, PlatformServicesClient, PlatformServicesServer, memory_ports},
-    kernel::{
-        Kernel, KernelDriver, KernelError, KernelEvent, RedemptionId, RemoteHandle, SeedSource, store::KernelStore,
-    },
+    kernel::{KernelDriver, KernelError, KernelEvent, RedemptionId, RemoteHandle, SeedSource, store::KernelStore},
+    native::{self, Native},
     network::{NetworkService, node::Libp2p},
-    runtime::{NativeRuntime, Runtime},
+    runtime::Runtime,
     storage::open_file,
     wire::{CapData, EndpointId, Kref, PeerId, RemoteError, Seq},
 };
@@ -29,19 +27,8 @@ pub(crate) struct Party {
 
 impl Party {
     pub(crate) async fn start(start: Start) -> Result<Self> {
-        let runtime: Rc<dyn Runtime> = Rc::new(NativeRuntime::new());
         let store = KernelStore::open(Box::new(open_file(start.store)?))?;
         let seed = start.key_seed.map(|hex| SeedSource::Hex(hex.into()));
-        let mut random = |bytes: &mut [u8]| runtime.fill_random(bytes);
-        let kernel = Kernel::open(store, &start.options, seed, &mut random, runtime.now())?;
-
-        let (here, there) = memory_ports::<()>(Rc::clone(&runtime), Duration::ZERO);
-        let client = Rc::new(PlatformServicesClient::new(here, Rc::clone(&runtime)));
-        let server = Rc::new(PlatformServicesServer::new(there, Rc::clone(&runtime)));
-        let kernel_services: Rc<dyn KernelServices> = Rc::clone(&server) as _;
-        let service = NetworkService::new(Rc::clone(&runtime), kernel_services, Libp2p::new(Rc::clone(&runtime)));
-        server.start(Rc::new(service), None);
-
         let redemptions = Rc::<Redemptions>::default();
         let waiting = Rc::clone(&redemptions);
         let on_event = Box::new(move |event| match event {
@@ -51,9 +38,9 @@ impl Party {
             }
             event => report::line(&report::event(&event)),
         });
-        let driver = KernelDriver::start(kernel, Rc::clone(&client) as _, runtime, on_event);
-        client.start(Rc::clone(&driver) as _, || {});
-        driver.start_network(start.options).await?;
+        let network =
+            |runtime: Rc<dyn Runtime>, kernel| NetworkService::new(Rc::clone(&runtime), kernel, Libp2p::new(runtime));
+        let Native { driver, .. } = native::start(store, seed, start.options, network, on_event).await?;
         Ok(Party { driver, redemptions })
     }
 

@@ -5,10 +5,11 @@ use std::{cell::RefCell, collections::HashMap, path::Path, rc::Rc, time::Duratio
 use anyhow::{Context as _, Result};
 use futures::FutureExt as _;
 use ocap_remotes::{
-    bridge::{KernelServices, PlatformServicesClient, PlatformServicesServer, Reply, memory_ports},
-    kernel::{Kernel, KernelDriver, KernelError, KernelEvent, RedemptionId, SeedSource, store::KernelStore},
+    bridge::{KernelServices, Reply},
+    kernel::{KernelDriver, KernelError, KernelEvent, RedemptionId, SeedSource, store::KernelStore},
+    native::{self, Native},
     network::NetworkService,
-    runtime::{NativeRuntime, Runtime},
+    runtime::Runtime,
     storage::MemoryStore,
     wire::{CapData, IncarnationId, Kref, LimitType, PeerId, RemoteCommsOptions, RemoteError},
 };
@@ -17,7 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     Command, Start,
-    listening::{Handle, Listening},
+    listening::{self, Handle, Listening},
     now_ms, report,
 };
 
@@ -51,20 +52,9 @@ impl Party {
         options: &RemoteCommsOptions,
         slow: Duration,
     ) -> Result<Rc<Self>> {
-        let runtime: Rc<dyn Runtime> = Rc::new(NativeRuntime::new());
         let store = KernelStore::open(Box::new(MemoryStore::new()))?;
         let seed = SeedSource::Hex(format!("{seed:02x}").repeat(32).into());
-        let mut random = |bytes: &mut [u8]| runtime.fill_random(bytes);
-        let kernel = Kernel::open(store, options, Some(seed), &mut random, runtime.now())?;
-        let peer = kernel.peer_id().clone();
-
-        let (here, there) = memory_ports::<()>(Rc::clone(&runtime), Duration::ZERO);
-        let client = Rc::new(PlatformServicesClient::new(here, Rc::clone(&runtime)));
-        let server = Rc::new(PlatformServicesServer::new(there, Rc::clone(&runtime)));
-        let services = Rc::new(Slow { kernel: Rc::clone(&server) as _, slow });
-        let (network, handle) = Listening::new(Rc::clone(&runtime), certificate)?;
-        server.start(Rc::new(NetworkService::new(Rc::clone(&runtime), services, network)), None);
-
+        let (certificate, handle) = (certificate.map(listening::pem).transpose()?, Handle::default());
         let (inbox, told) = (Rc::<RefCell<Inbox>>::default(), Rc::<tokio::sync::Notify>::default());
         let (into, notify) = (Rc::clone(&inbox), Rc::clone(&told));
         let on_event = Box::new(move |event| {
@@ -80,9 +70,12 @@ impl Party {
             }
             notify.notify_one();
         });
-        let driver = KernelDriver::start(kernel, Rc::clone(&client) as _, runtime, on_event);
-        client.start(Rc::clone(&driver) as _, || {});
-        driver.start_network(options.clone()).await?;
+        let network = |runtime: Rc<dyn Runtime>, kernel| {
+            let listening = Listening::new(Rc::clone(&runtime), certificate, handle.clone());
+            NetworkService::new(runtime, Rc::new(Slow { kernel, slow }), listening)
+        };
+        let Native { driver, .. } = native::start(store, Some(seed), options.clone(), network, on_event).await?;
+        let peer = driver.inspect(|kernel| kernel.peer_id().clone());
         let object = driver.call(|kernel, _| kernel.export_object())?;
         Ok(Rc::new(Party { driver, handle, peer, object, inbox, told }))
     }

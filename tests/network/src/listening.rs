@@ -27,15 +27,14 @@ pub(crate) struct Listening {
 }
 
 impl Listening {
-    /// The certificate is read from the file, or made and written there.
-    pub(crate) fn new(runtime: Rc<dyn Runtime>, certificate: Option<&Path>) -> Result<(Self, Handle)> {
+    /// `handle` is to the node, once it is started. Without a certificate, in PEM, one is made for this time.
+    pub(crate) fn new(runtime: Rc<dyn Runtime>, certificate: Option<String>, handle: Handle) -> Self {
         let libp2p = Libp2p::new(runtime);
         let libp2p = match certificate {
-            Some(file) => libp2p.with_certificate(pem(file)?),
+            Some(pem) => libp2p.with_certificate(pem),
             None => libp2p,
         };
-        let handle = Handle::default();
-        Ok((Listening { libp2p, handle: handle.clone() }, handle))
+        Listening { libp2p, handle }
     }
 }
 
@@ -82,7 +81,8 @@ impl Handle {
     }
 }
 
-fn pem(file: &Path) -> Result<String> {
+/// The certificate in the file, or one that is made and written there.
+pub(crate) fn pem(file: &Path) -> Result<String> {
     if let Ok(pem) = fs::read_to_string(file) {
         return Ok(pem);
     }
