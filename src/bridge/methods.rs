@@ -61,7 +61,7 @@ pub(super) const WORDS: [&str; 19] = [
 ];
 
 /// What the ids of a kernel's calls begin with.
-#[cfg(feature = "kernel")]
+#[cfg(any(feature = "kernel", all(target_arch = "wasm32", target_os = "unknown")))]
 pub(super) const KERNEL_IDS: &str = "m";
 /// What the ids of a network's calls begin with.
 pub(super) const NETWORK_IDS: &str = "vws:";

@@ -9,7 +9,7 @@ mod remotes;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::BTreeMap,
     future::poll_fn,
     rc::Rc,
     task::{Context, Poll, Waker},
@@ -222,7 +222,7 @@ impl KernelDriver {
     /// Lets those go on whom a remote has room for.
     fn release_crowd(&self) {
         let mut crowded = self.crowded.borrow_mut();
-        let mut rooms: HashMap<EndpointId, usize> = HashMap::new();
+        let mut rooms: BTreeMap<EndpointId, usize> = BTreeMap::new();
         for (remote, freed) in std::mem::take(&mut *crowded) {
             let room = rooms.entry(remote).or_insert_with(|| self.kernel.borrow().room(remote));
             if *room == 0 {

@@ -279,6 +279,12 @@ export interface RedeemOptions {
     signal?: AbortSignal;
 }
 
+/** How to wait. */
+export interface WaitOptions {
+    /** Ends the waiting; the promise is rejected with the signal's reason. `AbortSignal.timeout(ms)` sets a deadline. */
+    signal?: AbortSignal;
+}
+
 /** Something for the program. References are strings: `ko<N>` objects, `kp<N>` promises. */
 export type KernelEvent =
 /** A message to one of the program's objects; settle `result`, if there is one, with `resolve` or `reject`. */
@@ -426,6 +432,12 @@ export class Kernel {
      */
     issueOcapURL(object: string): Promise<string>;
     /**
+     * Resolves when `target` takes one more message: as soon as less than `maxQueue` to its peer are unacknowledged. Send at
+     * once then, for others may wait too. Rejected with a `ReferenceError` if `target` is not, or no longer, held by this program,
+     * or with the reason of an aborted `signal`.
+     */
+    ready(target: string, options?: WaitOptions | null): Promise<void>;
+    /**
      * Undoes `closeConnection` and connects now; forgets that the peer was given up.
      */
     reconnectPeer(peerId: string, hints?: string[] | null): Promise<void>;
@@ -471,7 +483,7 @@ export class Kernel {
      *
      * # Errors
      * A `ReferenceError` for something that this program does not hold; a `ResourceLimitError` when the message is too
-     * long or too many to that peer are unacknowledged. Nothing was sent then.
+     * long or too many to that peer are unacknowledged, which `ready` waits out. Nothing was sent then.
      */
     send(target: string, body: string, slots?: string[] | null): string;
     /**
