@@ -81,6 +81,11 @@ pub(super) fn kernel(error: &crate::kernel::KernelError) -> JsValue {
     }
 }
 
+#[cfg(feature = "kernel")]
+pub(super) fn failure(error: impl Into<crate::kernel::KernelError>) -> JsValue {
+    kernel(&error.into())
+}
+
 /// Plain objects, arrays, strings and numbers.
 pub(super) fn to_js(value: &impl serde::Serialize) -> JsValue {
     // Only maps with keys that are no strings can fail, and none of ours has any.

@@ -9,7 +9,9 @@ use wasm_bindgen::{JsCast as _, prelude::*};
 use wasm_bindgen_futures::{future_to_promise, spawn_local};
 
 use super::{
-    BridgePort, KernelStore, abort, crash,
+    BridgePort, KernelStore, abort,
+    arguments::parsed,
+    crash,
     error::{kernel as kernel_error, named, remote as remote_error, to_js, type_error},
     events::{EventHub, EventsOptions},
     options,
@@ -18,7 +20,7 @@ use crate::{
     bridge::{BrowserPort, PlatformServicesClient},
     kernel::{Kernel as KernelCore, KernelDriver, KernelError, KernelEvent, RedemptionId, RemoteEvent, SeedSource},
     runtime::{BrowserRuntime, Runtime, timeout},
-    wire::{CapData, Kref, PeerId, RemoteError},
+    wire::{CapData, Kref, RemoteError},
 };
 
 #[wasm_bindgen(typescript_custom_section)]
@@ -94,16 +96,8 @@ pub struct Kernel {
     inbox: Rc<Inbox>,
 }
 
-fn kref(text: &str) -> Result<Kref, JsValue> {
-    text.parse().map_err(|error| kernel_error(&KernelError::Wire(error)))
-}
-
 fn krefs(texts: &[String]) -> Result<Vec<Kref>, JsValue> {
-    texts.iter().map(|text| kref(text)).collect()
-}
-
-fn peer(text: &str) -> Result<PeerId, JsValue> {
-    text.parse().map_err(|error| kernel_error(&KernelError::Wire(error)))
+    texts.iter().map(|text| parsed(text)).collect()
 }
 
 fn cap_data(body: String, slots: Option<Vec<String>>) -> Result<CapData<Kref>, JsValue> {
@@ -238,7 +232,7 @@ impl Kernel {
     /// A `ReferenceError` for something that this program does not hold; a `ResourceLimitError` when the message is too
     /// long or too many to that peer are unacknowledged, which `ready` waits out. Nothing was sent then.
     pub fn send(&self, target: &str, body: String, slots: Option<Vec<String>>) -> Result<String, JsValue> {
-        let (target, data) = (kref(target)?, cap_data(body, slots)?);
+        let (target, data) = (parsed(target)?, cap_data(body, slots)?);
         crash::check()?;
         let sent = self.driver.call(|kernel, _| kernel.send(target, data));
         sent.map(|promise| promise.to_string()).map_err(|error| kernel_error(&error))
@@ -252,7 +246,7 @@ impl Kernel {
         let driver = Rc::clone(&self.driver);
         future_to_promise(async move {
             crash::check()?;
-            let target = kref(&target)?;
+            let target = parsed(&target)?;
             let options: JsValue = options.map_or(JsValue::UNDEFINED, Into::into);
             let signal = abort::signal(&options)?;
             options::read::<serde::de::IgnoredAny>(&options, &["signal"])?;
@@ -263,7 +257,7 @@ impl Kernel {
     }
 
     fn settle(&self, promise: &str, rejected: bool, body: String, slots: Option<Vec<String>>) -> Result<(), JsValue> {
-        let (promise, data) = (kref(promise)?, cap_data(body, slots)?);
+        let (promise, data) = (parsed(promise)?, cap_data(body, slots)?);
         crash::check()?;
         let settled = self.driver.call(|kernel, _| kernel.resolve(promise, rejected, data));
         settled.map_err(|error| kernel_error(&error))
@@ -304,7 +298,7 @@ impl Kernel {
         let driver = Rc::clone(&self.driver);
         future_to_promise(async move {
             crash::check()?;
-            let issued = driver.issue_ocap_url(kref(&object)?).await;
+            let issued = driver.issue_ocap_url(parsed(&object)?).await;
             issued.map(Into::into).map_err(|error| kernel_error(&error))
         })
     }
@@ -354,7 +348,7 @@ impl Kernel {
         #[wasm_bindgen(js_name = peerId)] peer_id: &str,
         hints: Vec<String>,
     ) -> Result<(), JsValue> {
-        let peer = peer(peer_id)?;
+        let peer = parsed(peer_id)?;
         crash::check()?;
         let told = self.driver.call(|kernel, now| kernel.register_location_hints(&peer, hints, now));
         told.map_err(|error| kernel_error(&error))
@@ -366,7 +360,7 @@ impl Kernel {
         let driver = Rc::clone(&self.driver);
         future_to_promise(async move {
             crash::check()?;
-            let closed = driver.close_connection(peer(&peer_id)?).await;
+            let closed = driver.close_connection(parsed(&peer_id)?).await;
             closed.map(|()| JsValue::UNDEFINED).map_err(|error| kernel_error(&error))
         })
     }
@@ -381,7 +375,7 @@ impl Kernel {
         let driver = Rc::clone(&self.driver);
         future_to_promise(async move {
             crash::check()?;
-            let reconnected = driver.reconnect_peer(peer(&peer_id)?, hints.unwrap_or_default()).await;
+            let reconnected = driver.reconnect_peer(parsed(&peer_id)?, hints.unwrap_or_default()).await;
             reconnected.map(|()| JsValue::UNDEFINED).map_err(|error| kernel_error(&error))
         })
     }

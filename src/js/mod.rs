@@ -5,6 +5,8 @@
 
 #[cfg_attr(not(feature = "kernel"), expect(dead_code, reason = "the network waits for nothing that can be aborted"))]
 mod abort;
+#[cfg(feature = "kernel")]
+mod arguments;
 mod crash;
 mod error;
 mod events;

@@ -1,5 +1,4 @@
-// Many kernels on one page for long: nothing is lost or doubled, and what the browser needs beside the kernels' modules stays
-// flat.
+// Many kernels on one page for long: nothing is lost or doubled, and what the browser needs stays flat.
 //
 //   node tests/e2e/page-soak.mjs KERNELS MINUTES    as `cargo xtask soak page` does; the last line on stdout is the outcome as JSON
 
@@ -38,7 +37,7 @@ async function memory(session) {
 }
 
 /**
- * What the modules of all kernels and networks have of it, in bytes. That of a kernel grows with what it must remember.
+ * What the modules of all kernels and networks have of it, in bytes.
  * @param {LabPage} lab
  * @returns {Promise<number>}
  */
@@ -141,9 +140,10 @@ function check({ sent, delivered, written, bytesBefore, bytesAfter, restarts }) 
   if (written < delivered) {
     throw new Error(`the picture of the page lacks what passed: ${written} messages written, ${delivered} delivered`);
   }
-  // A kernel remembers the names of settled promises (README, limits): what its module takes is told, not judged.
-  if (bytesAfter.rest > bytesBefore.rest * (1 + GROWTH) + SLACK_BYTES) {
-    throw new Error(`the memory beside the modules grew from ${bytesBefore.rest} to ${bytesAfter.rest} bytes`);
+  for (const part of /** @type {const} */ (['modules', 'rest'])) {
+    if (bytesAfter[part] > bytesBefore[part] * (1 + GROWTH) + SLACK_BYTES) {
+      throw new Error(`the memory of ${part} grew from ${bytesBefore[part]} to ${bytesAfter[part]} bytes`);
+    }
   }
 }
 

@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use futures::FutureExt as _;
 use js_sys::Promise;
-use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
@@ -12,6 +11,7 @@ use super::{duck::object, records::MessageObject};
 use crate::{
     bridge::KernelServices as _,
     js::{
+        arguments::plain,
         crash,
         error::{kernel as kernel_error, remote as remote_error, type_error},
     },
@@ -45,10 +45,6 @@ struct Message {
 
 fn eref(text: &str) -> Result<Eref, JsValue> {
     Eref::parse_remote(text).map_err(|error| kernel_error(&error.into()))
-}
-
-fn read<T: DeserializeOwned>(value: JsValue, what: &str) -> Result<T, JsValue> {
-    serde_wasm_bindgen::from_value(value).map_err(|error| type_error(&format!("not a {what}: {error}")))
 }
 
 impl RemoteHandle {
@@ -95,7 +91,7 @@ impl RemoteHandle {
     #[wasm_bindgen(js_name = deliverMessage, unchecked_return_type = "Promise<CrankResult>")]
     pub fn deliver_message(&self, target: &str, message: MessageObject) -> Promise {
         let delivery = eref(target).and_then(|target| {
-            let Message { methargs, result } = read(message.into(), "message")?;
+            let Message { methargs, result } = plain(message.into(), "message")?;
             Ok(Delivery::Message { target, methargs, result })
         });
         self.deliver(delivery)
@@ -104,7 +100,7 @@ impl RemoteHandle {
     /// Tells how promises were settled.
     #[wasm_bindgen(js_name = deliverNotify, unchecked_return_type = "Promise<CrankResult>")]
     pub fn deliver_notify(&self, resolutions: Resolutions) -> Promise {
-        let resolutions = read::<Vec<Resolution<Eref>>>(resolutions.into(), "list of resolutions");
+        let resolutions = plain::<Vec<Resolution<Eref>>>(resolutions.into(), "list of resolutions");
         self.deliver(resolutions.map(Delivery::Notify))
     }
 

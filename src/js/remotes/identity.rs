@@ -9,8 +9,9 @@ use wasm_bindgen_futures::future_to_promise;
 use super::{duck::Duck, host::IdentityRows};
 use crate::{
     js::{
+        arguments::parsed,
         crash,
-        error::{kernel as kernel_error, remote as remote_error},
+        error::{failure, remote as remote_error},
     },
     kernel::{
         KernelError, KernelIdentity, OcapUrl, RemotesDriver, SeedSource, UrlIssuer, store::KernelStore as Records,
@@ -30,10 +31,6 @@ pub(super) struct Identity {
     key: KernelIdentity,
     store: Duck,
     slept: bool,
-}
-
-fn failure(error: impl Into<KernelError>) -> JsValue {
-    kernel_error(&error.into())
 }
 
 /// A copy of the rows of identity, on which our store works.
@@ -173,7 +170,7 @@ impl RemoteComms {
         let identity = Rc::clone(&self.identity);
         future_to_promise(async move {
             crash::check()?;
-            identity.issue(kref.parse().map_err(|error: WireError| failure(error))?).map(Into::into)
+            identity.issue(parsed(&kref)?).map(Into::into)
         })
     }
 
@@ -199,7 +196,7 @@ impl RemoteComms {
     pub fn send_remote_message(&self, to: String, message: String) -> Promise {
         let network = self.network();
         future_to_promise(async move {
-            let to = to.parse().map_err(|error: WireError| failure(error))?;
+            let to = parsed(&to)?;
             let sent = network?.platform().send_remote_message(to, message).await;
             sent.map(|()| JsValue::UNDEFINED).map_err(|error| remote_error(&error))
         })

@@ -23,7 +23,9 @@ use self::{
 };
 pub use self::{handle::RemoteHandle, identity::RemoteComms, records::KernelRecords};
 use super::{
-    KernelStore, crash,
+    KernelStore,
+    arguments::parsed,
+    crash,
     error::{host_error, kernel as kernel_error, named, remote as remote_error, type_error},
     options,
 };
@@ -87,10 +89,6 @@ fn optional_text(options: &JsValue, name: &str) -> Result<Option<String>, JsValu
         return Ok(None);
     }
     given.as_string().map(Some).ok_or_else(|| type_error(&format!("{name} must be a string")))
-}
-
-fn peer(text: &str) -> Result<PeerId, JsValue> {
-    text.parse().map_err(|error: WireError| kernel_error(&error.into()))
 }
 
 fn plain_error(message: &str) -> JsValue {
@@ -356,7 +354,7 @@ impl RemoteManager {
         #[wasm_bindgen(js_name = peerId)] peer_id: &str,
         hints: Option<Vec<String>>,
     ) -> Result<RemoteHandle, JsValue> {
-        let (driver, peer) = (self.parts.running()?, peer(peer_id)?);
+        let (driver, peer) = (self.parts.running()?, parsed(peer_id)?);
         let id = driver.call(|remotes, host, now| remotes.remote_for(host, &peer, hints.unwrap_or_default(), now));
         Ok(RemoteHandle::new(id.map_err(|error| kernel_error(&error))?, peer, driver))
     }
@@ -378,7 +376,7 @@ impl RemoteManager {
     pub fn handle_remote_message(&self, from: String, message: String) -> Promise {
         let parts = Rc::clone(&self.parts);
         future_to_promise(async move {
-            let handled = parts.running()?.remote_deliver(peer(&from)?, message).await;
+            let handled = parts.running()?.remote_deliver(parsed(&from)?, message).await;
             handled.map(|_| JsValue::NULL).map_err(|error| remote_error(&error))
         })
     }
@@ -388,7 +386,7 @@ impl RemoteManager {
     pub fn handle_remote_give_up(&self, #[wasm_bindgen(js_name = peerId)] peer_id: String) -> Promise {
         let parts = Rc::clone(&self.parts);
         future_to_promise(async move {
-            let handled = parts.running()?.remote_give_up(peer(&peer_id)?).await;
+            let handled = parts.running()?.remote_give_up(parsed(&peer_id)?).await;
             handled.map(|()| JsValue::UNDEFINED).map_err(|error| remote_error(&error))
         })
     }
@@ -404,7 +402,7 @@ impl RemoteManager {
         let parts = Rc::clone(&self.parts);
         future_to_promise(async move {
             let observed = observed.parse().map_err(|error: WireError| kernel_error(&error.into()))?;
-            let verdict = parts.running()?.remote_incarnation_change(peer(&peer_id)?, observed).await;
+            let verdict = parts.running()?.remote_incarnation_change(parsed(&peer_id)?, observed).await;
             verdict.map(JsValue::from).map_err(|error| remote_error(&error))
         })
     }
@@ -438,7 +436,7 @@ impl RemoteManager {
     pub fn close_connection(&self, #[wasm_bindgen(js_name = peerId)] peer_id: String) -> Promise {
         let parts = Rc::clone(&self.parts);
         future_to_promise(async move {
-            let (driver, peer) = (parts.running()?, peer(&peer_id)?);
+            let (driver, peer): (_, PeerId) = (parts.running()?, parsed(&peer_id)?);
             driver.platform().close_connection(peer.clone()).await.map_err(|error| remote_error(&error))?;
             let reason = crate::wire::RemoteError::IntentionalClose(peer.clone()).to_string();
             let closed = driver.call(|remotes, host, _| remotes.handle_remote_give_up(host, &peer, &reason));
@@ -455,7 +453,7 @@ impl RemoteManager {
     ) -> Promise {
         let parts = Rc::clone(&self.parts);
         future_to_promise(async move {
-            let (driver, peer) = (parts.running()?, peer(&peer_id)?);
+            let (driver, peer): (_, PeerId) = (parts.running()?, parsed(&peer_id)?);
             let reconnected = driver.platform().reconnect_peer(peer, hints.unwrap_or_default()).await;
             reconnected.map(|()| JsValue::UNDEFINED).map_err(|error| remote_error(&error))
         })

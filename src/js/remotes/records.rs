@@ -3,14 +3,16 @@
 use std::cell::RefCell;
 
 use js_sys::Array;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use super::duck::{array, object};
 use crate::{
     js::{
-        KernelStore, crash,
-        error::{kernel as kernel_error, to_js, type_error},
+        KernelStore,
+        arguments::{parsed, plain},
+        crash,
+        error::{failure, to_js},
     },
     kernel::{
         HostKernel, KernelError,
@@ -71,18 +73,6 @@ pub struct KernelRecords {
     records: RefCell<Records>,
 }
 
-fn failure(error: impl Into<KernelError>) -> JsValue {
-    kernel_error(&error.into())
-}
-
-fn parsed<T: std::str::FromStr<Err = crate::wire::WireError>>(text: &str) -> Result<T, JsValue> {
-    text.parse().map_err(failure)
-}
-
-fn read<T: DeserializeOwned>(value: JsValue, what: &str) -> Result<T, JsValue> {
-    serde_wasm_bindgen::from_value(value).map_err(|error| type_error(&format!("not a {what}: {error}")))
-}
-
 /// The references of a remote are turned at the border of the kernel, as the incumbent's translators turn them.
 fn turned(endpoint: EndpointId, eref: Eref) -> Eref {
     if endpoint.is_remote() { eref.flipped() } else { eref }
@@ -91,13 +81,13 @@ fn turned(endpoint: EndpointId, eref: Eref) -> Eref {
 impl KernelRecords {
     fn look<T, E: Into<KernelError>>(&self, look: impl FnOnce(&Records) -> Result<T, E>) -> Result<T, JsValue> {
         crash::check()?;
-        let records = self.records.try_borrow().map_err(|_| kernel_error(&KernelError::Reentrant))?;
+        let records = self.records.try_borrow().map_err(|_| failure(KernelError::Reentrant))?;
         look(&records).map_err(failure)
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Records) -> Result<T, KernelError>) -> Result<T, JsValue> {
         crash::check()?;
-        let mut records = self.records.try_borrow_mut().map_err(|_| kernel_error(&KernelError::Reentrant))?;
+        let mut records = self.records.try_borrow_mut().map_err(|_| failure(KernelError::Reentrant))?;
         work(&mut records).map_err(failure)
     }
 
@@ -170,7 +160,7 @@ impl KernelRecords {
     /// Sets the known relays; at most 20 are kept.
     #[wasm_bindgen(js_name = setRelayEntries)]
     pub fn set_relay_entries(&self, entries: RelayEntries) -> Result<(), JsValue> {
-        let entries = read(entries.into(), "list of relays")?;
+        let entries = plain(entries.into(), "list of relays")?;
         self.change(|records| Ok(records.set_known_relays(entries)?))
     }
 
@@ -223,7 +213,7 @@ impl KernelRecords {
             #[serde(default)]
             hints: Vec<String>,
         }
-        let (remote, info): (EndpointId, Info) = (parsed(remote)?, read(info.into(), "remote's record")?);
+        let (remote, info): (EndpointId, Info) = (parsed(remote)?, plain(info.into(), "remote's record")?);
         let info = crate::kernel::store::RemoteInfo { peer_id: parsed(&info.peer_id)?, hints: info.hints };
         self.change(|records| Ok(records.set_remote_info(remote, &info)?))
     }
@@ -364,7 +354,7 @@ impl KernelRecords {
     /// Translates the slots of data in an endpoint's message.
     #[wasm_bindgen(js_name = translateCapDataEtoK)]
     pub fn translate_cap_data_e_to_k(&self, endpoint: &str, data: CapDataObject) -> Result<CapDataObject, JsValue> {
-        let (endpoint, data): (EndpointId, CapData<Eref>) = (parsed(endpoint)?, read(data.into(), "capdata")?);
+        let (endpoint, data): (EndpointId, CapData<Eref>) = (parsed(endpoint)?, plain(data.into(), "capdata")?);
         let data: CapData<Kref> = self.change(|records| {
             data.try_map(|slot| records.translate_inbound_ref(endpoint, slot).map_err(KernelError::from))
         })?;
@@ -374,7 +364,7 @@ impl KernelRecords {
     /// Translates the slots of data for a message to an endpoint.
     #[wasm_bindgen(js_name = translateCapDataKtoE)]
     pub fn translate_cap_data_k_to_e(&self, endpoint: &str, data: CapDataObject) -> Result<CapDataObject, JsValue> {
-        let (endpoint, data): (EndpointId, CapData<Kref>) = (parsed(endpoint)?, read(data.into(), "capdata")?);
+        let (endpoint, data): (EndpointId, CapData<Kref>) = (parsed(endpoint)?, plain(data.into(), "capdata")?);
         let data: CapData<Eref> = self.change(|records| data.try_map(|slot| give(records, endpoint, slot)))?;
         Ok(to_js(&data).unchecked_into())
     }
@@ -382,7 +372,7 @@ impl KernelRecords {
     /// Translates a message to an endpoint. The endpoint decides its result from now on.
     #[wasm_bindgen(js_name = translateMessageKtoE)]
     pub fn translate_message_k_to_e(&self, endpoint: &str, message: MessageObject) -> Result<MessageObject, JsValue> {
-        let (endpoint, message): (EndpointId, KernelMessage) = (parsed(endpoint)?, read(message.into(), "message")?);
+        let (endpoint, message): (EndpointId, KernelMessage) = (parsed(endpoint)?, plain(message.into(), "message")?);
         let (methargs, result) = self.change(|records| {
             let methargs = message.methargs.try_map(|slot| give(records, endpoint, slot))?;
             let Some(promise) = message.result else { return Ok((methargs, None)) };
@@ -402,7 +392,7 @@ impl KernelRecords {
             #[serde(default)]
             result: Option<Eref>,
         }
-        let (endpoint, message): (EndpointId, Message) = (parsed(endpoint)?, read(message.into(), "message")?);
+        let (endpoint, message): (EndpointId, Message) = (parsed(endpoint)?, plain(message.into(), "message")?);
         let (methargs, result) = self.change(|records| {
             let mut take = |eref| records.translate_inbound_ref(endpoint, eref);
             let methargs: CapData<Kref> = message.methargs.try_map(&mut take)?;
@@ -522,7 +512,7 @@ impl KernelRecords {
         rejected: bool,
         value: CapDataObject,
     ) -> Result<QueuedMessages, JsValue> {
-        let (kpid, value): (Kref, CapData<Kref>) = (parsed(kpid)?, read(value.into(), "capdata")?);
+        let (kpid, value): (Kref, CapData<Kref>) = (parsed(kpid)?, plain(value.into(), "capdata")?);
         let resolved = self.change(|records| Ok(records.resolve_promise(kpid, rejected, &value)?))?;
         let queued = |message: KernelMessage| {
             let result = message.result.map(|kref| kref.to_string());
@@ -534,7 +524,7 @@ impl KernelRecords {
     /// Lets a message wait in a promise.
     #[wasm_bindgen(js_name = enqueuePromiseMessage)]
     pub fn enqueue_promise_message(&self, kpid: &str, message: MessageObject) -> Result<(), JsValue> {
-        let (kpid, message): (Kref, KernelMessage) = (parsed(kpid)?, read(message.into(), "message")?);
+        let (kpid, message): (Kref, KernelMessage) = (parsed(kpid)?, plain(message.into(), "message")?);
         self.change(|records| Ok(records.enqueue_promise_message(kpid, &message)?))
     }
 
@@ -551,7 +541,7 @@ impl KernelRecords {
     /// Appends to the run queue. What the item mentions is counted while it is there.
     #[wasm_bindgen(js_name = enqueueRun)]
     pub fn enqueue_run(&self, item: RunQueueItem) -> Result<(), JsValue> {
-        let item: RunItem = read(item.into(), "run queue item")?;
+        let item: RunItem = plain(item.into(), "run queue item")?;
         self.change(|records| Ok(records.enqueue_run(item)?))
     }
 
