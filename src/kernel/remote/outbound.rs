@@ -13,7 +13,10 @@ use crate::wire::{
 };
 
 /// Room for the numbers that are added when a stored command is written.
-const ENVELOPE_BYTES: usize = 128;
+const ENVELOPE_BYTES: usize = 80;
+
+/// Room for what is said of the names of settled promises. It is left out of a message that would be too long with it.
+const RETIREMENT_BYTES: usize = 48;
 
 /// Room for the rest of a command around its data, and for one reference in it.
 const COMMAND_BYTES: usize = 160;
@@ -82,10 +85,20 @@ impl RemoteHandle {
         resolution: Resolution<Eref>,
     ) -> Result<(), KernelError> {
         let command = RemoteCommand::Deliver(Delivery::Notify(vec![resolution]));
-        let retirement = Retirement { retires: true, retired: self.retired.to_tell() };
-        let stored = StoredCommand::new(&command)?.with(retirement);
+        let (stored, retirement) = self.retiring(&command, true)?;
         let seq = self.stage_stored(store, &command, stored)?;
-        Ok(store.retire_name(self.id, promise, eref, seq)?)
+        if retirement.retires { Ok(store.retire_name(self.id, promise, eref, seq)?) } else { Ok(()) }
+    }
+
+    /// A command with what it says of the names of settled promises.
+    fn retiring(&self, command: &RemoteCommand, retires: bool) -> Result<(StoredCommand, Retirement), KernelError> {
+        let stored = StoredCommand::new(command)?;
+        let length = stored.len().saturating_add(ENVELOPE_BYTES + RETIREMENT_BYTES);
+        let retirement = match within(length, self.max_message_bytes) {
+            Ok(()) => Retirement { retires, retired: self.retired.to_tell() },
+            Err(_) => Retirement::default(),
+        };
+        Ok((stored.with(retirement), retirement))
     }
 
     /// Tells the peer that the outcome of a promise cannot be told.
@@ -146,8 +159,7 @@ impl RemoteHandle {
 
     /// Numbers a command and stores it, in the caller's transaction. It is written once that is durable.
     pub(super) fn stage(&mut self, host: &mut dyn HostKernel, command: &RemoteCommand) -> Result<(), KernelError> {
-        let mut stored =
-            StoredCommand::new(command)?.with(Retirement { retires: false, retired: self.retired.to_tell() });
+        let (mut stored, _) = self.retiring(command, false)?;
         if command.is_about_garbage() {
             stored = stored.as_of(self.session.highest_received());
         }

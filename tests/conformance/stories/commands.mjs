@@ -59,6 +59,22 @@ export const commands = {
     assert.deepEqual(command(await peer.receive()), delivery('notify', [['rp-8', true, reason]]));
   },
 
+  'a settled promise may be mentioned for as long as one likes': async (world) => {
+    const { kernel, peer } = world;
+    await world.dial();
+    const { inFrameOfKernel } = await world.objectOfKernel();
+    await peer.deliverMessage(inFrameOfKernel, BODY, { result: 'rp+7' });
+    await kernel.resolve((await kernel.event('message')).result, '#"hello"');
+    assert.equal((await peer.receive()).params[0], 'notify');
+    for (let time = 0; time < 3; time += 1) {
+      await peer.deliverMessage(inFrameOfKernel, BODY, { slots: ['rp+7'] });
+      const { slots } = await kernel.event('message');
+      const { promise, body } = await kernel.event('notify');
+      assert.deepEqual([promise, body], [slots[0], '#"hello"']);
+    }
+    assert.equal(await kernel.call('audit'), null);
+  },
+
   'message from us, and notify to us': async (world) => {
     const { kernel, peer } = world;
     await world.dial();

@@ -92,10 +92,12 @@ function checkHandshake(message, text) {
   assert.equal(typeof message.params.incarnationId, 'string');
 }
 
-/** `start` is the one member that incumbents do not know (§11); without it the message must be one of theirs. */
+/** `start`, `retired` and `retires` are members that incumbents do not know (§11); without them the message must be one of theirs. */
 function checkMessage(message, text) {
-  const { start, ...known } = message;
+  const { start, retired, retires, ...known } = message;
   assert.ok(start === undefined || isSeq(start), text);
+  assert.ok(retired === undefined, `this peer has retired nothing that could be forgotten: ${text}`);
+  assert.ok(retires === undefined || (retires === true && message.params?.[0] === 'notify'), text);
   const members = Object.keys(known);
   if (!('seq' in known)) {
     assert.deepEqual(members, ['ack'], text);
