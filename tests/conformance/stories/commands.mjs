@@ -67,7 +67,7 @@ export const commands = {
     await kernel.resolve((await kernel.event('message')).result, '#"hello"');
     assert.equal((await peer.receive()).params[0], 'notify');
     for (let time = 0; time < 3; time += 1) {
-      await peer.deliverMessage(inFrameOfKernel, BODY, { slots: ['rp+7'] });
+      await peer.deliverMessage(inFrameOfKernel, BODY, { slots: ['rp+7'], result: `rp+${8 + time}` });
       const { slots } = await kernel.event('message');
       const { promise, body } = await kernel.event('notify');
       assert.deepEqual([promise, body], [slots[0], '#"hello"']);
