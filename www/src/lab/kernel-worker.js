@@ -102,7 +102,10 @@ const calls = {
    * @param {number} count
    */
   async sendMany(target, first, count) {
-    sending = new AbortController();
+    // Several may send at once, to different peers: a stop is for all of them.
+    if (sending.signal.aborted) {
+      sending = new AbortController();
+    }
     const { signal } = sending;
     let sent = 0;
     try {
