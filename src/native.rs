@@ -2,6 +2,8 @@
 
 use std::{rc::Rc, time::Duration};
 
+#[cfg(feature = "network")]
+use crate::network::node::Libp2p;
 use crate::{
     bridge::{KernelServices, PlatformServicesClient, PlatformServicesServer, memory_ports},
     kernel::{EventHandler, Kernel, KernelDriver, KernelError, SeedSource, store::KernelStore},
@@ -16,6 +18,12 @@ pub struct Native<N: Network> {
     pub driver: Rc<KernelDriver>,
     /// Its network, to look at: what it does, the kernel says.
     pub network: Rc<NetworkService<N>>,
+}
+
+/// A network over libp2p, for [`start`].
+#[cfg(feature = "network")]
+pub fn libp2p(runtime: Rc<dyn Runtime>, kernel: Rc<dyn KernelServices>) -> NetworkService<Libp2p> {
+    NetworkService::new(Rc::clone(&runtime), kernel, Libp2p::new(runtime))
 }
 
 /// Starts the kernel of `store`, as [`Kernel::open`] does, on the network that `network` makes. To be called in a

@@ -454,8 +454,8 @@ proptest! {
         Kernel(&mut store).wind_up(&kv).unwrap();
         store.collect_garbage().unwrap();
         prop_assert_eq!(store.audit(), Ok(()));
-        let left: Vec<String> =
-            rows(&kv).into_keys().filter(|key| ["k", "retiring."].iter().any(|start| key.starts_with(start)) || key.contains(".c.")).collect();
+        let is_held = |key: &String| key.starts_with('k') || key.starts_with("retiring.") || key.contains(".c.");
+        let left: Vec<String> = rows(&kv).into_keys().filter(is_held).collect();
         prop_assert_eq!(left, Vec::<String>::new(), "something leaked");
     }
 }

@@ -13,11 +13,7 @@ use std::{
 use ocap_remotes::{
     kernel::{KernelDriver, KernelEvent, SeedSource, store::KernelStore},
     native::{self, Native},
-    network::{
-        NetworkService,
-        node::Libp2p,
-        status::{ChannelKind, NetworkEvent, PeerState},
-    },
+    network::status::{ChannelKind, NetworkEvent, PeerState},
     runtime::Runtime,
     storage::MemoryStore,
     wire::{CapData, Kref, PeerId, RemoteCommsOptions},
@@ -45,8 +41,7 @@ async fn start(seed: u8, options: RemoteCommsOptions) -> Party {
     let network = Rc::new(RefCell::new(Vec::new()));
     let told = Rc::clone(&network);
     let observed = |runtime: Rc<dyn Runtime>, kernel| {
-        let service = NetworkService::new(Rc::clone(&runtime), kernel, Libp2p::new(runtime));
-        service.observed_by(move |event| told.borrow_mut().push(event))
+        native::libp2p(runtime, kernel).observed_by(move |event| told.borrow_mut().push(event))
     };
     let heard = Rc::new(RefCell::new(Vec::new()));
     let seen = Rc::clone(&heard);

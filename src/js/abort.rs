@@ -11,6 +11,8 @@ use wasm_bindgen::{JsCast as _, prelude::*};
 use web_sys::AbortSignal;
 
 use super::error::type_error;
+#[cfg(feature = "kernel")]
+use super::options;
 
 /// The member `signal` of an options object, if there is one.
 pub(super) fn signal(options: &JsValue) -> Result<Option<AbortSignal>, JsValue> {
@@ -19,6 +21,16 @@ pub(super) fn signal(options: &JsValue) -> Result<Option<AbortSignal>, JsValue> 
         return Ok(None);
     }
     given.dyn_into().map(Some).map_err(|_| type_error("signal must be an AbortSignal"))
+}
+
+/// The signal of options that have nothing else. One that is aborted already is an error, its reason.
+#[cfg(feature = "kernel")]
+pub(super) fn only_signal(options: Option<impl Into<JsValue>>) -> Result<Option<AbortSignal>, JsValue> {
+    let options: JsValue = options.map_or(JsValue::UNDEFINED, Into::into);
+    let signal = signal(&options)?;
+    options::read::<serde::de::IgnoredAny>(&options, &["signal"])?;
+    check(signal.as_ref())?;
+    Ok(signal)
 }
 
 /// The signal's reason if it is aborted already.

@@ -247,10 +247,7 @@ impl Kernel {
         future_to_promise(async move {
             crash::check()?;
             let target = parsed(&target)?;
-            let options: JsValue = options.map_or(JsValue::UNDEFINED, Into::into);
-            let signal = abort::signal(&options)?;
-            options::read::<serde::de::IgnoredAny>(&options, &["signal"])?;
-            abort::check(signal.as_ref())?;
+            let signal = abort::only_signal(options)?;
             let ready = abort::or_abort(signal.as_ref(), Box::pin(driver.ready(target))).await?;
             ready.map(|()| JsValue::UNDEFINED).map_err(|error| kernel_error(&error))
         })
@@ -310,10 +307,7 @@ impl Kernel {
         let (driver, inbox) = (Rc::clone(&self.driver), Rc::clone(&self.inbox));
         future_to_promise(async move {
             crash::check()?;
-            let options: JsValue = options.map_or(JsValue::UNDEFINED, Into::into);
-            let signal = abort::signal(&options)?;
-            options::read::<serde::de::IgnoredAny>(&options, &["signal"])?;
-            abort::check(signal.as_ref())?;
+            let signal = abort::only_signal(options)?;
             let random = driver.random();
             let (done, mut result) = oneshot::channel();
             let id = driver

@@ -7,7 +7,6 @@ use ocap_remotes::{
     kernel::{KernelDriver, KernelError, KernelEvent, SeedSource, store::KernelStore},
     native::{self, Native},
     network::{NetworkService, node::Libp2p},
-    runtime::Runtime,
     storage::MemoryStore,
     wire::{CapData, Kref, PeerId, RemoteCommsOptions},
 };
@@ -40,10 +39,8 @@ pub(crate) async fn start(seed: u8, address: &str) -> Party {
     let events = Rc::new(RefCell::new(Vec::new()));
     let seen = Rc::clone(&events);
     let on_event = Box::new(move |event| seen.borrow_mut().push(event));
-    let network =
-        |runtime: Rc<dyn Runtime>, kernel| NetworkService::new(Rc::clone(&runtime), kernel, Libp2p::new(runtime));
     let Native { driver, network } =
-        native::start(store, Some(seed), options(address), network, on_event).await.unwrap();
+        native::start(store, Some(seed), options(address), native::libp2p, on_event).await.unwrap();
     let peer = driver.inspect(|kernel| kernel.peer_id().clone());
     let address = timeout(Duration::from_secs(10), listening(&network)).await.unwrap();
     Party { driver, peer, address, events }

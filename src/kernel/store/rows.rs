@@ -41,7 +41,7 @@ impl KernelStore {
     }
 
     /// What stands after `prefix` in every key that starts with it, in key order.
-    pub(in crate::kernel) fn suffixes(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+    pub(super) fn suffixes(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let mut found = Vec::new();
         let mut last = prefix.to_owned();
         while let Some(key) = self.kv.next_key(&last)? {

@@ -88,6 +88,13 @@ impl Host {
             .collect()
     }
 
+    /// The keys of its store.
+    fn rows(&self) -> Vec<String> {
+        let backup = self.kernel.as_ref().unwrap().store().export().unwrap();
+        let backup: serde_json::Value = serde_json::from_slice(&backup).unwrap();
+        backup["rows"].as_array().unwrap().iter().map(|row| row[0].as_str().unwrap().to_owned()).collect()
+    }
+
     fn audit(&self) {
         self.kernel.as_ref().unwrap().store().audit().unwrap();
     }

@@ -2,11 +2,11 @@
 
 use super::*;
 
+/// The peer's names of promises that a kernel understands.
 fn clist(host: &mut Host) -> Vec<String> {
     let remote = host.kernel().remotes().remotes().next().unwrap().id();
-    let store = host.kernel().store();
-    let prefix = format!("{remote}.c.");
-    store.suffixes(&prefix).unwrap().into_iter().filter(|name| name.starts_with("rp")).collect()
+    let prefix = format!("{remote}.c.rp");
+    host.rows().into_iter().filter(|key| key.starts_with(&prefix)).collect()
 }
 
 fn rejected(host: &mut Host) -> u64 {
@@ -30,7 +30,7 @@ impl World {
     }
 
     fn sizes(&self) -> [usize; 2] {
-        [&self.alice, &self.bob].map(|host| host.kernel.as_ref().unwrap().store().suffixes("").unwrap().len())
+        [&self.alice, &self.bob].map(|host| host.rows().len())
     }
 
     fn all_is_well(&mut self) {

@@ -19,12 +19,6 @@ fn redeem(seq: u64, ack: Option<u64>, url: &str) -> String {
 }
 
 impl World {
-    /// Rows in bob's store.
-    fn rows(&self) -> usize {
-        let backup = self.bob.kernel.as_ref().unwrap().store().export().unwrap();
-        serde_json::from_slice::<serde_json::Value>(&backup).unwrap()["rows"].as_array().unwrap().len()
-    }
-
     fn shows(&mut self, peer: &PeerId, name: &str) -> bool {
         self.bob.kernel().handle_incarnation_change(peer, &incarnation(name), self.now).unwrap()
     }
@@ -47,7 +41,7 @@ impl World {
 #[test]
 fn of_peers_that_only_shake_hands_nothing_is_stored() {
     let (mut world, _, _) = World::introduced();
-    let rows = world.rows();
+    let rows = world.bob.rows().len();
     for number in 0..10_000 {
         assert!(!world.shows(&stranger(number), "life"));
     }
@@ -56,7 +50,7 @@ fn of_peers_that_only_shake_hands_nothing_is_stored() {
         assert!(world.hears(&peer, "garbage").is_err());
         assert_eq!(world.hears(&peer, r#"{"ack":7}"#).unwrap(), []);
     }
-    assert_eq!(world.rows(), rows);
+    assert_eq!(world.bob.rows().len(), rows);
     assert_eq!(world.bob.kernel().remotes().remotes().count(), 1);
     world.audit();
 }
@@ -91,9 +85,9 @@ fn what_a_stranger_gave_up_before_it_was_ever_heard_is_not_waited_for() {
 #[test]
 fn the_oldest_of_too_many_strangers_is_forgotten_and_no_acquaintance_is() {
     let (mut world, for_alice, _) = World::introduced();
-    let before = world.rows();
+    let before = world.bob.rows().len();
     world.pesters(&stranger(0), "life");
-    let rows_of_one = world.rows() - before;
+    let rows_of_one = world.bob.rows().len() - before;
     for number in 1..1_500 {
         world.pesters(&stranger(number), "life");
     }
@@ -101,7 +95,7 @@ fn the_oldest_of_too_many_strangers_is_forgotten_and_no_acquaintance_is() {
     assert_eq!(remotes.len(), 1_001);
     assert!(remotes.contains(&world.alice.peer()) && remotes.contains(&stranger(1_499)));
     assert!(!remotes.contains(&stranger(499)) && remotes.contains(&stranger(500)));
-    assert_eq!(world.rows(), before + 1_000 * rows_of_one + 1);
+    assert_eq!(world.bob.rows().len(), before + 1_000 * rows_of_one + 1);
     world.send(for_alice, "#\"still there?\"");
     world.run();
     assert_eq!(world.bob.messages().len(), 1);

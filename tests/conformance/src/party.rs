@@ -6,8 +6,6 @@ use anyhow::Result;
 use ocap_remotes::{
     kernel::{KernelDriver, KernelError, KernelEvent, RedemptionId, RemoteHandle, SeedSource, store::KernelStore},
     native::{self, Native},
-    network::{NetworkService, node::Libp2p},
-    runtime::Runtime,
     storage::open_file,
     wire::{CapData, EndpointId, Kref, PeerId, RemoteError, Seq},
 };
@@ -38,9 +36,7 @@ impl Party {
             }
             event => report::line(&report::event(&event)),
         });
-        let network =
-            |runtime: Rc<dyn Runtime>, kernel| NetworkService::new(Rc::clone(&runtime), kernel, Libp2p::new(runtime));
-        let Native { driver, .. } = native::start(store, seed, start.options, network, on_event).await?;
+        let Native { driver, .. } = native::start(store, seed, start.options, native::libp2p, on_event).await?;
         Ok(Party { driver, redemptions })
     }
 

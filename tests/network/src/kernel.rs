@@ -22,9 +22,6 @@ use crate::{
     now_ms, report,
 };
 
-/// How long to wait when no more messages are accepted.
-const FULL_PAUSE: Duration = Duration::from_millis(5);
-
 /// What the program has been told and not looked at yet.
 #[derive(Default)]
 struct Inbox {
@@ -177,7 +174,7 @@ impl Party {
                 let target = self.redeem(&url).await?;
                 for number in 1..=count {
                     while self.send(target, &message(number, bytes))?.is_none() {
-                        tokio::time::sleep(FULL_PAUSE).await;
+                        self.driver.ready(target).await?;
                     }
                 }
                 report(&json!({ "sent": count }));
