@@ -21,6 +21,20 @@ export async function temporaryProfile(stage) {
   return profile;
 }
 
+/**
+ * A browser as people have it, which ends with the stage. Files of a context without a profile are in memory and have rules of
+ * their own: each read and write of an origin's file is a call to the browser's process.
+ * @param {import('../../www/story/stage.mjs').Stage} stage
+ */
+export async function withProfile(stage) {
+  const context = await chromium.launchPersistentContext(await temporaryProfile(stage), {
+    executablePath: process.env.CHROME_BIN ?? '/usr/bin/chromium',
+    args: CHROMIUM_FLAGS,
+  });
+  stage.atEnd(() => context.close());
+  return context;
+}
+
 export class BrowserProcess {
   #process;
   #profile;

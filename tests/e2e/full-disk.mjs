@@ -1,19 +1,14 @@
 // An origin whose quota is used up: the kernel says so by name instead of starting on half a store, and starts when there is space.
 
-import { chromium } from 'playwright-core';
-import { CHROMIUM_FLAGS, onStage } from '../../www/story/stage.mjs';
-import { temporaryProfile } from './browser-process.mjs';
+import { onStage } from '../../www/story/stage.mjs';
+import { withProfile } from './browser-process.mjs';
 
 /** Less than an empty store takes. */
 const QUOTA_BYTES = 20_000;
 
 export const aFullDisk = () =>
   onStage(async (stage) => {
-    // Files of a context without a profile are in memory, and have rules of their own.
-    const profile = await temporaryProfile(stage);
-    const executablePath = process.env.CHROME_BIN ?? '/usr/bin/chromium';
-    const context = await chromium.launchPersistentContext(profile, { executablePath, args: CHROMIUM_FLAGS });
-    stage.atEnd(() => context.close());
+    const context = await withProfile(stage);
     const cdp = await context.newCDPSession(await context.newPage());
     const { origin } = new URL(stage.address('full', 'worker'));
     await cdp.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: QUOTA_BYTES });

@@ -42,10 +42,28 @@ export async function theBooksOfThePage() {
   bad.markReceived(3, 'b1');
   bad.markReceived(5, 'b2');
   equal(bad.tally(), { ...NOTHING, sent: 5, delivered: 3, waiting: 2, doubled: 1, outOfOrder: 1, stale: 1 }, 'a bad book');
+  equal(lostLater(bad), 1, 'what was overtaken and never reported');
+
+  // Its receiver is killed before it can tell of the first three, and takes more when it is back.
+  const killed = open();
+  send(killed, 5);
+  killed.endOfReceiver();
+  killed.markReceived(4, 'b1');
+  equal(lostLater(killed), 0, 'what a receiver that was killed may have taken');
+  killed.markSettled(1, false);
+  killed.markSettled(3, false);
+  equal(lostLater(killed), 1, 'what it would have answered before');
+  killed.markReceived(5, 'b1');
+  killed.markSettled(2, false);
+  equal(lostLater(killed), 0, 'what it answered after all');
+}
+
+/** @param {Book} book that is looked at when reports have had their time */
+function lostLater(book) {
   const { now } = Date;
   try {
     Date.now = () => now() + 10_000;
-    equal(bad.tally().lost, 1, 'what was overtaken and never reported');
+    return book.tally().lost;
   } finally {
     Date.now = now;
   }

@@ -7,6 +7,7 @@ import { platform } from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { onStage } from '../../www/story/stage.mjs';
+import { withProfile } from './browser-process.mjs';
 import { LabPage, onLab } from './lab.mjs';
 
 /** Messages that each kernel sends to its neighbour in one round. */
@@ -86,8 +87,10 @@ const sendRound = (lab) => lab.page.evaluate(async (batch) => {
  */
 async function soak({ kernels, seconds, tell }) {
   return onStage(async (stage) => {
-    const lab = await LabPage.open(stage, { kernels, settings: { network: 'worker' } });
-    const session = await stage.browser.newBrowserCDPSession();
+    const context = await withProfile(stage);
+    const lab = await LabPage.openIn(context, stage, { kernels, settings: { network: 'worker' } });
+    const browser = /** @type {import('playwright-core').Browser} */ (context.browser());
+    const session = await browser.newBrowserCDPSession();
     const page = await lab.page.context().newCDPSession(lab.page);
     await page.send('Performance.enable');
     /** @type {{ seconds: number, bytes: number, modules: number }[]} */

@@ -7,6 +7,7 @@
  * @property {boolean} received its receiver's program told that it took it, which one in another page does not
  * @property {boolean} settled its sender's program was told what became of it
  * @property {boolean} reported its sender's program was told that it may not have been delivered
+ * @property {boolean} untold its receiver's Worker ended, and may have taken it before it could tell: only an answer shows that
  * @property {number | undefined} overtakenAt when a later one was delivered
  *
  * @typedef {object} Tally
@@ -21,7 +22,7 @@
  * @property {number} stale delivered to another life than the one that it was sent to
  */
 
-/** How long after a later message was delivered a report may come, in milliseconds. */
+/** How long after a later message was delivered, or answered, a report may come, in milliseconds. */
 const REPORT_LIMIT_MS = 5_000;
 
 /** The messages from one life of a kernel to one life of another. */
@@ -64,7 +65,7 @@ export class Book {
       this.#registered = n;
       this.next = Math.max(this.next, n + 1);
       this.sent += 1;
-      this.open.set(n, { delivered: false, received: false, settled: false, reported: false, overtakenAt: undefined });
+      this.open.set(n, { delivered: false, received: false, settled: false, reported: false, untold: false, overtakenAt: undefined });
     }
   }
 
@@ -89,7 +90,8 @@ export class Book {
     // Not judged by answers: that of one whose receiver was killed before it could tell comes after later ones were taken.
     this.outOfOrder += n < this.#highestReceived ? 1 : 0;
     this.#highestReceived = Math.max(this.#highestReceived, n);
-    this.#deliver(n, entry);
+    this.#deliver(entry);
+    this.#overtake(n);
     this.#closeIfOver(n, entry);
   }
 
@@ -104,11 +106,8 @@ export class Book {
     }
   }
 
-  /**
-   * @param {number} n
-   * @param {Entry} entry
-   */
-  #deliver(n, entry) {
+  /** @param {Entry} entry */
+  #deliver(entry) {
     if (entry.delivered) {
       return;
     }
@@ -117,12 +116,20 @@ export class Book {
     if (entry.reported) {
       this.reported -= 1; // a report says that it may not have been delivered
     }
-    for (const [other, { delivered, overtakenAt }] of this.open) {
+  }
+
+  /**
+   * What was sent before `n` had its turn.
+   * @param {number} n
+   * @param {{ answered?: boolean }} [how] answers come in the order of their messages
+   */
+  #overtake(n, { answered = false } = {}) {
+    for (const [other, entry] of this.open) {
       if (other >= n) {
         break;
       }
-      if (!delivered && overtakenAt === undefined) {
-        /** @type {Entry} */ (this.open.get(other)).overtakenAt = Date.now();
+      if (!entry.delivered && (answered || !entry.untold)) {
+        entry.overtakenAt ??= Date.now();
       }
     }
   }
@@ -140,7 +147,8 @@ export class Book {
     }
     entry.settled = true;
     if (!rejected) {
-      this.#deliver(n, entry);
+      this.#deliver(entry);
+      this.#overtake(n, { answered: true });
     } else {
       entry.reported = true;
       this.reported += entry.delivered ? 0 : 1;
@@ -154,11 +162,13 @@ export class Book {
     this.touchedAt = Date.now();
   }
 
-  /** The receiver's Worker is gone: of what is settled it will tell nothing more. */
+  /** The receiver's Worker is gone: of what it took it will tell nothing more. */
   endOfReceiver() {
-    for (const [n, { settled }] of this.open) {
-      if (settled) {
+    for (const [n, entry] of this.open) {
+      if (entry.settled) {
         this.open.delete(n);
+      } else {
+        entry.untold = !entry.delivered;
       }
     }
   }
