@@ -36,8 +36,8 @@ export class LabPage {
    * @param {Stage} stage
    * @param {{ settings?: Record<string, string>, kernels?: number, context?: import('playwright-core').BrowserContextOptions }} [how]
    */
-  static async open(stage, { settings = {}, kernels = 2, context = {} } = {}) {
-    return LabPage.openIn(await stage.browser.newContext(context), stage, { settings, kernels });
+  static async open(stage, { context = {}, ...how } = {}) {
+    return LabPage.openIn(await stage.browser.newContext(context), stage, how);
   }
 
   /**

@@ -91,7 +91,7 @@ async function soak({ kernels, seconds, tell }) {
     const lab = await LabPage.openIn(context, stage, { kernels, settings: { network: 'worker' } });
     const browser = /** @type {import('playwright-core').Browser} */ (context.browser());
     const session = await browser.newBrowserCDPSession();
-    const page = await lab.page.context().newCDPSession(lab.page);
+    const page = await context.newCDPSession(lab.page);
     await page.send('Performance.enable');
     /** @type {{ seconds: number, bytes: number, modules: number }[]} */
     const memories = [];

@@ -168,7 +168,7 @@ export class Book {
       if (entry.settled) {
         this.open.delete(n);
       } else {
-        entry.untold = !entry.delivered;
+        entry.untold = true;
       }
     }
   }
