@@ -6,7 +6,7 @@
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
-import { CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
+import { CHROMIUM, CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
 import { serveFolders } from './site.mjs';
 
 const [folder, rounds] = process.argv.slice(2);
@@ -17,7 +17,7 @@ const site = await serveFolders({
   bench: dirname(fileURLToPath(import.meta.url)),
 });
 const browser = await chromium.launch({
-  executablePath: process.env.CHROME_BIN ?? '/usr/bin/chromium',
+  executablePath: CHROMIUM,
   args: CHROMIUM_FLAGS,
 });
 try {

@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
-import { CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
+import { CHROMIUM, CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
 
 const [folder, rounds, messages] = process.argv.slice(2);
 // No server: every request to this made-up origin is answered from the folder.
@@ -13,7 +13,7 @@ const ORIGIN = 'http://bench.invalid';
 const TYPES = { html: 'text/html', js: 'text/javascript', wasm: 'application/wasm' };
 
 const browser = await chromium.launch({
-  executablePath: process.env.CHROME_BIN ?? '/usr/bin/chromium',
+  executablePath: CHROMIUM,
   args: CHROMIUM_FLAGS,
 });
 try {

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
 import { serveBuilt } from '../../www/story/site.mjs';
-import { CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
+import { CHROMIUM, CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
 import { within } from '../../www/story/within.mjs';
 
 /** 2,000 connections and 1,000 long messages take some minutes. */
@@ -39,7 +39,7 @@ export async function onNetworkStage(folder, relayBinary, echoBinary, act) {
     const site = await serveBuilt(folder);
     closers.push(site.close);
     const browser = await chromium.launch({
-      executablePath: process.env.CHROME_BIN ?? '/usr/bin/chromium',
+      executablePath: CHROMIUM,
       args: [...CHROMIUM_FLAGS, '--js-flags=--expose-gc'],
     });
     closers.push(() => browser.close());

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
-import { CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
+import { CHROMIUM, CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
 import { serveFolders } from './site.mjs';
 
 const [folder, rounds] = process.argv.slice(2);
@@ -23,7 +23,7 @@ const site = await serveFolders(FOLDERS);
 /** Only a profile on the disk has files of the origin on the disk: in a context of Playwright's own they are in memory. */
 const profile = await mkdtemp(join(tmpdir(), 'ocap-remotes-bench-'));
 const browser = await chromium.launchPersistentContext(profile, {
-  executablePath: process.env.CHROME_BIN ?? '/usr/bin/chromium',
+  executablePath: CHROMIUM,
   args: CHROMIUM_FLAGS,
 });
 

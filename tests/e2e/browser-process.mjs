@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
-import { CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
+import { CHROMIUM, CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
 
 const LAUNCH_LIMIT_MS = 20_000;
 
@@ -28,7 +28,7 @@ export async function temporaryProfile(stage) {
  */
 export async function withProfile(stage) {
   const context = await chromium.launchPersistentContext(await temporaryProfile(stage), {
-    executablePath: process.env.CHROME_BIN ?? '/usr/bin/chromium',
+    executablePath: CHROMIUM,
     args: CHROMIUM_FLAGS,
   });
   stage.atEnd(() => context.close());
@@ -56,7 +56,7 @@ export class BrowserProcess {
    */
   static async launch(profile, more = []) {
     const flags = ['--headless=new', '--remote-debugging-port=0', `--user-data-dir=${profile}`, '--no-default-browser-check'];
-    const child = spawn(process.env.CHROME_BIN ?? '/usr/bin/chromium', [...CHROMIUM_FLAGS, ...flags, ...more, 'about:blank'], {
+    const child = spawn(CHROMIUM, [...CHROMIUM_FLAGS, ...flags, ...more, 'about:blank'], {
       stdio: ['ignore', 'ignore', 'pipe'],
       detached: true,
     });

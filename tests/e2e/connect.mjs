@@ -2,7 +2,7 @@
 
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
-import { CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
+import { CHROMIUM, CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
 import { equal } from '../../www/story/tally.mjs';
 import { serveFolders } from '../bench/site.mjs';
 
@@ -10,8 +10,7 @@ const folder = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 export async function theWaysToConnect() {
   const site = await serveFolders({ pkg: folder('../../pkg'), js: folder('../../src/js'), connect: folder('connect') });
-  const executablePath = process.env.CHROME_BIN ?? '/usr/bin/chromium';
-  const browser = await chromium.launch({ executablePath, args: CHROMIUM_FLAGS });
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS });
   try {
     const page = await browser.newPage();
     await page.goto(site.url);

@@ -16,7 +16,7 @@ import { chromium } from 'playwright-core';
 import { build } from 'vite';
 import { Relay } from '../../www/story/relay.mjs';
 import { serveBuilt } from '../../www/story/site.mjs';
-import { CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
+import { CHROMIUM, CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
 import { Interrupted, listenForSignals, within } from '../../www/story/within.mjs';
 
 const WAIT_LIMIT_MS = 60_000;
@@ -125,7 +125,7 @@ export class World {
       world.#closers.push(() => world.relay.remove());
       await world.#serve();
       world.browser = await chromium.launch({
-        executablePath: process.env.CHROME_BIN ?? '/usr/bin/chromium',
+        executablePath: CHROMIUM,
         args: [...CHROMIUM_FLAGS, '--js-flags=--expose-gc'],
       });
       world.#closers.push(() => world.browser.close());

@@ -1,6 +1,6 @@
 // Two people open an application in browsers of their own, and one sends the other a message.
 
-import { CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
+import { CHROMIUM, CHROMIUM_FLAGS } from '../../www/story/stage.mjs';
 import { chromium } from 'playwright-core';
 
 const MESSAGE_LIMIT_MS = 60_000;
@@ -8,7 +8,7 @@ const MESSAGE_LIMIT_MS = 60_000;
 const ROUNDS = 5;
 
 export const launch = () =>
-  chromium.launch({ executablePath: process.env.CHROME_BIN ?? '/usr/bin/chromium', args: CHROMIUM_FLAGS });
+  chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS });
 
 /**
  * Opens a page in a context of its own, whose errors are collected.

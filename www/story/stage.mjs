@@ -9,6 +9,9 @@ import { serveBuilt } from './site.mjs';
 import { Tab } from './tab.mjs';
 import { Interrupted, listenForSignals, within } from './within.mjs';
 
+/** Where the browser is; `cargo xtask` tells. */
+export const CHROMIUM = process.env.CHROME_BIN ?? '/usr/bin/chromium';
+
 export const CHROMIUM_FLAGS = [
   '--no-sandbox',
   '--disable-gpu',
@@ -64,7 +67,7 @@ export class Stage {
       stage.#closers.push(() => relay.remove());
       stage.relay = relay;
       stage.browser = await chromium.launch({
-        executablePath: process.env.CHROME_BIN ?? '/usr/bin/chromium',
+        executablePath: CHROMIUM,
         headless,
         args: CHROMIUM_FLAGS,
         // A signal ends the run, and the end of the run closes the browser.
