@@ -12,10 +12,8 @@ use super::connection::{MAX_PENDING_CALLS, MAX_RUNNING_REQUESTS};
 pub(super) struct Extensions {
     /// It takes several messages in one post, as an array.
     pub(super) batches: bool,
-    /// It takes a `Uint8Array` of UTF-8 for a text, which can be transferred instead of copied.
-    pub(super) bytes: bool,
-    /// It takes short texts of messages.
-    pub(super) texts: bool,
+    /// It takes messages as packets, which can be transferred instead of copied.
+    pub(super) packets: bool,
     /// It answers pings.
     pub(super) pings: bool,
     /// Requests that it runs at once. Further calls wait, in their order, at the end that makes them.
@@ -25,16 +23,16 @@ pub(super) struct Extensions {
 impl Extensions {
     /// What is taken for granted.
     pub(super) const NONE: Extensions =
-        Extensions { batches: false, bytes: false, texts: false, pings: false, calls: MAX_PENDING_CALLS };
+        Extensions { batches: false, packets: false, pings: false, calls: MAX_PENDING_CALLS };
 
     /// What an end of ours can do, over a port that transfers bytes or one that makes JSON of everything anyway.
     pub(super) fn ours(transfers: bool) -> Self {
-        Extensions { batches: true, bytes: transfers, texts: transfers, pings: true, calls: MAX_RUNNING_REQUESTS }
+        Extensions { batches: true, packets: transfers, pings: true, calls: MAX_RUNNING_REQUESTS }
     }
 
     pub(super) fn to_params(self) -> Value {
-        let Extensions { batches, bytes, texts, pings, calls } = self;
-        json!({ "batches": batches, "bytes": bytes, "texts": texts, "pings": pings, "calls": calls })
+        let Extensions { batches, packets, pings, calls } = self;
+        json!({ "batches": batches, "packets": packets, "pings": pings, "calls": calls })
     }
 
     /// Members that are missing, unknown or not of their type count as never said.
@@ -43,8 +41,7 @@ impl Extensions {
         let calls = params.get("calls").and_then(Value::as_u64).and_then(|calls| usize::try_from(calls).ok());
         Extensions {
             batches: is("batches"),
-            bytes: is("bytes"),
-            texts: is("texts"),
+            packets: is("packets"),
             pings: is("pings"),
             // Without room for one call nothing would ever be asked.
             calls: calls.map_or(MAX_PENDING_CALLS, |calls| calls.clamp(1, MAX_PENDING_CALLS)),
@@ -63,7 +60,7 @@ mod tests {
             assert_eq!(Extensions::read(&ours.to_params()), ours);
         }
         for nothing in
-            [json!(null), json!([]), json!(7), json!({}), json!({ "batches": 1, "bytes": "yes", "calls": -1 })]
+            [json!(null), json!([]), json!(7), json!({}), json!({ "batches": 1, "packets": "yes", "calls": -1 })]
         {
             assert_eq!(Extensions::read(&nothing), Extensions::NONE, "{nothing}");
         }

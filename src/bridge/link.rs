@@ -189,8 +189,7 @@ impl<P: Port> End<P> {
     /// Posts from now on in the ways that the other end takes.
     fn use_extensions(&self, theirs: Extensions) {
         self.post_box.borrow_mut().use_if(theirs.batches);
-        self.port.prefer_bytes(theirs.bytes);
-        self.port.prefer_texts(theirs.texts);
+        self.port.prefer_packets(theirs.packets);
     }
 
     fn post(&self, message: Value, transfer: Option<P::Transfer>, abouts: impl IntoIterator<Item = About>) {
@@ -230,7 +229,7 @@ impl<P: Port> End<P> {
 
     /// Sees to it that calls do not wait for an end that is gone.
     fn watch(self: &Rc<Self>) {
-        if !self.connection.borrow().waits_for_pinged_end() || !self.pulse.borrow_mut().begin(self.runtime.now()) {
+        if !self.connection.borrow().waits_for_pinged_end() || !self.pulse.borrow_mut().begin(|| self.runtime.now()) {
             return;
         }
         let (end, runtime) = (Rc::downgrade(self), Rc::clone(&self.runtime));

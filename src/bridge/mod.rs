@@ -6,7 +6,7 @@
 //!
 //! - `message` and `connection` are the protocol: what is posted, and one end of the bridge as a state machine. No I/O.
 //! - `extensions` is what our ends can do beyond the protocol, and tell each other.
-//! - `short` writes and reads the texts that some messages are posted as, if the other end takes them.
+//! - `packet` writes messages as bytes and reads them, for an end that takes them.
 //! - `link` drives the state machine over a [`Port`] and starts the requests of the other end; `post_box` holds what is to be
 //!   posted together, `pulse` notices when the other end has gone.
 //! - [`PlatformServicesClient`] is the kernel's end, [`PlatformServicesServer`] the network's.
@@ -21,13 +21,13 @@ mod extensions;
 mod link;
 mod message;
 mod methods;
+#[cfg(any(test, all(target_arch = "wasm32", target_os = "unknown")))]
+mod packet;
 mod port;
 mod post_box;
 mod pulse;
 #[cfg(feature = "transport")]
 mod server;
-#[cfg(any(test, all(target_arch = "wasm32", target_os = "unknown")))]
-mod short;
 #[cfg(test)]
 mod tests;
 mod vats;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::connection::About;
 
 /// Messages in one post. The more, the longer the other end is busy before its event loop turns again.
-const LIMIT: usize = 64;
+pub(super) const LIMIT: usize = 64;
 
 /// Text in one post, in bytes, unless one message alone has more: a `chrome.runtime.Port` refuses posts that are too long.
 const TEXT_LIMIT: usize = 256 << 10;

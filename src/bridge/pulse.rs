@@ -40,10 +40,10 @@ impl Pulse {
     }
 
     /// Begins to watch; false if it is watched already.
-    pub(super) fn begin(&mut self, now: Timestamp) -> bool {
+    pub(super) fn begin(&mut self, now: impl FnOnce() -> Timestamp) -> bool {
         let begins = !self.is_watched;
         if begins {
-            *self = Pulse { is_watched: true, last_check: now, ..Pulse::default() };
+            *self = Pulse { is_watched: true, last_check: now(), ..Pulse::default() };
         }
         begins
     }
@@ -85,8 +85,8 @@ mod tests {
     #[test]
     fn a_silent_end_is_asked_and_then_given_up_and_asked_again() {
         let mut pulse = Pulse::default();
-        assert!(pulse.begin(at(0)));
-        assert!(!pulse.begin(at(1)));
+        assert!(pulse.begin(|| at(0)));
+        assert!(!pulse.begin(|| at(1)));
         let gone = || Sign::Gone { silence: Duration::from_secs(15) };
         let signs: Vec<_> = (1..=6).map(|round| pulse.check(at(5 * round))).collect();
         assert_eq!(signs, [Sign::Unknown, Sign::Alive, gone(), Sign::Unknown, Sign::Alive, gone()]);
@@ -95,13 +95,13 @@ mod tests {
     #[test]
     fn a_word_or_a_sleep_begins_anew() {
         let mut pulse = Pulse::default();
-        pulse.begin(at(0));
+        pulse.begin(|| at(0));
         assert_eq!((pulse.check(at(5)), pulse.check(at(10))), (Sign::Unknown, Sign::Alive));
         pulse.heard();
         assert_eq!((pulse.check(at(15)), pulse.check(at(20))), (Sign::Alive, Sign::Unknown));
         // This context was suspended; so may the other have been.
         assert_eq!((pulse.check(at(500)), pulse.check(at(505))), (Sign::Alive, Sign::Unknown));
         pulse.end();
-        assert!(pulse.begin(at(600)));
+        assert!(pulse.begin(|| at(600)));
     }
 }

@@ -22,9 +22,36 @@ use web_sys::{MessageChannel, MessagePort};
 wasm_bindgen_test_configure!(run_in_browser);
 
 #[wasm_bindgen(inline_js = r#"
+// Frames of a packet, as docs/interoperability.md has them: body, head, and the lengths of head and body.
+export function packet(...texts) {
+  const pieces = [];
+  for (let at = 0; at < texts.length; at += 2) {
+    const [head, body] = texts.slice(at, at + 2).map((text) => new TextEncoder().encode(text));
+    const lengths = new DataView(new ArrayBuffer(8));
+    lengths.setUint32(0, head.length, true);
+    lengths.setUint32(4, body.length, true);
+    pieces.push(...body, ...head, ...new Uint8Array(lengths.buffer));
+  }
+  return new Uint8Array(pieces);
+}
+
+// The texts of a packet; what is none as it is.
+function unpacked(data) {
+  if (!(data instanceof Uint8Array)) return data;
+  const [texts, text] = [[], new TextDecoder()];
+  const lengths = new DataView(data.buffer, data.byteOffset);
+  for (let end = data.length; end > 0;) {
+    const [head, body] = [lengths.getUint32(end - 8, true), lengths.getUint32(end - 4, true)];
+    const middle = end - 8 - head;
+    texts.unshift(text.decode(data.subarray(middle, end - 8)), text.decode(data.subarray(middle - body, middle)));
+    end = middle - body;
+  }
+  return texts;
+}
+
 export function logged(port) {
   const log = [];
-  port.addEventListener('message', ({ data, ports }) => log.push([data, ports.length]));
+  port.addEventListener('message', ({ data, ports }) => log.push([unpacked(data), ports.length]));
   port.start();
   return log;
 }
@@ -72,7 +99,7 @@ export function postHostileThings(port) {
   for (let i = 0; i < 60; i += 1) wide = [wide, wide];
   const things = [
     null, 7, 'text', new Map([['jsonrpc', '2.0']]), new Date(), cyclic, { jsonrpc: '2.0', id: 'x', result: wide },
-    { jsonrpc: '2.0', id: 10n, method: 'stopRemoteComms', params: [] }, { '@@Syn': new Uint8Array(9) }, [], { type: 'other' },
+    { jsonrpc: '2.0', id: 10n, method: 'stopRemoteComms', params: [] }, { '@@Syn': new Uint8Array(9) }, [], { type: 'other' }, new Uint8Array(99),
   ];
   things.forEach((thing) => port.postMessage(thing));
   return things.length;
@@ -80,6 +107,8 @@ export function postHostileThings(port) {
 "#)]
 extern "C" {
     fn logged(port: &MessagePort) -> js_sys::Array;
+    #[wasm_bindgen(variadic)]
+    fn packet(texts: Vec<JsValue>) -> JsValue;
     #[wasm_bindgen(js_name = chromePorts)]
     fn chrome_ports() -> js_sys::Array;
     #[wasm_bindgen(js_name = listenerCount)]
@@ -157,16 +186,16 @@ async fn messages_are_plain_objects_and_the_port_comes_with_the_answer() {
     let expected = json!([
         [{ "@@Syn": true }, 0],
         [{ "@@Ack": true }, 0],
-        [{ "jsonrpc": "2.0", "method": "bridgeExtensions", "params": { "batches": true, "bytes": true, "texts": true, "pings": true, "calls": 16_384 } }, 0],
+        [{ "jsonrpc": "2.0", "method": "bridgeExtensions", "params": { "batches": true, "packets": true, "pings": true, "calls": 16_384 } }, 0],
         [{ "jsonrpc": "2.0", "id": "m1", "result": null }, 1],
         [{ "@@StreamDone": true }, 0],
     ]);
     assert_eq!(heard, expected);
 }
 
-/// Short texts, read and written by a plain script at the other end that asked for them.
+/// Packets, read and written by a plain script at the other end that asked for them.
 #[wasm_bindgen_test]
-async fn an_end_that_takes_short_texts_is_sent_them() {
+async fn an_end_that_takes_packets_is_sent_them() {
     let channel = MessageChannel::new().unwrap();
     let log = logged(&channel.port2());
     let network = Rc::<Network>::default();
@@ -176,32 +205,39 @@ async fn an_end_that_takes_short_texts_is_sent_them() {
     for signal in [
         r#"{"@@Syn":true}"#,
         r#"{"@@Ack":true}"#,
-        r#"{"jsonrpc":"2.0","method":"bridgeExtensions","params":{"texts":true,"batches":true}}"#,
+        r#"{"jsonrpc":"2.0","method":"bridgeExtensions","params":{"packets":true,"batches":true}}"#,
         r#"{"jsonrpc":"2.0","id":"m0","method":"initializeRemoteComms","params":{"keySeed":"00","incarnationId":"i-1","maxQueue":7}}"#,
     ] {
         post(js_sys::JSON::parse(signal).unwrap());
     }
-    let call = |id: &str, message: &str| JsValue::from(format!("{id}\nsendRemoteMessage\n{}\n{message}", peer()));
-    // Of each length there is a way to read: by characters, by the encoder, and what is too long for that.
-    let long = "y".repeat(20_000);
-    let [short, shorter, medium] = ["\u{fc}\n\"short\"", "x", &"\u{20ac}".repeat(3_000)];
-    post(call("m1", short));
-    post(js_sys::Array::of3(&call("m2", shorter), &call("m3", medium), &call("m4", &long)).into());
+    let head = |id: &str| format!("{id}\nsendRemoteMessage\n{}", peer());
+    let packet = |frames: &[[&str; 2]]| packet(frames.as_flattened().iter().map(|text| JsValue::from(*text)).collect());
+    let long = "\u{20ac}".repeat(20_000);
+    let short = "\u{fc}\n\"short\"";
+    post(packet(&[[&head("m1"), short]]));
+    let unknown = r#"{"jsonrpc":"2.0","id":"m3","method":"unknown","params":{}}"#;
+    post(packet(&[[&head("m2"), "x"], [unknown, ""], [&head("m4"), &long]]));
     pause(50).await;
-    assert_eq!(*network.sent.borrow(), [short, shorter, medium, &long]);
+    assert_eq!(*network.sent.borrow(), [short, "x", &long]);
     let _one = server.remote_deliver(peer(), "to the kernel".into());
     let _other = server.remote_deliver(peer(), long.clone());
     pause(50).await;
     let text = String::from(js_sys::JSON::stringify(&log).unwrap());
     let heard: Vec<(Value, u32)> = serde_json::from_str(&text).unwrap();
     let heard: Vec<Value> = heard.into_iter().map(|(message, _)| message).skip(3).collect();
+    let error = json!({
+        "code": -32601,
+        "message": "unknown method \"unknown\"",
+        "data": { "cause": { "name": "UnknownMethodError", "message": "unknown method \"unknown\"" } },
+    });
     let expected = [
-        json!("m0\n"),
-        json!("m1\n"),
-        json!(["m2\n", "m3\n", "m4\n"]),
-        json!(format!("vws:1\nremoteDeliver\n{}\nto the kernel", peer())),
-        // What is long goes as it always did.
-        json!({ "jsonrpc": "2.0", "id": "vws:2", "method": "remoteDeliver", "params": { "from": peer().as_str(), "message": long } }),
+        json!(["m0", ""]),
+        json!(["m1", ""]),
+        json!(["m2", ""]),
+        json!({ "jsonrpc": "2.0", "id": "m3", "error": error }),
+        json!(["m4", ""]),
+        json!([format!("vws:1\nremoteDeliver\n{}", peer()), "to the kernel"]),
+        json!([format!("vws:2\nremoteDeliver\n{}", peer()), long]),
     ];
     assert_eq!(heard, expected);
     server.close();
@@ -211,8 +247,8 @@ async fn an_end_that_takes_short_texts_is_sent_them() {
 async fn hostile_and_foreign_things_on_the_port_disturb_nothing() {
     let channel = MessageChannel::new().unwrap();
     let joined = join(channel.port1().into(), channel.port2().into()).await;
-    assert_eq!(post_hostile_things(&channel.port1()), 11);
-    assert_eq!(post_hostile_things(&channel.port2()), 11);
+    assert_eq!(post_hostile_things(&channel.port1()), 12);
+    assert_eq!(post_hostile_things(&channel.port2()), 12);
     joined.client.send_remote_message(peer(), "still here".into()).await.unwrap();
     assert_eq!(*joined.network.sent.borrow(), ["still here"]);
 }

@@ -13,8 +13,12 @@ use web_sys::MessagePort;
 
 use super::{
     Port, PortError, PortEvent, PortListener,
-    convert::{Kind as Message, Writer, from_js},
+    convert::{Kind as Message, from_js, packet_to_js, to_js},
 };
+use crate::bridge::packet;
+
+/// A packet from this length on is transferred: to let go of memory costs more than to copy what is short.
+const TRANSFERRED: u32 = 2 << 10;
 
 #[wasm_bindgen]
 extern "C" {
@@ -66,8 +70,7 @@ enum Kind {
 pub struct BrowserPort {
     target: Target,
     kind: Kind,
-    prefers_bytes: Cell<bool>,
-    prefers_texts: Cell<bool>,
+    prefers_packets: Cell<bool>,
     listeners: RefCell<Option<Listeners>>,
 }
 
@@ -100,8 +103,7 @@ impl BrowserPort {
         Ok(BrowserPort {
             target: target.unchecked_into(),
             kind,
-            prefers_bytes: Cell::new(false),
-            prefers_texts: Cell::new(false),
+            prefers_packets: Cell::new(false),
             listeners: RefCell::default(),
         })
     }
@@ -139,16 +141,21 @@ impl Port for BrowserPort {
     type Transfer = MessagePort;
 
     fn post(&self, message: Value, transfer: Option<MessagePort>) -> Result<(), PortError> {
-        let writer = Writer::new(self.prefers_bytes.get(), self.prefers_texts.get() && transfer.is_none());
-        let message = writer.write_message(&message);
-        match (transfer, self.kind) {
-            (None, _) => {}
-            (Some(port), Kind::Events) => writer.transfer(&port),
-            (Some(_), Kind::Chrome) => return Err(PortError::NoTransfer),
-        }
-        let posted = match writer.into_transfer() {
+        let message = match transfer {
+            Some(_) if self.kind == Kind::Chrome => return Err(PortError::NoTransfer),
+            None if self.prefers_packets.get() => packet::write(message),
+            _ => Err(message),
+        };
+        let (message, transferred) = match &message {
+            Ok(packet) => {
+                let packet = packet_to_js(packet);
+                (JsValue::from(&packet), (packet.length() >= TRANSFERRED).then(|| packet.buffer().into()))
+            }
+            Err(message) => (to_js(message), transfer.map(JsValue::from)),
+        };
+        let posted = match transferred {
             None => self.target.post(&message),
-            Some(transferred) => self.target.post_with_transfer(&message, &transferred),
+            Some(transferred) => self.target.post_with_transfer(&message, &Array::of1(&transferred)),
         };
         posted.map_err(|error| PortError::Refused(describe(&error)))
     }
@@ -157,12 +164,8 @@ impl Port for BrowserPort {
         self.kind == Kind::Events
     }
 
-    fn prefer_bytes(&self, preferred: bool) {
-        self.prefers_bytes.set(preferred && self.transfers_bytes());
-    }
-
-    fn prefer_texts(&self, preferred: bool) {
-        self.prefers_texts.set(preferred && self.transfers_bytes());
+    fn prefer_packets(&self, preferred: bool) {
+        self.prefers_packets.set(preferred && self.transfers_bytes());
     }
 
     fn listen(&self, listener: PortListener<MessagePort>) {

@@ -4,8 +4,6 @@
 //! short text; so the words that every message has are made once, and members that every message may have are asked for by
 //! name instead of being listed.
 
-use std::{cell::RefCell, ops::RangeInclusive};
-
 use js_sys::{Array, JsString, Object, Reflect, Uint8Array};
 use serde_json::{Map, Number, Value};
 use wasm_bindgen::{JsCast as _, prelude::*};
@@ -13,7 +11,8 @@ use wasm_bindgen::{JsCast as _, prelude::*};
 use super::words::{to_js_string, with_word};
 use crate::bridge::{
     message::{JSONRPC, SIGNALS},
-    methods, short,
+    methods,
+    packet::{self, Packet},
 };
 
 /// Deepest nesting of a message. Structured clones may be cyclic, and the stack is not endless.
@@ -22,13 +21,10 @@ const MAX_DEPTH: usize = 64;
 /// Most values in a message. Structured clones may share parts, which a JSON value would hold once for each mention.
 const MAX_VALUES: usize = 100_000;
 
+/// A body up to this length is joined to what follows it before both cross: to cross once more costs more than to copy it.
+const JOINED: usize = 16 << 10;
+
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
-
-/// Strings of these lengths are read by an encoder, which costs something to call but little for each character.
-const ENCODED: RangeInclusive<u32> = 128..=9 << 10;
-
-/// Bytes of UTF-8 that a UTF-16 code unit may take.
-const BYTES_PER_UNIT: u32 = 3;
 
 // Members by name, which cost less than `Reflect` with a key. None of these calls can fail: what comes from another context
 // or from JSON is data, and what is written to was made here.
@@ -74,29 +70,14 @@ extern "C" {
     #[wasm_bindgen(method, setter, structural)]
     fn set_message(this: &Members, value: &JsValue);
 
-    type TextEncoder;
-    #[wasm_bindgen(constructor)]
-    fn new() -> TextEncoder;
-    #[wasm_bindgen(method, js_name = encodeInto)]
-    fn encode_into(this: &TextEncoder, text: &JsString, bytes: &Uint8Array) -> Encoded;
-
-    type Encoded;
-    #[wasm_bindgen(method, getter, structural)]
-    fn written(this: &Encoded) -> u32;
-}
-
-thread_local! {
-    /// An encoder, and what it writes to.
-    static ENCODER: (TextEncoder, Uint8Array) =
-        (TextEncoder::new(), Uint8Array::new_with_length(ENCODED.end() * BYTES_PER_UNIT));
 }
 
 /// What a message on a port is.
 pub(super) enum Kind {
     /// A request, or a notification.
     Request,
-    /// A short text of one of these.
-    Short,
+    /// A packet of these.
+    Packet,
     /// An answer, which may come with a port.
     Response,
     /// Several messages.
@@ -107,11 +88,14 @@ pub(super) enum Kind {
     Foreign,
 }
 
-/// Reads a message; the reason if it is not JSON, or too large. Each string is copied once, those of a short text once more.
+/// Reads a message; the reason if it is not JSON, or too large. Each string is copied once.
 pub(super) fn from_js(value: &JsValue) -> Result<(Value, Kind), &'static str> {
+    if let Some(bytes) = value.dyn_ref::<Uint8Array>() {
+        let message = packet::read(bytes.to_vec());
+        return Ok(message.map_or((Value::Null, Kind::Foreign), |message| (message, Kind::Packet)));
+    }
     if !value.is_object() {
-        let message = read_text(value).and_then(|text| short::read(&text));
-        return Ok(message.map_or((Value::Null, Kind::Foreign), |message| (message, Kind::Short)));
+        return Ok((Value::Null, Kind::Foreign));
     }
     let mut reader = Reader { values_left: MAX_VALUES };
     if let Some((members, kind)) = reader.read_envelope(value)? {
@@ -132,16 +116,6 @@ pub(super) fn from_js(value: &JsValue) -> Result<(Value, Kind), &'static str> {
 /// The members of a message, and what it is.
 type Envelope = (Map<String, Value>, Kind);
 
-/// The text of a JavaScript string.
-fn read_text(value: &JsValue) -> Option<String> {
-    let text = value.dyn_ref::<JsString>()?;
-    if !ENCODED.contains(&text.length()) {
-        return value.as_string();
-    }
-    let bytes = ENCODER.with(|(encoder, bytes)| bytes.subarray(0, encoder.encode_into(text, bytes).written()).to_vec());
-    String::from_utf8(bytes).ok()
-}
-
 struct Reader {
     values_left: usize,
 }
@@ -151,9 +125,7 @@ impl Reader {
     fn read_batch(&mut self, batch: &Array) -> Result<Vec<Value>, &'static str> {
         let mut messages = Vec::new();
         for item in batch.iter() {
-            if let Some(text) = read_text(&item) {
-                messages.extend(short::read(&text));
-            } else if item.is_object()
+            if item.is_object()
                 && let Some((members, _)) = self.read_envelope(&item)?
             {
                 messages.push(Value::Object(members));
@@ -223,7 +195,7 @@ impl Reader {
     fn read(&mut self, value: &JsValue, depth: usize) -> Result<Value, &'static str> {
         let depth = depth.checked_sub(1).ok_or("it is nested too deeply")?;
         self.values_left = self.values_left.checked_sub(1).ok_or("it holds too many values")?;
-        if let Some(text) = read_text(value) {
+        if let Some(text) = value.as_string() {
             Ok(Value::String(text))
         } else if value.is_null() || value.is_undefined() {
             Ok(Value::Null)
@@ -233,8 +205,6 @@ impl Reader {
             Ok(Value::Bool(boolean))
         } else if let Some(array) = value.dyn_ref::<Array>() {
             array.iter().map(|item| self.read(&item, depth)).collect::<Result<_, _>>().map(Value::Array)
-        } else if let Some(bytes) = value.dyn_ref::<Uint8Array>() {
-            String::from_utf8(bytes.to_vec()).map(Value::String).map_err(|_| "it holds bytes that are no text")
         } else if value.is_object() {
             self.read_object(value.unchecked_ref(), depth).map(Value::Object)
         } else {
@@ -264,62 +234,33 @@ fn read_number(number: f64) -> Value {
     }
 }
 
-/// Makes plain objects of messages. Each string is copied once.
-pub(super) struct Writer {
-    /// Texts from this length on become bytes.
-    bytes_from: usize,
-    prefers_texts: bool,
-    transfer: RefCell<Option<Array>>,
+/// Makes a plain object of a message, or an array of several. Each string is copied once.
+pub(super) fn to_js(value: &Value) -> JsValue {
+    match value {
+        Value::Null => JsValue::NULL,
+        Value::Bool(boolean) => JsValue::from_bool(*boolean),
+        Value::Number(number) => number.as_f64().map_or(JsValue::NULL, JsValue::from_f64),
+        Value::String(text) => to_js_string(text).into(),
+        Value::Array(items) => items.iter().map(to_js).collect::<Array>().into(),
+        Value::Object(members) => {
+            let object = JsValue::from(Object::new());
+            members.iter().for_each(|(key, value)| set(&object, key, &to_js(value)));
+            object
+        }
+    }
 }
 
-impl Writer {
-    /// One that makes bytes of long texts and short texts of messages, or not.
-    pub(super) fn new(prefers_bytes: bool, prefers_texts: bool) -> Self {
-        let bytes_from = if prefers_bytes { short::LIMIT } else { usize::MAX };
-        Writer { bytes_from, prefers_texts, transfer: RefCell::new(None) }
+/// Both pieces of a packet, in an array of bytes of its own.
+pub(super) fn packet_to_js(Packet { body, rest }: &Packet) -> Uint8Array {
+    if body.len() <= JOINED {
+        return Uint8Array::from(&[&body[..], rest].concat()[..]);
     }
-
-    /// A message, or several.
-    pub(super) fn write_message(&self, message: &Value) -> JsValue {
-        match message {
-            Value::Array(messages) => {
-                messages.iter().map(|message| self.write_message(message)).collect::<Array>().into()
-            }
-            message if self.prefers_texts => {
-                short::write(message).map_or_else(|| self.write(message), |text| JsValue::from_str(&text))
-            }
-            message => self.write(message),
-        }
-    }
-
-    fn write(&self, value: &Value) -> JsValue {
-        match value {
-            Value::Null => JsValue::NULL,
-            Value::Bool(boolean) => JsValue::from_bool(*boolean),
-            Value::Number(number) => number.as_f64().map_or(JsValue::NULL, JsValue::from_f64),
-            Value::String(text) if text.len() >= self.bytes_from => {
-                let bytes = Uint8Array::from(text.as_bytes());
-                self.transfer(&bytes.buffer());
-                bytes.into()
-            }
-            Value::String(text) => to_js_string(text).into(),
-            Value::Array(items) => items.iter().map(|item| self.write(item)).collect::<Array>().into(),
-            Value::Object(members) => {
-                let object = JsValue::from(Object::new());
-                members.iter().for_each(|(key, value)| set(&object, key, &self.write(value)));
-                object
-            }
-        }
-    }
-
-    pub(super) fn transfer(&self, object: &JsValue) {
-        self.transfer.borrow_mut().get_or_insert_default().push(object);
-    }
-
-    /// What is to be transferred with what was written.
-    pub(super) fn into_transfer(self) -> Option<Array> {
-        self.transfer.into_inner()
-    }
+    let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    let (middle, end) = (length(body), length(body).saturating_add(length(rest)));
+    let packet = Uint8Array::new_with_length(end);
+    packet.subarray(0, middle).copy_from(body);
+    packet.subarray(middle, end).copy_from(rest);
+    packet
 }
 
 fn set(object: &JsValue, key: &str, value: &JsValue) {

@@ -65,16 +65,13 @@ pub trait Port: 'static {
     /// has run before the next comes. Called once.
     fn listen(&self, listener: PortListener<Self::Transfer>);
 
-    /// Whether a text may cross as bytes, which are transferred instead of copied.
+    /// Whether messages may cross as bytes, which are transferred instead of copied.
     fn transfers_bytes(&self) -> bool {
         false
     }
 
-    /// The other end takes bytes for texts, or no longer.
-    fn prefer_bytes(&self, _preferred: bool) {}
-
-    /// The other end takes short texts of messages, or no longer.
-    fn prefer_texts(&self, _preferred: bool) {}
+    /// The other end takes messages as packets of bytes, or no longer.
+    fn prefer_packets(&self, _preferred: bool) {}
 
     /// Stops listening. May be called by the listener itself, and more than once.
     fn close(&self);

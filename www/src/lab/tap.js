@@ -22,11 +22,11 @@ const HEAD = 200;
 const WAITING = 10_000;
 
 /**
- * @param {string | Uint8Array} message
+ * @param {string} message
  * @returns {{ frame: FrameKind, seq: number | undefined, ack: number | undefined }}
  */
 export function readFrame(message) {
-  const head = typeof message === 'string' ? message.slice(0, HEAD) : new TextDecoder().decode(message.subarray(0, HEAD));
+  const head = message.slice(0, HEAD);
   const number = (/** @type {RegExp} */ pattern) => {
     const found = pattern.exec(head);
     return found ? Number(found[1]) : undefined;
@@ -89,7 +89,7 @@ export function tapped(port, observe, meddler) {
         break;
       case 'bridgeExtensions':
         // Of the ways to post a message that the ends offer each other only objects can be read and changed here.
-        params.texts = false;
+        params.packets = false;
         break;
       case 'remoteGiveUp':
         observe({ at, peer: params.peerId, type: 'givenUp' });
