@@ -38,6 +38,8 @@ pub use connection::{MAX_HELD_CALLS, MAX_PENDING_CALLS, MAX_RUNNING_REQUESTS};
 pub use error::BridgeError;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub use port::BrowserPort;
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+pub(crate) use port::json;
 #[cfg(not(target_arch = "wasm32"))]
 pub use port::{MemoryPort, memory_ports};
 pub use port::{Port, PortError, PortEvent, PortListener};

@@ -28,7 +28,7 @@ pub(super) fn signal(options: &JsValue) -> Result<Option<AbortSignal>, JsValue> 
 pub(super) fn only_signal(options: Option<impl Into<JsValue>>) -> Result<Option<AbortSignal>, JsValue> {
     let options: JsValue = options.map_or(JsValue::UNDEFINED, Into::into);
     let signal = signal(&options)?;
-    options::read::<serde::de::IgnoredAny>(&options, &["signal"])?;
+    options::check(&options, &["signal"])?;
     check(signal.as_ref())?;
     Ok(signal)
 }

@@ -46,7 +46,7 @@ fn original(name: &str, message: &str) -> Option<JsValue> {
 pub(super) fn thrown_remote(thrown: &JsValue) -> RemoteError {
     let (name, message) = caught(thrown);
     let data = Reflect::get(thrown, &"data".into()).unwrap_or_default();
-    let data = serde_wasm_bindgen::from_value(data).unwrap_or_default();
+    let data = crate::bridge::json(&data).unwrap_or_default();
     RemoteError::from_parts(&name, &message, &data)
 }
 

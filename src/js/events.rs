@@ -53,7 +53,7 @@ impl EventHub {
     /// A `TypeError` for a bad option.
     pub(super) fn read(&self, options: Option<EventsOptions>) -> Result<JsValue, JsValue> {
         let options: JsValue = options.map_or(JsValue::UNDEFINED, Into::into);
-        options::read::<serde::de::IgnoredAny>(&options, &["signal"])?;
+        options::check(&options, &["signal"])?;
         let signal = abort::signal(&options)?;
         Ok(self.stream(signal.as_ref()).into())
     }

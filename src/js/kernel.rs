@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
 
 use futures::channel::oneshot;
 use js_sys::{Function, Promise, Reflect, Uint8Array};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use wasm_bindgen::{JsCast as _, prelude::*};
 use wasm_bindgen_futures::{future_to_promise, spawn_local};
 
@@ -49,13 +49,6 @@ extern "C" {
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 const OWN_OPTIONS: [&str; 4] = ["keySeed", "mnemonic", "onEvent", "signal"];
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SeedOptions {
-    key_seed: Option<String>,
-    mnemonic: Option<String>,
-}
 
 /// Whoever is told of events, and redemptions that wait to be ended.
 struct Inbox {
@@ -122,11 +115,11 @@ impl Kernel {
     ) -> Result<Kernel, JsValue> {
         crash::check()?;
         let options: JsValue = options.into();
-        let comms = options::read_comms(&options, &OWN_OPTIONS)?;
-        let seed: SeedOptions = options::read_some(&options)?;
+        let comms = options::read_comms_beside(&options, &OWN_OPTIONS)?;
+        let (key_seed, mnemonic) = (options::text(&options, "keySeed")?, options::text(&options, "mnemonic")?);
         let on_event = Reflect::get(&options, &"onEvent".into()).ok().and_then(|value| value.dyn_into().ok());
         let on_event: Function = on_event.ok_or_else(|| type_error("onEvent must be a function"))?;
-        let seed = match (seed.key_seed, seed.mnemonic) {
+        let seed = match (key_seed, mnemonic) {
             (Some(_), Some(_)) => return Err(type_error("give keySeed or mnemonic, not both")),
             (Some(hex), None) => Some(SeedSource::Hex(hex.into())),
             (None, Some(words)) => Some(SeedSource::Mnemonic(words.into())),

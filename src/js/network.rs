@@ -142,7 +142,7 @@ impl Network {
     pub fn serve(port: BridgePort, options: Option<NetworkOptions>) -> Result<Network, JsValue> {
         crash::check()?;
         let options: JsValue = options.into();
-        options::read::<serde::de::IgnoredAny>(&options, &["launch", "terminate", "onEvent"])?;
+        options::check(&options, &["launch", "terminate", "onEvent"])?;
         let port = BrowserPort::new(port).map_err(|error| type_error(&error.to_string()))?;
         let runtime: Rc<dyn Runtime> = Rc::new(BrowserRuntime);
         let server = Rc::new(PlatformServicesServer::new(port, Rc::clone(&runtime)));

@@ -18,7 +18,7 @@ use crate::{
     bridge::{KernelServices, PlatformServices, Reply},
     network::{NetworkService, node::Libp2p},
     runtime::{BrowserRuntime, Runtime, random_bytes},
-    wire::{IncarnationId, PeerId, RemoteCommsOptions, RemoteError},
+    wire::{IncarnationId, PeerId, RemoteError},
 };
 
 #[wasm_bindgen(typescript_custom_section)]
@@ -62,7 +62,7 @@ pub async fn init_transport(
 ) -> Result<Transport, JsValue> {
     crash::check()?;
     // What a JavaScript kernel hands on may hold options of its own.
-    let options: RemoteCommsOptions = options::read_some(&options.into())?;
+    let options = options::read_comms(&options.into())?;
     let handler = |value: JsValue, name: &str| {
         value.dyn_into::<Function>().map_err(|_| type_error(&format!("{name} must be a function")))
     };

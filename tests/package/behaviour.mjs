@@ -204,6 +204,80 @@ export const errors = ({ browser, blank, modules }) =>
   );
 
 /** @param {Place} place */
+export const wrongTypes = ({ browser, blank, modules, kernels }) =>
+  inPage(
+    browser,
+    blank,
+    async ({ modules, kernels }) => {
+      const kernel = await import(`${modules}kernel/kernel.js`);
+      const network = await import(`${modules}network/network.js`);
+      const remotes = await import(`${modules}remotes/remotes.js`);
+      const { Database } = await import(`${kernels}database.mjs`);
+      const { idleParts } = await import(`${kernels}idle-parts.mjs`);
+      await Promise.all([kernel.default(), network.default(), remotes.default()]);
+      const { port1, port2 } = new MessageChannel();
+      const served = network.Network.serve(port1);
+      const running = await kernel.Kernel.start(port2, { onEvent() {} }, await kernel.openKernelStore({ durability: 'memory' }));
+      const transport = await network.initTransport('01'.repeat(32), {}, () => null);
+      const { parts, handed } = idleParts();
+      const manager = new remotes.RemoteManager({ ...parts, kernelStore: new Database() });
+      await manager.initRemoteComms();
+      const remote = manager.establishRemote(running.peerId);
+      const store = await kernel.openKernelStore({ durability: 'memory' });
+      const object = running.exportObject();
+      /** @type {unknown[]} */
+      const cyclic = [];
+      cyclic.push(cyclic);
+      /** Called as a program without types would. @type {Record<string, () => unknown>} */
+      const calls = {
+        'target must be a string, not undefined': () => running.send(),
+        'target must be a string, not number': () => running.send(7, '#1'),
+        'body must be a string, not object': () => running.send(object, { methargs: [] }),
+        'body must be a string, not null': () => running.send(object, null),
+        'slots must be an array of strings, not string': () => running.send(object, '#1', object),
+        'slots must be an array of strings, not an array of something else': () => running.send(object, '#1', [object, 7]),
+        'url must be a string, not object': () => running.redeemOcapURL(new URL('ocap:x')),
+        'backup must be a Uint8Array, not object': () => store.import({}),
+        'level must be a string, not number': () => network.setLogLevel(3),
+        'keySeed must be a string, not undefined': () => network.initTransport(undefined, {}, () => null),
+        'bad option: maxQueue: invalid type: string "many", expected usize': () =>
+          network.initTransport('01'.repeat(32), { maxQueue: 'many' }, () => null),
+        'bad option: relays: it is nested too deeply': () => network.initTransport('01'.repeat(32), { relays: cyclic }, () => null),
+        'name must be a string': () => kernel.openKernelStore({ name: 7 }),
+        'durability must be "durable" or "memory", not "disk"': () => kernel.openKernelStore({ durability: 'disk' }),
+        'keepIdentity must be a boolean': () => store.reset({ keepIdentity: 'yes' }),
+        'a message is a string': () => transport.sendRemoteMessage(running.peerId),
+        'argument 2 must be a string, not undefined': () => handed[0]?.(running.peerId),
+        'argument 1 must be a string, not boolean': () => handed[1]?.(true),
+        'erefs must be an array of strings, not undefined': () => remote.deliverDropExports(),
+      };
+      const wrong = [];
+      for (const [expected, call] of Object.entries(calls)) {
+        try {
+          await call();
+          wrong.push(`${expected}: nothing was thrown`);
+        } catch (error) {
+          if (!(error instanceof TypeError && error.message === expected)) {
+            wrong.push(`${expected}: ${error}`);
+          }
+        }
+      }
+      // Nothing of it has disturbed anybody.
+      const url = await running.issueOcapURL(object);
+      const redeemed = await running.redeemOcapURL(url);
+      const alive = manager.getPeerId().startsWith('12D3KooW');
+      manager.cleanup();
+      store.close();
+      await transport.stop();
+      await running.stop();
+      await served.stop();
+      return { wrong, redeemed: redeemed === object, alive };
+    },
+    { modules, kernels },
+    { wrong: [], redeemed: true, alive: true },
+  );
+
+/** @param {Place} place */
 export const crash = ({ browser, blank, modules, crashTest, kernels }) =>
   inPage(
     browser,
@@ -212,6 +286,7 @@ export const crash = ({ browser, blank, modules, crashTest, kernels }) =>
       const half = await import(`${crashTest}kernel/kernel.js`);
       const network = await import(`${modules}network/network.js`);
       const { Database } = await import(`${kernels}database.mjs`);
+      const { idleParts } = await import(`${kernels}idle-parts.mjs`);
       await Promise.all([half.default(), network.default()]);
       const late = () => new Promise((resolve) => setTimeout(() => resolve('it still waits'), 10_000));
       const failure = (/** @type {() => unknown} */ call) =>
@@ -226,23 +301,8 @@ export const crash = ({ browser, blank, modules, crashTest, kernels }) =>
       const running = await half.Kernel.start(port2, { onEvent() {} }, store);
       // A network without a bridge, and remotes for a kernel of one's own, with what they hand to its network.
       const transport = await half.initTransport('1e'.repeat(32), { relays: [] }, () => null);
-      /** @type {((...given: string[]) => unknown)[]} */
-      let handed = [];
-      const nothing = () => {};
-      const remotes = new half.RemoteManager({
-        platformServices: {
-          initializeRemoteComms: (/** @type {any[]} */ ...given) => {
-            handed = given.filter((it) => typeof it === 'function');
-          },
-          stopRemoteComms: nothing,
-          sendRemoteMessage: () => new Promise(nothing),
-          closeConnection: nothing,
-          registerLocationHints: nothing,
-          reconnectPeer: nothing,
-        },
-        kernelQueue: { enqueueSend: nothing, enqueueNotify: nothing, resolvePromises: nothing, waitForCrank: async () => {} },
-        kernelStore: new Database(),
-      });
+      const { parts, handed } = idleParts();
+      const remotes = new half.RemoteManager({ ...parts, kernelStore: new Database() });
       await remotes.initRemoteComms();
       const remote = remotes.establishRemote(nobody);
 

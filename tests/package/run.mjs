@@ -66,6 +66,7 @@ try {
   await check('loading: when, once, again', () => behaviour.loading(place));
   await check('loading: from all there is', () => behaviour.sources(place));
   await check('errors are classes, events are iterables', () => behaviour.errors(place));
+  await check('wrong types are errors that name the argument', () => behaviour.wrongTypes(place));
   await check('every call fails after a crash', () => behaviour.crash(place));
   for (const name of ['plain', 'vite', 'webpack']) {
     await check(`one message in a ${name} application`, async () => {

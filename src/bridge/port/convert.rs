@@ -116,6 +116,11 @@ pub(super) fn from_js(value: &JsValue) -> Result<(Value, Kind), &'static str> {
 /// The members of a message, and what it is.
 type Envelope = (Map<String, Value>, Kind);
 
+/// A value of JavaScript as JSON; the reason if it is not, or too large.
+pub(crate) fn json(value: &JsValue) -> Result<Value, &'static str> {
+    Reader { values_left: MAX_VALUES }.read(value, MAX_DEPTH)
+}
+
 struct Reader {
     values_left: usize,
 }

@@ -13,6 +13,8 @@ use serde_json::Value;
 
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub use browser::BrowserPort;
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+pub(crate) use convert::json;
 #[cfg(not(target_arch = "wasm32"))]
 pub use memory::{MemoryPort, memory_ports};
 

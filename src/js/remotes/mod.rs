@@ -83,14 +83,6 @@ pub struct RemoteManager {
     parts: Rc<Parts>,
 }
 
-fn optional_text(options: &JsValue, name: &str) -> Result<Option<String>, JsValue> {
-    let given = member(options, name);
-    if given.is_undefined() || given.is_null() {
-        return Ok(None);
-    }
-    given.as_string().map(Some).ok_or_else(|| type_error(&format!("{name} must be a string")))
-}
-
 fn plain_error(message: &str) -> JsValue {
     named("Error", message, &JsValue::UNDEFINED)
 }
@@ -122,7 +114,7 @@ impl Parts {
     }
 
     fn init_identity(&self, options: &JsValue, relays: &[String]) -> Result<Rc<Identity>, JsValue> {
-        let mnemonic = optional_text(options, "mnemonic")?.or_else(|| self.mnemonic.clone());
+        let mnemonic = options::text(options, "mnemonic")?.or_else(|| self.mnemonic.clone());
         let known = self.identity.borrow().clone();
         // Once there is an identity, the mnemonic that it was made of is no contradiction.
         let secrets = if known.is_some() { (None, None) } else { (self.key_seed.clone(), mnemonic) };
@@ -205,11 +197,11 @@ impl RemoteManager {
     pub fn new(options: RemoteManagerOptions) -> Result<RemoteManager, JsValue> {
         crash::check()?;
         let given: JsValue = options.into();
-        options::read::<serde::de::IgnoredAny>(&given, &OPTIONS)?;
+        options::check(&given, &OPTIONS)?;
         let logger = member(&given, "logger");
         let logger = (!logger.is_undefined()).then(|| Duck::new(logger, "logger", &["log", "warn"])).transpose()?;
         let store = store(member(&given, "kernelStore"))?;
-        let (key_seed, mnemonic) = (optional_text(&given, "keySeed")?, optional_text(&given, "mnemonic")?);
+        let (key_seed, mnemonic) = (options::text(&given, "keySeed")?, options::text(&given, "mnemonic")?);
         if key_seed.is_some() && mnemonic.is_some() {
             return Err(type_error("give keySeed or mnemonic, not both"));
         }
@@ -284,8 +276,7 @@ impl RemoteManager {
             if parts.running.borrow().is_some() {
                 return Err(plain_error("Remote comms already initialized"));
             }
-            let mut comms: RemoteCommsOptions = serde_wasm_bindgen::from_value(raw.clone())
-                .map_err(|error| type_error(&format!("bad option: {error}")))?;
+            let mut comms = options::read_comms(&raw)?;
             let identity = parts.init_identity(&raw, &comms.relays)?;
             comms.relays = identity.relays();
             comms.cross_incarnation_wake |= identity.slept();

@@ -4,7 +4,6 @@ mod database;
 #[cfg(feature = "durable")]
 mod durable;
 
-use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 use web_sys::AbortSignal;
 
@@ -41,39 +40,6 @@ extern "C" {
     pub type ResetOptions;
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Options {
-    name: Option<String>,
-    #[serde(default)]
-    durability: Durability,
-    #[serde(default)]
-    #[cfg_attr(not(feature = "durable"), expect(dead_code, reason = "only a durable store can be in use"))]
-    if_in_use: IfInUse,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum Durability {
-    #[default]
-    Durable,
-    Memory,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum IfInUse {
-    #[default]
-    Fail,
-    Wait,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Reset {
-    keep_identity: Option<bool>,
-}
-
 /// The store of one kernel. `Kernel.start` takes it over, and `Kernel.stop` closes it.
 #[wasm_bindgen]
 pub struct KernelStore {
@@ -95,24 +61,26 @@ pub async fn open_kernel_store(options: Option<KernelStoreOptions>) -> Result<Ke
     crash::check()?;
     let options: JsValue = options.map_or(JsValue::UNDEFINED, Into::into);
     let signal = abort::signal(&options)?;
-    let options: Options = options::read(&options, &["name", "durability", "ifInUse", "signal"])?;
+    options::check(&options, &["name", "durability", "ifInUse", "signal"])?;
+    let name = options::text(&options, "name")?;
+    let is_durable = options::choice(&options, "durability", ["durable", "memory"])? == "durable";
+    let waits = options::choice(&options, "ifInUse", ["fail", "wait"])? == "wait";
     abort::check(signal.as_ref())?;
-    match options.durability {
-        Durability::Memory if options.name.is_some() => Err(type_error("a store in memory has no name")),
-        Durability::Memory => KernelStore::on(Box::new(MemoryStore::new())).map_err(store_error),
-        Durability::Durable => open_durable(options, signal).await,
+    match name {
+        name if is_durable => open_durable(name, waits, signal).await,
+        Some(_) => Err(type_error("a store in memory has no name")),
+        None => KernelStore::on(Box::new(MemoryStore::new())).map_err(store_error),
     }
 }
 
 #[cfg(feature = "durable")]
-async fn open_durable(options: Options, signal: Option<AbortSignal>) -> Result<KernelStore, JsValue> {
-    let wait = matches!(options.if_in_use, IfInUse::Wait);
-    durable::open(options.name.as_deref(), wait, signal).await
+async fn open_durable(name: Option<String>, waits: bool, signal: Option<AbortSignal>) -> Result<KernelStore, JsValue> {
+    durable::open(name.as_deref(), waits, signal).await
 }
 
 #[cfg(not(feature = "durable"))]
 #[allow(clippy::unused_async, reason = "as its namesake")]
-async fn open_durable(_: Options, _: Option<AbortSignal>) -> Result<KernelStore, JsValue> {
+async fn open_durable(_: Option<String>, _: bool, _: Option<AbortSignal>) -> Result<KernelStore, JsValue> {
     let message = "this build has no durable store: ask for `durability: \"memory\"`, or use the build that has one";
     Err(store_error(crate::storage::StorageError::Unavailable(message.into()).into()))
 }
@@ -124,7 +92,7 @@ impl KernelStore {
 
     /// The store of a kernel that is given none.
     pub(super) async fn open_default() -> Result<Self, JsValue> {
-        open_durable(Options::default(), None).await
+        open_durable(None, false, None).await
     }
 
     pub(super) fn into_records(self) -> Records {
@@ -174,8 +142,9 @@ impl KernelStore {
     pub fn reset(&mut self, options: Option<ResetOptions>) -> Result<(), JsValue> {
         crash::check()?;
         let options: JsValue = options.map_or(JsValue::UNDEFINED, Into::into);
-        let Reset { keep_identity } = options::read(&options, &["keepIdentity"])?;
-        self.records.reset(keep_identity.unwrap_or(true)).map_err(store_error)
+        options::check(&options, &["keepIdentity"])?;
+        let keeps_identity = options::flag(&options, "keepIdentity")?.unwrap_or(true);
+        self.records.reset(keeps_identity).map_err(store_error)
     }
 
     /// Closes the store, so that others can open it.

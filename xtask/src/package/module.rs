@@ -181,7 +181,7 @@ fn bindings(name: &str, glue: &str) -> Result<String> {
     ensure!(!head.contains("wasmModule"), "the bindings use more of wasm-bindgen's loader than they did");
     let mut text = String::new();
     for line in head.lines().filter(|line| !line.starts_with("/* @ts-self-types")) {
-        text.push_str(&if line.starts_with("import ") { shared_import(line)? } else { line.to_owned() });
+        text.push_str(&if line.starts_with("import ") { shared_import(line)? } else { checked(line) });
         text.push('\n');
     }
     let disposable: String = stoppable(head)
@@ -190,13 +190,37 @@ fn bindings(name: &str, glue: &str) -> Result<String> {
         })
         .collect();
     Ok(format!(
-        "import {{ WasmModule, notInitialized }} from '../js/module.js';\n{text}\n\
+        "import {{ bytes, text, texts }} from '../js/arguments.js';\n\
+         import {{ WasmModule, notInitialized }} from '../js/module.js';\n{text}\n\
          {disposable}\n\
          let wasm = notInitialized;\n\
          const half = /* @__PURE__ */ new WasmModule('{name}', __wbg_get_imports, (exports) => {{\n  wasm = exports;\n}});\n\
          export const load = (source) => half.load(source);\n\
          export const initSync = (source) => half.loadSync(source);\n"
     ))
+}
+
+/// What copies an argument into the wasm's memory without looking at what it is, and what of `arguments.js` looks first.
+const COPIES: [(&str, &str); 3] =
+    [("passStringToWasm0(", "text"), ("passArrayJsValueToWasm0(", "texts"), ("passArray8ToWasm0(", "bytes")];
+
+/// A line of the bindings that checks an argument before it is copied.
+fn checked(line: &str) -> String {
+    let copy = COPIES.iter().find_map(|(copy, check)| {
+        let (before, rest) = line.split_once(copy)?;
+        let (argument, rest) = rest.split_once(',')?;
+        Some((before, copy, check, argument, rest))
+    });
+    match copy {
+        // The browser's own results are what they are said to be.
+        Some((before, copy, check, argument, rest)) if !before.starts_with("function ") && argument != "ret" => {
+            // The first two of a function that the wasm hands out are its own.
+            let number = argument.strip_prefix("arg").and_then(|number| number.parse::<usize>().ok());
+            let name = number.map_or(argument.to_owned(), |number| format!("argument {}", number.saturating_sub(1)));
+            format!("{before}{copy}{check}({argument}, '{name}'),{rest}")
+        }
+        _ => line.to_owned(),
+    }
 }
 
 /// The classes that have a method `stop`.
@@ -272,6 +296,27 @@ mod tests {
         assert!(bindings("kernel", "export class Kernel {}").is_err());
         assert!(bindings("kernel", &GLUE.replace("./snippets/ocap-remotes-1a2b", "./snippets/other-1a2b")).is_err());
         assert!(bindings("kernel", &GLUE.replace("stop() {", "stop() { wasmModule;")).is_err());
+    }
+
+    #[test]
+    fn arguments_are_checked_before_they_are_copied() {
+        for (line, expected) in [
+            ("const p = passStringToWasm0(to, wasm.m);", "const p = passStringToWasm0(text(to, 'to'), wasm.m);"),
+            (
+                "var p = isLikeNone(slots) ? 0 : passArrayJsValueToWasm0(slots, wasm.m);",
+                "var p = isLikeNone(slots) ? 0 : passArrayJsValueToWasm0(texts(slots, 'slots'), wasm.m);",
+            ),
+            ("const p = passArray8ToWasm0(it, wasm.m);", "const p = passArray8ToWasm0(bytes(it, 'it'), wasm.m);"),
+            (
+                "const p = passStringToWasm0(arg2, wasm.m);",
+                "const p = passStringToWasm0(text(arg2, 'argument 1'), wasm.m);",
+            ),
+            ("const p = passStringToWasm0(ret, wasm.m);", "const p = passStringToWasm0(ret, wasm.m);"),
+            ("function passStringToWasm0(arg, malloc) {", "function passStringToWasm0(arg, malloc) {"),
+            ("return takeObject(ret);", "return takeObject(ret);"),
+        ] {
+            assert_eq!(checked(line), expected);
+        }
     }
 
     #[test]
