@@ -1,5 +1,8 @@
 // What a program hands to the bindings, checked: they take it for what its type says, and anything else for a place in memory.
 
+/** Longest text that is shown in full. */
+const LONGEST = 100;
+
 /** @param {unknown} value @param {string} name of the parameter @param {string} expected */
 function refusal(value, name, expected) {
   const found = value === null ? 'null' : Array.isArray(value) ? 'an array of something else' : typeof value;
@@ -28,4 +31,26 @@ export function bytes(value, name) {
     throw refusal(value, name, 'a Uint8Array');
   }
   return value;
+}
+
+/**
+ * What a value is, for errors. wasm-bindgen's own description of a cyclic array has no end.
+ * @param {unknown} value
+ */
+export function describe(value) {
+  try {
+    switch (typeof value) {
+      case 'string':
+        return JSON.stringify(value.length > LONGEST ? `${value.slice(0, LONGEST)}…` : value);
+      case 'object':
+        return value === null ? 'null' : Array.isArray(value) ? 'an array' : value instanceof Error ? String(value) : 'an object';
+      case 'function':
+      case 'symbol':
+        return `a ${typeof value}`;
+      default:
+        return String(value);
+    }
+  } catch {
+    return 'something that cannot be looked at';
+  }
 }

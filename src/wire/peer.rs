@@ -15,6 +15,8 @@ const IDENTITY: u64 = 0;
 const SHA_256: u64 = 0x12;
 /// A longer key is hashed.
 const MAX_IDENTITY_LENGTH: usize = 42;
+/// No multihash is longer in base58, which takes quadratic time to read.
+const MAX_TEXT_LENGTH: usize = 100;
 /// libp2p's protobuf of an Ed25519 public key, up to the key: its type, and its length.
 const ED25519_PUBLIC_KEY: [u8; 4] = [0x08, 0x01, 0x12, 32];
 
@@ -48,7 +50,8 @@ impl FromStr for PeerId {
     type Err = WireError;
 
     fn from_str(text: &str) -> Result<Self, WireError> {
-        let bytes = bs58::decode(text).into_vec().ok();
+        let fits = text.len() <= MAX_TEXT_LENGTH;
+        let bytes = fits.then(|| bs58::decode(text).into_vec().ok()).flatten();
         let hash = bytes.and_then(|bytes| Multihash::from_bytes(&bytes).ok()).filter(|hash| match hash.code() {
             IDENTITY => hash.digest().len() <= MAX_IDENTITY_LENGTH,
             code => code == SHA_256,
@@ -81,6 +84,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_text_of_megabytes_is_refused_at_once() {
+        let text = "z".repeat(8 << 20);
+        assert!(text.parse::<PeerId>().is_err());
+    }
 
     /// Texts of multihashes that are a peer id, nearly one, or none.
     fn texts() -> impl Strategy<Value = String> {

@@ -10,6 +10,7 @@ import * as behaviour from './behaviour.mjs';
 import { coldStart, launch, oneMessage, visit } from './drive.mjs';
 import { runExamples } from './fragments.mjs';
 import { inNode } from './node.mjs';
+import { nonsenseCrashesNothing } from './nonsense.mjs';
 import { checkContents, pack, ROOT, WORK } from './pack.mjs';
 import { build, develop, leavesOutWhatIsUnused } from './projects.mjs';
 import { reference, strictTypes, theTypesOfThePackage } from './types.mjs';
@@ -67,6 +68,7 @@ try {
   await check('loading: from all there is', () => behaviour.sources(place));
   await check('errors are classes, events are iterables', () => behaviour.errors(place));
   await check('wrong types are errors that name the argument', () => behaviour.wrongTypes(place));
+  await check('nonsense crashes nothing', () => nonsenseCrashesNothing(place));
   await check('every call fails after a crash', () => behaviour.crash(place));
   for (const name of ['plain', 'vite', 'webpack']) {
     await check(`one message in a ${name} application`, async () => {

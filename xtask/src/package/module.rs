@@ -190,7 +190,7 @@ fn bindings(name: &str, glue: &str) -> Result<String> {
         })
         .collect();
     Ok(format!(
-        "import {{ bytes, text, texts }} from '../js/arguments.js';\n\
+        "import {{ bytes, describe, text, texts }} from '../js/arguments.js';\n\
          import {{ WasmModule, notInitialized }} from '../js/module.js';\n{text}\n\
          {disposable}\n\
          let wasm = notInitialized;\n\
@@ -203,6 +203,9 @@ fn bindings(name: &str, glue: &str) -> Result<String> {
 /// What copies an argument into the wasm's memory without looking at what it is, and what of `arguments.js` looks first.
 const COPIES: [(&str, &str); 3] =
     [("passStringToWasm0(", "text"), ("passArrayJsValueToWasm0(", "texts"), ("passArray8ToWasm0(", "bytes")];
+
+/// What describes a value for the wasm's errors; `arguments.js` has one that comes to an end.
+const DESCRIBED: &str = "const ret = debugString(";
 
 /// A line of the bindings that checks an argument before it is copied.
 fn checked(line: &str) -> String {
@@ -219,7 +222,7 @@ fn checked(line: &str) -> String {
             let name = number.map_or(argument.to_owned(), |number| format!("argument {}", number.saturating_sub(1)));
             format!("{before}{copy}{check}({argument}, '{name}'),{rest}")
         }
-        _ => line.to_owned(),
+        _ => line.replace(DESCRIBED, "const ret = describe("),
     }
 }
 
@@ -313,6 +316,7 @@ mod tests {
             ),
             ("const p = passStringToWasm0(ret, wasm.m);", "const p = passStringToWasm0(ret, wasm.m);"),
             ("function passStringToWasm0(arg, malloc) {", "function passStringToWasm0(arg, malloc) {"),
+            ("const ret = debugString(arg1);", "const ret = describe(arg1);"),
             ("return takeObject(ret);", "return takeObject(ret);"),
         ] {
             assert_eq!(checked(line), expected);
