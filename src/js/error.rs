@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 #[cfg(any(feature = "guests", feature = "network"))]
-use js_sys::{Error, Reflect};
+use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
 
 use crate::wire::RemoteError;
@@ -28,10 +28,7 @@ thread_local! {
 /// The name and message of what JavaScript threw. If it comes out again as it went in, it is the very same object.
 #[cfg(any(feature = "guests", feature = "network"))]
 fn caught(thrown: &JsValue) -> (String, String) {
-    let (name, message) = match thrown.dyn_ref::<Error>() {
-        Some(error) => (error.name().into(), error.message().into()),
-        None => ("Error".to_owned(), thrown.as_string().unwrap_or_else(|| format!("{thrown:?}"))),
-    };
+    let (name, message) = crate::runtime::thrown::name_and_message(thrown);
     THROWN.set(Some((name.clone(), message.clone(), thrown.clone())));
     (name, message)
 }

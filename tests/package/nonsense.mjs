@@ -113,6 +113,20 @@ async function inPage({ modules, kernels }) {
       await new Promise((resolve) => setTimeout(resolve));
     }
   }
+  // What a kernel's own parts throw may be anything, too.
+  const unreadable = Object.defineProperty(new Error('x'), 'message', { get: refuses });
+  const cyclicData = Object.assign(new Error('x'), { data: cyclic });
+  const odd = Object.assign(new Error('x'), { name: 7, message: {} });
+  for (const [nth, thrown] of [...values, unreadable, cyclicData, odd].entries()) {
+    for (const way of [() => { throw thrown; }, async () => { throw thrown; }, () => thrown]) {
+      const { parts } = idleParts();
+      parts.platformServices.initializeRemoteComms = way;
+      const made = new remotes.RemoteManager({ ...parts, kernelStore: new Database() });
+      calls += 1;
+      await made.initRemoteComms().catch((/** @type {unknown} */ error) => judge(`a part throws value ${nth}`, error));
+      made.cleanup();
+    }
+  }
   await new Promise((resolve) => setTimeout(resolve, 500));
   for (const [name, half] of halves) {
     call(half, 'setLogLevel', ['warn'], `${name} at the end`);

@@ -14,10 +14,11 @@ use web_sys::MessagePort;
 use super::{
     Port, PortError, PortEvent, PortListener,
     convert::{Kind as Message, from_js, packet_to_js, to_js},
+    spares::Spares,
 };
-use crate::bridge::packet;
+use crate::{bridge::packet, runtime::thrown};
 
-/// A packet from this length on is transferred: to let go of memory costs more than to copy what is short.
+/// A packet in memory of this length or more is transferred: to let go of memory costs more than to copy what is short.
 const TRANSFERRED: u32 = 2 << 10;
 
 #[wasm_bindgen]
@@ -71,6 +72,7 @@ pub struct BrowserPort {
     target: Target,
     kind: Kind,
     prefers_packets: Cell<bool>,
+    spares: Rc<Spares>,
     listeners: RefCell<Option<Listeners>>,
 }
 
@@ -104,6 +106,7 @@ impl BrowserPort {
             target: target.unchecked_into(),
             kind,
             prefers_packets: Cell::new(false),
+            spares: Rc::default(),
             listeners: RefCell::default(),
         })
     }
@@ -148,8 +151,9 @@ impl Port for BrowserPort {
         };
         let (message, transferred) = match &message {
             Ok(packet) => {
-                let packet = packet_to_js(packet);
-                (JsValue::from(&packet), (packet.length() >= TRANSFERRED).then(|| packet.buffer().into()))
+                let packet = packet_to_js(packet, &self.spares);
+                let memory = packet.buffer();
+                (JsValue::from(packet), (memory.byte_length() >= TRANSFERRED).then(|| memory.into()))
             }
             Err(message) => (to_js(message), transfer.map(JsValue::from)),
         };
@@ -170,7 +174,7 @@ impl Port for BrowserPort {
 
     fn listen(&self, listener: PortListener<MessagePort>) {
         let listener = Rc::new(listener);
-        let (kind, on_closed) = (self.kind, Rc::clone(&listener));
+        let (kind, spares, on_closed) = (self.kind, Rc::clone(&self.spares), Rc::clone(&listener));
         let listeners = Listeners {
             message: Closure::new(move |event: JsValue| {
                 let data = match kind {
@@ -184,7 +188,12 @@ impl Port for BrowserPort {
                         let transfer = (ports.length() > 0).then(|| ports.get(0).dyn_into().ok()).flatten();
                         listener(PortEvent::Message { message, transfer });
                     }
-                    Ok((message, _)) => listener(PortEvent::Message { message, transfer: None }),
+                    Ok((message, kind)) => {
+                        if let Message::Packet = kind {
+                            spares.keep(data.unchecked_ref());
+                        }
+                        listener(PortEvent::Message { message, transfer: None });
+                    }
                     Err(reason) => warn!(reason, "message cannot be read: ignored"),
                 }
             }),
@@ -213,6 +222,5 @@ impl Drop for BrowserPort {
 }
 
 fn describe(error: &JsValue) -> String {
-    let message = error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
-    message.or_else(|| error.as_string()).unwrap_or_else(|| "unknown error".to_owned())
+    thrown::name_and_message(error).1
 }

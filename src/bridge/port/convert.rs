@@ -8,7 +8,10 @@ use js_sys::{Array, JsString, Object, Reflect, Uint8Array};
 use serde_json::{Map, Number, Value};
 use wasm_bindgen::{JsCast as _, prelude::*};
 
-use super::words::{to_js_string, with_word};
+use super::{
+    spares::Spares,
+    words::{to_js_string, with_word},
+};
 use crate::bridge::{
     message::{JSONRPC, SIGNALS},
     methods,
@@ -255,14 +258,15 @@ pub(super) fn to_js(value: &Value) -> JsValue {
     }
 }
 
-/// Both pieces of a packet, in an array of bytes of its own.
-pub(super) fn packet_to_js(Packet { body, rest }: &Packet) -> Uint8Array {
-    if body.len() <= JOINED {
-        return Uint8Array::from(&[&body[..], rest].concat()[..]);
-    }
+/// Both pieces of a packet, in spare memory or an array of bytes of its own.
+pub(super) fn packet_to_js(Packet { body, rest }: &Packet, spares: &Spares) -> Uint8Array {
     let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     let (middle, end) = (length(body), length(body).saturating_add(length(rest)));
-    let packet = Uint8Array::new_with_length(end);
+    let packet = match spares.take(end) {
+        Some(packet) => packet,
+        None if body.len() <= JOINED => return Uint8Array::from(&[&body[..], rest].concat()[..]),
+        None => Uint8Array::new_with_length(end),
+    };
     packet.subarray(0, middle).copy_from(body);
     packet.subarray(middle, end).copy_from(rest);
     packet

@@ -7,6 +7,8 @@ mod convert;
 #[cfg(not(target_arch = "wasm32"))]
 mod memory;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+mod spares;
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 mod words;
 
 use serde_json::Value;

@@ -7,6 +7,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::{
     js::error::type_error,
+    runtime::thrown,
     storage::{KeyValueStore, StorageError},
 };
 
@@ -89,8 +90,8 @@ impl JsDatabase {
 }
 
 fn describe(thrown: &JsValue) -> String {
-    let error = thrown.dyn_ref::<js_sys::Error>();
-    error.map_or_else(|| format!("{thrown:?}"), |error| String::from(error.to_string()))
+    let (name, message) = thrown::name_and_message(thrown);
+    format!("{name}: {message}")
 }
 
 impl KeyValueStore for JsDatabase {
