@@ -82,8 +82,12 @@ async function inPage({ modules, kernels }) {
   /** @type {Set<string>} */
   const crashes = new Set();
   const judge = (/** @type {string} */ what, /** @type {any} */ error) => {
-    if (error instanceof WebAssembly.RuntimeError || error?.name === 'CrashError') {
-      crashes.add(`${what}: ${error.message}`);
+    try {
+      if (error instanceof WebAssembly.RuntimeError || error?.name === 'CrashError') {
+        crashes.add(`${what}: ${error.message}`);
+      }
+    } catch {
+      // What was thrown lets nobody look at it, so it is ours.
     }
   };
   const call = (/** @type {any} */ target, /** @type {string} */ name, /** @type {unknown[]} */ given, /** @type {string} */ what) => {
