@@ -50,11 +50,17 @@ function unpacked(data) {
 }
 
 export function logged(port) {
-  const log = [];
-  port.addEventListener('message', ({ data, ports }) => log.push([unpacked(data), ports.length]));
+  const log = Object.assign([], { memories: [] });
+  port.addEventListener('message', ({ data, ports }) => {
+    log.push([unpacked(data), ports.length]);
+    log.memories.push(data.buffer?.byteLength ?? 0);
+  });
   port.start();
   return log;
 }
+
+// How long the buffers were in which it came, 0 for what is no bytes.
+export const memories = (log) => log.memories;
 
 // Two objects with the shape and the manners of a chrome.runtime.Port pair: JSON only, and a disconnect is told.
 export function chromePorts() {
@@ -107,6 +113,7 @@ export function postHostileThings(port) {
 "#)]
 extern "C" {
     fn logged(port: &MessagePort) -> js_sys::Array;
+    fn memories(log: &js_sys::Array) -> Vec<u32>;
     #[wasm_bindgen(variadic)]
     fn packet(texts: Vec<JsValue>) -> JsValue;
     #[wasm_bindgen(js_name = chromePorts)]
@@ -216,8 +223,11 @@ async fn an_end_that_takes_packets_is_sent_them() {
     let short = "\u{fc}\n\"short\"";
     post(packet(&[[&head("m1"), short]]));
     let unknown = r#"{"jsonrpc":"2.0","id":"m3","method":"unknown","params":{}}"#;
-    post(packet(&[[&head("m2"), "x"], [unknown, ""], [&head("m4"), &long]]));
+    let long_one = packet(&[[&head("m2"), "x"], [unknown, ""], [&head("m4"), &long]]);
+    let length = long_one.unchecked_ref::<js_sys::Uint8Array>().length();
+    post(long_one);
     pause(50).await;
+    assert_eq!(memories(&log).iter().filter(|memory| **memory == length).count(), 1, "the memory comes back, once");
     assert_eq!(*network.sent.borrow(), [short, "x", &long]);
     let _one = server.remote_deliver(peer(), "to the kernel".into());
     let _other = server.remote_deliver(peer(), long.clone());
