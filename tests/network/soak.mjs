@@ -1,17 +1,18 @@
 // Flow control between whole kernels, one in headless Chromium, with as many long messages as one likes; the last line is the
 // outcome as JSON. See world.mjs for the environment.
 //
-// usage: node soak.mjs <messages>
+// usage: node soak.mjs <messages> [options of both kernels for the long messages, as JSON]
 
 import { longMessages } from './soak/long-messages.mjs';
 import { slowPeer } from './soak/slow-peer.mjs';
 import { inWorld } from './world.mjs';
 
 const messages = Number(process.argv[2]);
+const options = JSON.parse(process.argv[3] ?? '{}');
 const LIMIT_MS = 300_000 + messages * 5_000;
 
 const outcome = await inWorld(async (world) => {
-  const long = await longMessages(world, messages);
+  const long = await longMessages(world, messages, options);
   console.error(`soak: ${JSON.stringify(long)}`);
   const slow = [];
   for (const way of /** @type {const} */ (['ws', 'webrtc-direct', 'relayed'])) {

@@ -65,11 +65,12 @@ export async function watched(page, peer, work) {
 /**
  * @param {import('../world.mjs').World} world
  * @param {number} count messages each way
+ * @param {object} options of both kernels
  */
-export async function longMessages(world, count) {
+export async function longMessages(world, count, options) {
   const way = 'webrtc-direct';
-  const peer = await world.peer({ role: 'kernel', seed: 3 }, [way], { maxQueue: QUEUE });
-  const page = await pageThatKnows(world, [known(peer, way)]);
+  const peer = await world.peer({ role: 'kernel', seed: 3 }, [way], { ...options, maxQueue: QUEUE });
+  const page = await pageThatKnows(world, [known(peer, way)], options);
   const channels = await channelsOf(page);
   assert.equal(channels[0][0], way);
 

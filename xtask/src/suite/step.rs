@@ -24,6 +24,8 @@ const CONFORMANCE_KERNEL: &str = "conformance-kernel";
 const END_TO_END: &str = "tests/e2e/run.mjs";
 /// Connections and long messages of the network's soak as far as each run of the tests goes.
 const SHORT_SOAK: [&str; 2] = ["40", "20"];
+/// A debug build that carries long messages on a slow machine may leave a ping unanswered for the 4 s of the default.
+const PATIENT: &str = r#"{"heartbeatTimeoutMs":30000}"#;
 /// The package in projects of its users, run in Node.
 const PACKAGE: &str = "tests/package/run.mjs";
 /// The crates that simulate, model, fuzz, and cut the power.
@@ -220,6 +222,7 @@ fn end_to_end(project: &Project, config: &Config, tools: &Tools) -> Result<Count
     let artifacts = Artifacts::build(project, config, tools)?;
     let mut count = Count::of_runner(&mut artifacts.script(project, tools, END_TO_END)?)?;
     count += Count::of_test(&mut network_stage::script(project, tools, "dev", soak::NETWORK, &SHORT_SOAK)?)?;
-    count += Count::of_test(&mut network_stage::kernels(project, tools, "dev", soak::KERNELS, &[SHORT_SOAK[1]])?)?;
+    count +=
+        Count::of_test(&mut network_stage::kernels(project, tools, "dev", soak::KERNELS, &[SHORT_SOAK[1], PATIENT])?)?;
     Ok(count)
 }
