@@ -26,7 +26,7 @@ const LENGTH: usize = size_of::<u32>();
 const RESULT: &str = "result";
 
 /// A packet in two pieces, of which the first may be long and is not copied.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Packet {
     /// The first message's body.
     pub(super) body: Vec<u8>,
@@ -34,32 +34,38 @@ pub(super) struct Packet {
     pub(super) rest: Vec<u8>,
 }
 
-/// The packet of a message, or of those in an array. A message that is alone, and that only JSON could say, is given back.
-pub(super) fn write(message: Value) -> Result<Packet, Value> {
-    let messages = match message {
-        Value::Array(messages) => messages,
-        message if head_of(&message).is_none() => return Err(message),
-        message => vec![message],
-    };
-    let mut packet: Option<Packet> = None;
-    for mut message in messages {
-        let (head, body) = match head_of(&message) {
-            Some(head) => (head, take_body(&mut message)),
-            None => (message.to_string(), Vec::new()),
-        };
+impl Packet {
+    fn add(&mut self, head: &str, body: Vec<u8>) {
         // No memory of a wasm holds more than a length can say.
         let lengths = [head.len(), body.len()].map(|length| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
-        let rest = match &mut packet {
-            None => &mut packet.insert(Packet { body, rest: Vec::new() }).rest,
-            Some(Packet { rest, .. }) => {
-                rest.extend(body);
-                rest
-            }
-        };
-        rest.extend(head.as_bytes());
-        rest.extend(lengths.as_flattened());
+        if self.rest.is_empty() {
+            self.body = body;
+        } else {
+            self.rest.extend(body);
+        }
+        self.rest.extend(head.as_bytes());
+        self.rest.extend(lengths.as_flattened());
     }
-    packet.ok_or(Value::Array(Vec::new()))
+}
+
+/// The packet of a message, or of those in an array. A message that is alone, and that only JSON could say, is given back.
+pub(super) fn write(message: Value) -> Result<Packet, Value> {
+    let mut packet = Packet::default();
+    match message {
+        Value::Array(messages) if !messages.is_empty() => {
+            for mut message in messages {
+                match head_of(&message) {
+                    Some(head) => packet.add(&head, take_body(&mut message)),
+                    None => packet.add(&message.to_string(), Vec::new()),
+                }
+            }
+        }
+        mut message => match head_of(&message) {
+            Some(head) => packet.add(&head, take_body(&mut message)),
+            None => return Err(message),
+        },
+    }
+    Ok(packet)
 }
 
 /// The message of a packet, or an array of its messages; None if it is no packet.
