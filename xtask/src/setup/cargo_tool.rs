@@ -1,10 +1,13 @@
 //! Tools that cargo installs, each in a folder of the user's cache that carries its version.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result};
 
-use super::{Tools, by_hand, install_whole, say};
+use super::{BUILD, Tools, by_hand, install_whole, say};
 use crate::{process, project::Project};
 
 /// A command line tool from crates.io.
@@ -15,6 +18,10 @@ pub(super) struct CargoTool {
     programs: &'static [&'static str],
     /// Which versions on PATH will do.
     suits: Suits,
+    /// Arguments of cargo that leave out what is not used here.
+    without: &'static [&'static str],
+    /// How well it is optimized: `3` where a run of it takes longer than it takes to start.
+    opt_level: &'static str,
     /// How long installing takes on two cores.
     takes: &'static str,
 }
@@ -32,14 +39,29 @@ pub(super) const WASM_BINDGEN: CargoTool = CargoTool {
     package: "wasm-bindgen-cli",
     programs: &["wasm-bindgen", "wasm-bindgen-test-runner"],
     suits: Suits::Exactly,
-    takes: "1 to 4 min",
+    // TLS, for browsers that are steered from another machine.
+    without: &["--no-default-features"],
+    opt_level: "3",
+    takes: "1 to 3 min",
 };
 
-pub(super) const WASM_PACK: CargoTool =
-    CargoTool { package: "wasm-pack", programs: &["wasm-pack"], suits: Suits::AtLeast, takes: "1 to 4 min" };
+pub(super) const WASM_PACK: CargoTool = CargoTool {
+    package: "wasm-pack",
+    programs: &["wasm-pack"],
+    suits: Suits::AtLeast,
+    without: &[],
+    opt_level: "1",
+    takes: "1 to 2 min",
+};
 
-pub(super) const CARGO_DENY: CargoTool =
-    CargoTool { package: "cargo-deny", programs: &["cargo-deny"], suits: Suits::AtLeast, takes: "3 to 8 min" };
+pub(super) const CARGO_DENY: CargoTool = CargoTool {
+    package: "cargo-deny",
+    programs: &["cargo-deny"],
+    suits: Suits::AtLeast,
+    without: &[],
+    opt_level: "1",
+    takes: "1 to 2 min",
+};
 
 /// The version of cargo-deny that `deny.toml` is written for.
 pub(super) const CARGO_DENY_VERSION: &str = "0.20.2";
@@ -59,8 +81,11 @@ impl CargoTool {
             say(&what, format_args!("installing with cargo (about {})", self.takes));
             install_whole(project.cache(), &place, |root| {
                 // A locked dependency may be missing from a mirror of the registry, then newer ones must do.
-                cargo_install(self.package, version, root, true)
-                    .or_else(|_| cargo_install(self.package, version, root, false))
+                let install = |locked: &[&str]| {
+                    let mut cargo = self.install(version, root, &project.cache().join(BUILD));
+                    process::run_quietly(cargo.args(locked))
+                };
+                install(&["--locked"]).or_else(|_| install(&[]))
             })
             .with_context(|| {
                 let root = place.display();
@@ -72,6 +97,18 @@ impl CargoTool {
         }
         tools.add_folder(folder);
         Ok(())
+    }
+
+    /// Compiles it below `target`, where tools find what they have in common, and puts it below `root`.
+    fn install(&self, version: &str, root: &Path, target: &Path) -> Command {
+        let mut cargo = Command::new("cargo");
+        cargo.args(["install", self.package, "--version", version, "--root"]).arg(root).args(self.without);
+        // Built in the cache, since nothing may be written elsewhere; and out of the tree, whose cargo settings are not for it.
+        cargo.env("CARGO_TARGET_DIR", target).current_dir(root);
+        // Soon there, rather than as quick as can be.
+        cargo.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+        cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", self.opt_level);
+        cargo
     }
 
     fn find_on_path(&self, wanted: &str) -> Option<PathBuf> {
@@ -97,19 +134,6 @@ impl Suits {
 /// The numbers of a released version; none for a pre-release.
 fn numbers(version: &str) -> Option<Vec<u64>> {
     version.split('.').map(|number| number.parse().ok()).collect()
-}
-
-fn cargo_install(package: &str, version: &str, root: &std::path::Path, locked: bool) -> Result<()> {
-    let target = root.join("target");
-    let mut cargo = Command::new("cargo");
-    cargo.args(["install", package, "--version", version, "--root"]).arg(root);
-    if locked {
-        cargo.arg("--locked");
-    }
-    // Built in the cache, since nothing may be written elsewhere; and out of the tree, whose cargo settings are not for it.
-    cargo.env("CARGO_TARGET_DIR", &target).current_dir(root);
-    process::run_quietly(&mut cargo)?;
-    Ok(std::fs::remove_dir_all(target)?)
 }
 
 #[cfg(test)]

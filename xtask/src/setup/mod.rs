@@ -61,9 +61,15 @@ impl Need {
     pub(crate) const FUZZ: &[Need] = &[Need::CxxCompiler];
 }
 
+/// The folder in the cache in which cargo compiles tools.
+const BUILD: &str = "build";
+
 /// Finds or installs `needs`.
 pub(crate) fn prepare(project: &Project, config: &Config, needs: &[Need]) -> Result<Tools> {
     let mut tools = Tools::default();
+    if needs.contains(&Need::Npm) {
+        npm::check_node()?; // before minutes go into what can be installed
+    }
     for need in needs {
         match need {
             Need::Components => components::prepare()?,
@@ -78,6 +84,11 @@ pub(crate) fn prepare(project: &Project, config: &Config, needs: &[Need]) -> Res
             Need::Npm => npm::prepare(project, &mut tools)?,
             Need::CxxCompiler => cxx::prepare()?,
         }
+    }
+    let built = project.cache().join(BUILD);
+    if built.exists() {
+        let _lock = lock(project.cache())?;
+        fs::remove_dir_all(built)?;
     }
     Ok(tools)
 }
@@ -94,10 +105,7 @@ fn by_hand(what: impl Display, hint: impl Display) -> String {
 
 /// Makes `place` by filling a folder beside it, so that an install which was cut short never looks complete.
 fn install_whole(cache: &Path, place: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    fs::create_dir_all(cache).with_context(|| cache.display().to_string())?;
-    // Two commands at once must not install the same thing twice.
-    let lock = File::create(cache.join("lock"))?;
-    lock.lock()?;
+    let _lock = lock(cache)?;
     if place.exists() {
         return Ok(());
     }
@@ -111,6 +119,17 @@ fn install_whole(cache: &Path, place: &Path, fill: impl FnOnce(&Path) -> Result<
         fs::create_dir_all(parent)?;
     }
     fs::rename(&partial, place).with_context(|| place.display().to_string())
+}
+
+/// Keeps other commands from installing until it is dropped: two at once must not install the same thing twice.
+fn lock(cache: &Path) -> Result<File> {
+    fs::create_dir_all(cache).with_context(|| cache.display().to_string())?;
+    let lock = File::create(cache.join("lock"))?;
+    if lock.try_lock().is_err() {
+        say("waiting", "another command is installing");
+        lock.lock()?;
+    }
+    Ok(lock)
 }
 
 #[cfg(test)]
@@ -132,5 +151,18 @@ mod tests {
         assert!(place.join("whole").exists() && !place.join("half").exists());
         install_whole(&cache, &place, |_| anyhow::bail!("installed twice")).unwrap();
         fs::remove_dir_all(&cache).unwrap();
+    }
+
+    #[test]
+    fn one_command_installs_at_a_time() {
+        let cache = std::env::temp_dir().join(format!("ocap-remotes-xtask-lock-{}", std::process::id()));
+        let first = lock(&cache).unwrap();
+        let folder = cache.clone();
+        let second = std::thread::spawn(move || lock(&folder).map(|_| ()));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(!second.is_finished());
+        drop(first);
+        second.join().unwrap().unwrap();
+        fs::remove_dir_all(cache).unwrap();
     }
 }

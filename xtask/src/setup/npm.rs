@@ -12,8 +12,6 @@ const NAME: &str = "npm packages";
 const OLDEST_NODE: (u32, u32) = (20, 19);
 
 pub(super) fn prepare(project: &Project, tools: &mut Tools) -> Result<()> {
-    check_node()
-        .with_context(|| by_hand("Node", "install Node 20.19 or later from https://nodejs.org or your distribution"))?;
     let modules = project.root().join("node_modules");
     let lock = fs::read(project.root().join("package-lock.json")).context("package-lock.json")?;
     // npm empties the folder first, so the copy is there only after an install that went through.
@@ -32,10 +30,18 @@ pub(super) fn prepare(project: &Project, tools: &mut Tools) -> Result<()> {
     Ok(())
 }
 
-fn check_node() -> Result<()> {
-    let version = process::output_of(Command::new("node").arg("--version"))?;
+/// Refuses a machine without a Node that is new enough, and without npm.
+pub(super) fn check_node() -> Result<()> {
+    check("node", "npm").with_context(|| {
+        by_hand("Node", "install Node 20.19 or later, with npm, from https://nodejs.org or your distribution")
+    })
+}
+
+fn check(node: &str, npm: &str) -> Result<()> {
+    let version = process::output_of(Command::new(node).arg("--version"))?;
     let found = parse_version(&version).with_context(|| format!("`node --version` printed `{version}`"))?;
     ensure!(found >= OLDEST_NODE, "Node {version} is older than {}.{}", OLDEST_NODE.0, OLDEST_NODE.1);
+    ensure!(process::find_on_path(&[npm]).is_some(), "there is no {npm}"); // Debian has it in a package of its own
     Ok(())
 }
 
@@ -54,5 +60,13 @@ mod tests {
         assert!(parse_version("v22.4.1").unwrap() >= OLDEST_NODE);
         assert!(parse_version("v20.9.0").unwrap() < OLDEST_NODE);
         assert_eq!(parse_version("20.19.0"), None);
+    }
+
+    #[test]
+    fn a_machine_without_node_or_npm_is_refused_by_name() {
+        for (node, npm, named) in [("no-such-node", "npm", "no-such-node"), ("node", "no-such-npm", "no-such-npm")] {
+            let error = check(node, npm).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
     }
 }
