@@ -1,4 +1,4 @@
-// Whole-system tests in real browsers; see www/story/run.mjs for the environment. The last line counts them: `N passed, N failed`.
+// Whole-system tests in real browsers; see www/story/run.mjs and soaks.mjs for the environment. The last line counts them: `N passed, N failed`.
 // Arguments, if any, choose tests by a part of their names.
 
 import { Interrupted, within } from '../../www/story/within.mjs';
@@ -15,6 +15,7 @@ import { theBooksOfThePage } from './page-ledger.mjs';
 import { theLooksOfThePage } from './page-look.mjs';
 import { aShortSoakOfThePage } from './page-soak.mjs';
 import { aSecondTabWithTheSameStore } from './second-tab.mjs';
+import { aShortSoakOfKernels, aShortSoakOfTheNetwork } from './soaks.mjs';
 import { theStoryOfTheDemo } from './story.mjs';
 
 /** @typedef {[name: string, test: () => Promise<void>]} Test */
@@ -54,6 +55,8 @@ const TESTS = [
   ['the extension in two profiles', theExtension],
   ...firefox,
   ['a browser and a renderer with a durable store are killed in mid-write', aStoreKilledInMidWrite],
+  ['a short soak of the network', aShortSoakOfTheNetwork],
+  ['a short soak of kernels', aShortSoakOfKernels],
 ];
 
 /** Of one test, on a busy machine; what it waits for has limits of its own. */

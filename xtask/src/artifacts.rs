@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::Command};
 
 use anyhow::{Result, ensure};
 
-use crate::{config::Config, package, process, project::Project, setup::Tools};
+use crate::{config::Config, natives, package, process, project::Project, setup::Tools};
 
 /// The built parts of the whole system.
 pub(crate) struct Artifacts {
@@ -12,9 +12,14 @@ pub(crate) struct Artifacts {
 }
 
 impl Artifacts {
-    /// Builds the npm package, the relay, the page and the extensions.
+    /// Builds the npm package, the page and the extensions.
     pub(crate) fn build(project: &Project, config: &Config, tools: &Tools) -> Result<Self> {
         package::build(project, config, tools)?;
+        Artifacts::around_package(project, tools)
+    }
+
+    /// Builds the page and the extensions around a package that is built.
+    pub(crate) fn around_package(project: &Project, tools: &Tools) -> Result<Self> {
         let www = project.root().join("www");
         ensure!(www.join("index.html").is_file(), "www/index.html is missing");
         let page = www.join("dist");
@@ -32,7 +37,7 @@ impl Artifacts {
         Ok(Artifacts { page })
     }
 
-    /// A command that runs `script` of the tree in Node and tells it where the parts are.
+    /// Builds the relay, and gives a command that runs `script` of the tree in Node and tells it where the parts are.
     pub(crate) fn script(&self, project: &Project, tools: &Tools, script: &str) -> Result<Command> {
         let mut command = relay_script(project, tools, script)?;
         command.env("OCAP_WWW_DIST", &self.page);
@@ -42,13 +47,12 @@ impl Artifacts {
 
 /// Builds the relay, and gives a command that runs `script` of the tree in Node and tells it where relay and browser are.
 pub(crate) fn relay_script(project: &Project, tools: &Tools, script: &str) -> Result<Command> {
-    // The dev profile shares its dependencies with the native tests; the relay is not what is measured.
-    let mut relay = tools.command("cargo");
-    process::run(relay.args(["build", "--package", "ocap-relay"]).current_dir(project.root()))?;
+    // The relay is not what is measured.
+    let binaries = natives::build(project, tools, "dev", &[natives::RELAY])?;
     let browser = tools.browser()?;
     let mut command = tools.command("node");
     command.arg(project.root().join(script)).current_dir(project.root());
-    command.env("OCAP_RELAY_BIN", project.target().join("debug/ocap-relay"));
+    command.env("OCAP_RELAY_BIN", binaries.join(natives::RELAY));
     command.env("CHROME_BIN", &browser.chrome).env("CHROMEDRIVER", &browser.driver);
     Ok(command)
 }

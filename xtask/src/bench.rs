@@ -84,8 +84,8 @@ pub(crate) fn run(project: &Project, config: &Config, tools: &Tools, area: Area)
         }
         Area::Network => {
             package::build(project, config, tools)?;
-            let transports = compare(&mut network_stage::script(project, tools, "tools", NETWORK, &[NETWORK_ROUNDS])?)?;
-            let kernels = rows_of(&mut network_stage::kernels(project, tools, "tools", KERNELS, &[])?)?;
+            let transports = compare(&mut network_stage::script(project, tools, NETWORK, &[NETWORK_ROUNDS])?)?;
+            let kernels = rows_of(&mut network_stage::kernels(project, tools, KERNELS, &[])?)?;
             show(&kernels);
             transports.into_iter().map(|row| json!(row)).chain(kernels.into_iter().map(|row| json!(row))).collect()
         }

@@ -8,6 +8,7 @@ mod bench;
 mod config;
 mod demo;
 mod fuzz;
+mod natives;
 mod network_stage;
 mod package;
 mod process;
@@ -27,7 +28,7 @@ use crate::{
     project::Project,
     setup::{Need, Tools},
     soak::Soaked,
-    suite::Step,
+    suite::{Selection, Step},
 };
 
 #[derive(Parser)]
@@ -47,11 +48,14 @@ enum Chore {
         #[arg(long)]
         accept_api: bool,
     },
-    /// Run all checks and tests; the last line is `N passed, N failed`
+    /// Run all checks and tests, and tell what each step cost; the last line is `N passed, N failed`
     Test {
         /// Run this step only (may be repeated)
         #[arg(long, value_enum, value_name = "STEP")]
         only: Vec<Step>,
+        /// After `--only STEP --`: run only tests whose names contain this; it is an error if there are none
+        #[arg(last = true, value_name = "FILTER")]
+        filter: Option<String>,
     },
     /// Simulate whole kernels under faults, or keep the network or a page of a real browser busy; the last line on stdout is
     /// the outcome as JSON
@@ -120,18 +124,14 @@ fn run(chore: Chore) -> Result<ExitCode> {
     match chore {
         Chore::Setup => prepare(Need::ALL).map(|_| ExitCode::SUCCESS),
         Chore::Package { accept_api } => {
-            let weights = package::build(&project, &config, &prepare(Need::PACKAGE)?)?;
+            let package = package::build(&project, &config, &prepare(Need::PACKAGE)?)?;
             if accept_api {
                 package::api::accept(&project, &config)?;
             }
-            println!("{}", package::size::report(&weights));
+            println!("{}", package::size::report(&package.weights));
             Ok(ExitCode::SUCCESS)
         }
-        Chore::Test { only } => {
-            let steps = suite::select(&only);
-            let tools = prepare(&suite::needs(&steps))?;
-            suite::run(&project, &config, &tools, &steps)
-        }
+        Chore::Test { only, filter } => suite::run(&project, &config, &Selection::new(&only, filter)?),
         Chore::Soak { what: Soaked::Kernels, steps, seed, .. } => soak::kernels(&project, &prepare(&[])?, steps, seed),
         Chore::Soak { what: Soaked::Network, cycles, messages, .. } => {
             soak::network(&project, &config, &prepare(Need::DEMO)?, cycles, messages)
@@ -145,5 +145,32 @@ fn run(chore: Chore) -> Result<ExitCode> {
         }
         Chore::Fuzz { target, seconds } => fuzz::run(&project, &prepare(Need::FUZZ)?, target.as_deref(), seconds),
         Chore::Demo { open, host } => demo::run(&project, &config, &prepare(Need::DEMO)?, open, host),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Chore, String> {
+        Cli::try_parse_from(line.split(' ')).map(|cli| cli.command).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_filter_follows_two_hyphens() {
+        let Ok(Chore::Test { only, filter }) = parsed("xtask test --only native --only package -- restart") else {
+            panic!("it is a command");
+        };
+        assert_eq!((only, filter.as_deref()), (vec![Step::Native, Step::Package], Some("restart")));
+        assert!(matches!(parsed("xtask test"), Ok(Chore::Test { only, filter: None }) if only.is_empty()));
+    }
+
+    #[test]
+    fn what_is_no_command_is_refused_with_what_there_is() {
+        let error = |line| parsed(line).err().unwrap();
+        assert!(error("xtask test restart").contains("restart"));
+        assert!(error("xtask test --only native -- one two").contains("FILTER"));
+        let message = error("xtask test --only nativ");
+        assert!(message.contains("nativ") && message.contains("browser-worker"), "{message}");
     }
 }

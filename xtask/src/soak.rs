@@ -21,10 +21,10 @@ pub(crate) enum Soaked {
 }
 
 /// Keeps a browser's network busy.
-pub(crate) const NETWORK: &str = "tests/bench/network-soak.mjs";
+const NETWORK: &str = "tests/bench/network-soak.mjs";
 
 /// Keeps whole kernels busy, one in a browser.
-pub(crate) const KERNELS: &str = "tests/network/soak.mjs";
+const KERNELS: &str = "tests/network/soak.mjs";
 
 /// Keeps a page with many kernels busy.
 const PAGE: &str = "tests/e2e/page-soak.mjs";
@@ -50,8 +50,8 @@ pub(crate) fn network(
 ) -> Result<ExitCode> {
     let (cycles, messages) = (cycles.to_string(), messages.to_string());
     package::build(project, config, tools)?;
-    let transport = outcome(&mut network_stage::script(project, tools, "tools", NETWORK, &[&cycles, &messages])?)?;
-    let kernels = outcome(&mut network_stage::kernels(project, tools, "tools", KERNELS, &[&messages])?)?;
+    let transport = outcome(&mut network_stage::script(project, tools, NETWORK, &[&cycles, &messages])?)?;
+    let kernels = outcome(&mut network_stage::kernels(project, tools, KERNELS, &[&messages])?)?;
     println!("{}", json!({ "transport": transport, "kernels": kernels }));
     Ok(ExitCode::SUCCESS)
 }

@@ -51,7 +51,7 @@ pub(crate) enum Target {
 }
 
 /// The profiles that wasm-pack knows, and those that Cargo.toml has for browsers.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Profile {
     Dev,

@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 mod crates;
+mod lanes;
 mod module;
 mod notices;
 mod paths;
@@ -27,21 +28,57 @@ use crate::{
 /// Documents of the tree that the package carries where they exist.
 const DOCUMENTS: [&str; 5] = ["README.md", "CHANGELOG.md", "LICENSE", "LICENSE-MIT", "LICENSE-APACHE"];
 
-/// Builds the package into the folder that `wasm-pack.toml` names, which is emptied first. Returns what each build weighs.
-pub(crate) fn build(project: &Project, config: &Config, tools: &Tools) -> Result<Vec<Weight>> {
+/// The built package, and what came with it.
+pub(crate) struct Package {
+    /// What each build weighs, in the order of `wasm-pack.toml`.
+    pub(crate) weights: Vec<Weight>,
+    /// The folder of both halves in one build that can be told to crash, laid out like the package.
+    pub(crate) crash_test: Option<PathBuf>,
+}
+
+/// Builds the package into the folder that `wasm-pack.toml` names, which is emptied first.
+pub(crate) fn build(project: &Project, config: &Config, tools: &Tools) -> Result<Package> {
+    build_with(project, config, tools, &[])
+}
+
+/// The same, and both halves in one build that can be told to crash, which is in no package.
+pub(crate) fn build_to_crash(project: &Project, config: &Config, tools: &Tools) -> Result<Package> {
+    let folder = project.target().join("crash-test");
+    let build = Build {
+        name: "kernel".to_owned(),
+        // With all that the browser's tests have, whose dependencies then serve here.
+        features: ["kernel", "durable", "guests", "network", "crash-test"].map(str::to_owned).to_vec(),
+        target: Target::Web,
+        profile: Profile::Dev,
+        out_dir: folder.join("kernel"),
+        optimize: false,
+        budget: u64::MAX,
+    };
+    let package = build_with(project, config, tools, &[build])?;
+    module::copy_shared(project, &folder)?;
+    Ok(Package { crash_test: Some(folder), ..package })
+}
+
+/// Builds the package, and beside it builds that are not in it.
+fn build_with(project: &Project, config: &Config, tools: &Tools, others: &[Build]) -> Result<Package> {
     let package = project.root().join(config.wasm_pack.package_folder().context("no build")?);
     if package.exists() {
         fs::remove_dir_all(&package)?;
     }
     let crates = crates::all(project, tools)?;
     let flags = paths::flags(project, tools, &crates)?;
-    let mut generated = Map::new();
+    let packed = config.wasm_pack.builds.iter().map(|build| (build, Some(flags.as_str())));
+    let builds: Vec<_> = packed.chain(others.iter().map(|build| (build, None))).collect();
+    let profiles: Vec<_> = builds.iter().map(|(build, _)| build.profile).collect();
+    let made = lanes::run(&lanes::plan(&profiles), |number| {
+        let (build, flags) = builds.get(number).context("a lane has a build that there is not")?;
+        let made = one_build(project, config, tools, build, *flags);
+        made.with_context(|| format!("build `{}`", build.name))
+    })?;
     let mut weights = Vec::new();
     let (mut types, mut seen) = (String::new(), Exports::default());
     for build in &config.wasm_pack.builds {
         let folder = project.root().join(&build.out_dir);
-        generated = one_build(project, config, tools, build, Some(&flags))
-            .with_context(|| format!("build `{}`", build.name))?;
         weights.push(Weight::of(build, &folder.join(build.wasm_file()), tools)?);
         let names = Exports::of(&fs::read_to_string(folder.join(format!("{}.d.ts", build.name)))?, &module::TYPES);
         let names = names.without(&seen);
@@ -49,6 +86,7 @@ pub(crate) fn build(project: &Project, config: &Config, tools: &Tools) -> Result
         seen.extend(names);
     }
     module::copy_shared(project, &package)?;
+    let generated = made.into_iter().next().context("no build")?;
     module::write_index(
         project,
         &package,
@@ -64,24 +102,7 @@ pub(crate) fn build(project: &Project, config: &Config, tools: &Tools) -> Result
     for file in config.manifest.exported_files()? {
         ensure!(package.join(file).is_file(), "pkg.json exports `{file}`, which no build made");
     }
-    Ok(weights)
-}
-
-/// Builds both halves in one that can be told to crash, which is in no package, and returns its folder, which is laid out like the package.
-pub(crate) fn crash_test(project: &Project, config: &Config, tools: &Tools) -> Result<PathBuf> {
-    let folder = project.target().join("crash-test");
-    let build = Build {
-        name: "kernel".to_owned(),
-        features: ["kernel", "guests", "network", "crash-test"].map(str::to_owned).to_vec(),
-        target: Target::Web,
-        profile: Profile::Dev,
-        out_dir: folder.join("kernel"),
-        optimize: false,
-        budget: u64::MAX,
-    };
-    one_build(project, config, tools, &build, None)?;
-    module::copy_shared(project, &folder)?;
-    Ok(folder)
+    Ok(Package { weights, crash_test: None })
 }
 
 /// Makes one build's folder, and returns the manifest that wasm-pack wrote for it. With the `flags` of [`paths`] its bytes depend on
