@@ -8,6 +8,7 @@ mod bench;
 mod config;
 mod demo;
 mod fuzz;
+mod markdown;
 mod natives;
 mod network_stage;
 mod package;

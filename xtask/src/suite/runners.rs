@@ -9,6 +9,7 @@ use super::{Selection, cost::Meter, count::Count, step::Step};
 use crate::{
     artifacts::{Artifacts, relay_script},
     config::Config,
+    markdown,
     natives::{self, CONFORMANCE_KERNEL, ECHO_PEER, EVIDENCE, KERNEL_PEER, RELAY},
     network_stage,
     package::{self, Package},
@@ -116,11 +117,17 @@ impl<'a> Runners<'a> {
     }
 
     fn doc(&self) -> Result<Count> {
+        let faults = markdown::faults(self.project.root())?;
+        for fault in &faults {
+            eprintln!("test: doc: {fault}");
+        }
+        let mut count = if faults.is_empty() { Count::PASSED } else { Count::FAILED };
         // With the features that clippy had, which has checked the dependencies; the examples, of which there are none, bring those of
         // tests.
         let mut doc = self.cargo(&["doc", "--workspace", "--all-features", "--lib", "--bins", "--examples"]);
         doc.args(["--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings");
-        check(&mut doc)
+        count += check(&mut doc)?;
+        Ok(count)
     }
 
     fn native(&self) -> Result<Count> {
