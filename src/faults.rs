@@ -36,12 +36,14 @@ pub enum Fault {
     RedeemOvertakes,
     /// The keys of replies to redemptions begin anew with each life of the requester.
     RepeatReplyKeys,
+    /// The end of a redemption is lost when the storage fails while it is noted.
+    LoseEndOfRedemption,
 }
 
 #[cfg(feature = "seeded-faults")]
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 15] = [
+    pub const ALL: [Fault; 16] = [
         Fault::AcceptGaps,
         Fault::ReverseHeld,
         Fault::DeliverDuplicates,
@@ -57,6 +59,7 @@ impl Fault {
         Fault::HandshakePerSend,
         Fault::RedeemOvertakes,
         Fault::RepeatReplyKeys,
+        Fault::LoseEndOfRedemption,
     ];
 }
 

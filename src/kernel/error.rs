@@ -137,8 +137,10 @@ impl RejectionCode {
         }
     }
 
-    /// The rejection as marshalled data: an `Error` with the message `[KERNEL:<code>] <detail>`, in smallcaps.
+    /// The rejection as marshalled data: an `Error` with the message `[KERNEL:<code>] <detail>`, in smallcaps. Of the detail it
+    /// has the first 1,000 characters: it may have come from outside, and has to fit into a message.
     pub fn rejection(self, detail: &str) -> CapData<Kref> {
+        let detail: String = detail.chars().take(1_000).collect();
         let message = format!("[KERNEL:{}] {detail}", self.as_str());
         let error = serde_json::json!({ "#error": message, "name": "Error" });
         CapData { body: format!("#{error}"), slots: Vec::new() }

@@ -19,6 +19,7 @@ pub trait HostKernel {
     fn begin(&mut self, name: &str) -> Result<(), KernelError>;
 
     /// Closes the newest savepoint of this name and those inside it; what was done since stays if `keep`, and is undone if not.
+    /// What ought to stay and cannot is undone too, with an error.
     fn end(&mut self, name: &str, keep: bool) -> Result<(), KernelError>;
 
     // --- Remotes
@@ -104,7 +105,7 @@ pub trait HostKernel {
     /// Every unresolved promise that a remote is to decide.
     fn promises_by_decider(&self, remote: EndpointId) -> Result<Vec<Kref>, KernelError>;
 
-    /// Forgets what a remote exported; what it was given stays.
+    /// Forgets what a remote exported. What it was given stays, but a new incarnation of its peer does not have it.
     fn forget_exports_of(&mut self, remote: EndpointId) -> Result<(), KernelError>;
 
     /// A remote reaches these of its imports no more. [`KernelError::Reference`] for what it cannot drop.
@@ -118,6 +119,22 @@ pub trait HostKernel {
 
     /// Whether a remote had an object under this name, which is gone from its c-list.
     fn was_retired(&self, remote: EndpointId, eref: Eref) -> Result<bool, KernelError>;
+
+    /// How many names a remote was ever given for objects, if the kernel keeps which gift was the last
+    /// ([`note_gift`](Self::note_gift)); `None` if it has no place for that.
+    fn names_given(&self, _remote: EndpointId) -> Result<Option<u64>, KernelError> {
+        Ok(None)
+    }
+
+    /// Message `told` gives a remote an object that it has a name for already.
+    fn note_gift(&mut self, _remote: EndpointId, _eref: Eref, _told: Seq) -> Result<(), KernelError> {
+        Ok(())
+    }
+
+    /// The number of the last message that gave a remote an object anew; 0 if none did.
+    fn last_gift(&self, _remote: EndpointId, _eref: Eref) -> Result<u64, KernelError> {
+        Ok(0)
+    }
 
     /// Whether the kernel can forget the names of settled promises. One that cannot keeps what it does not do below.
     fn can_retire(&self) -> bool {

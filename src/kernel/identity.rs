@@ -85,10 +85,12 @@ impl KernelIdentity {
         };
         let peer_id = PeerId::from_ed25519_seed(*seed)?;
         let known = store.stored_peer_id()?;
-        if let Some(known) = known.as_ref().filter(|known| **known != peer_id) {
+        // A crash may have come between the rows of an identity that nobody has met. Once there is a key for URLs, somebody may have.
+        let was_finished = stored.is_some() || store.ocap_url_key()?.is_some();
+        if let Some(known) = known.as_ref().filter(|known| **known != peer_id && was_finished) {
             return Err(StoreError::Corrupt { key: "peerId".into(), value: known.to_string() }.into());
         }
-        if stored.is_none() || known.is_none() {
+        if stored.is_none() || known.as_ref() != Some(&peer_id) {
             store.transaction("identity", |store| {
                 store.set_key_seed(&seed)?;
                 store.set_peer_id(&peer_id)
@@ -187,6 +189,32 @@ mod tests {
         assert_eq!(provide(&mut store, hex_source(&"11".repeat(32))), IdentityError::DifferentSeed);
         let after = KernelIdentity::provide(&mut store, None, [9; 32]).unwrap();
         assert_eq!(after.peer_id(), before.peer_id());
+    }
+
+    #[test]
+    fn an_identity_that_was_written_in_part_heals_itself() {
+        for rows in [0, 1] {
+            let mut store = new_store();
+            let lost = PeerId::from_ed25519_seed([1; 32]).unwrap();
+            if rows == 0 {
+                store.set_peer_id(&lost).unwrap()
+            } else {
+                store.set_key_seed(&Secret::new([1; 32])).unwrap()
+            }
+            let first = KernelIdentity::provide(&mut store, None, [7; 32]).unwrap();
+            let again = KernelIdentity::provide(&mut store, None, [9; 32]).unwrap();
+            assert_eq!(first.peer_id(), again.peer_id());
+            assert_eq!(*first.peer_id() == lost, rows == 1);
+        }
+    }
+
+    #[test]
+    fn a_store_that_lost_the_key_of_its_identity_is_corrupt() {
+        let mut store = new_store();
+        store.set_peer_id(&PeerId::from_ed25519_seed([1; 32]).unwrap()).unwrap();
+        store.set_ocap_url_key(&Secret::new([2; 32])).unwrap();
+        let refused = KernelIdentity::provide(&mut store, None, [7; 32]);
+        assert!(matches!(refused, Err(IdentityError::Store(StoreError::Corrupt { .. }))), "{refused:?}");
     }
 
     #[test]

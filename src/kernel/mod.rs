@@ -283,6 +283,7 @@ impl Kernel {
     /// As there.
     pub fn handle_remote_give_up(&mut self, peer: &PeerId) -> Result<(), KernelError> {
         let reason = "the network stopped trying to reach it";
+        self.unsaved = true;
         self.remotes.handle_remote_give_up(&mut self.store, peer, reason)?;
         self.settle();
         Ok(())
@@ -345,9 +346,9 @@ impl Kernel {
     /// # Errors
     /// [`KernelError::Store`]; something is still due then, and should be tried again after a pause.
     pub fn handle_timeout(&mut self, now: Timestamp) -> Result<(), KernelError> {
-        self.remotes.handle_timeout(&mut self.store, now)?;
+        let handled = self.remotes.handle_timeout(&mut self.store, now);
         self.settle();
-        self.unsettled.clone().map_or(Ok(()), Err)
+        handled.and(self.unsettled.clone().map_or(Ok(()), Err))
     }
 
     /// The next thing for the program. It is to take all of them before a commit.

@@ -65,6 +65,7 @@ impl Kernel {
     /// [`KernelError::NotHeld`]; [`KernelError::Remote`] when the message is too long or too many to that peer are
     /// unacknowledged; [`KernelError::Store`]. Nothing has changed then.
     pub fn send(&mut self, target: Kref, methargs: CapData<Kref>) -> Result<Kref, KernelError> {
+        self.unsaved = true;
         let Kernel { store, remotes, .. } = self;
         let result = store.transaction("send", |store| {
             held(store, target)?;
@@ -101,6 +102,7 @@ impl Kernel {
     /// [`KernelError::NotHeld`]; [`KernelError::Reference`] for a promise that is settled, or for another to decide;
     /// [`KernelError::Remote`] for a value too long to be sent; [`KernelError::Store`].
     pub fn resolve(&mut self, promise: Kref, rejected: bool, value: CapData<Kref>) -> Result<(), KernelError> {
+        self.unsaved = true;
         let Kernel { store, remotes, .. } = self;
         store.transaction("resolve", |store| {
             held(store, promise)?;
@@ -165,6 +167,7 @@ impl Kernel {
         random: [u8; 16],
         now: Timestamp,
     ) -> Result<RedemptionId, KernelError> {
+        self.unsaved = true;
         let id = self.remotes.redeem_ocap_url(&mut self.store, url, random, now)?;
         self.settle();
         Ok(id)
@@ -180,6 +183,7 @@ impl Kernel {
         hints: Vec<String>,
         now: Timestamp,
     ) -> Result<(), KernelError> {
+        self.unsaved = true;
         self.remotes.remote_for(&mut self.store, peer, hints, now)?;
         self.settle();
         Ok(())
@@ -191,6 +195,7 @@ impl Kernel {
     /// [`KernelError::Store`].
     pub fn handle_connection_closed(&mut self, peer: &PeerId) -> Result<(), KernelError> {
         let reason = RemoteError::IntentionalClose(peer.clone()).to_string();
+        self.unsaved = true;
         self.remotes.handle_remote_give_up(&mut self.store, peer, &reason)?;
         self.settle();
         Ok(())

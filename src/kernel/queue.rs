@@ -36,7 +36,7 @@ impl HostKernel for KernelStore {
     }
 
     fn end(&mut self, name: &str, keep: bool) -> Result<(), KernelError> {
-        Ok(if keep { self.release(name) } else { self.roll_back(name) }?)
+        Ok(if keep { self.keep(name) } else { self.roll_back(name) }?)
     }
 
     fn all_remotes(&self) -> Result<Vec<(EndpointId, RemoteInfo)>, KernelError> {
@@ -173,6 +173,18 @@ impl HostKernel for KernelStore {
 
     fn was_retired(&self, remote: EndpointId, eref: Eref) -> Result<bool, KernelError> {
         Ok(KernelStore::was_retired(self, remote, eref)?)
+    }
+
+    fn names_given(&self, remote: EndpointId) -> Result<Option<u64>, KernelError> {
+        Ok(Some(KernelStore::names_given(self, remote)?))
+    }
+
+    fn note_gift(&mut self, remote: EndpointId, eref: Eref, told: Seq) -> Result<(), KernelError> {
+        Ok(KernelStore::note_gift(self, remote, eref, told)?)
+    }
+
+    fn last_gift(&self, remote: EndpointId, eref: Eref) -> Result<u64, KernelError> {
+        Ok(KernelStore::last_gift(self, remote, eref)?)
     }
 
     fn can_retire(&self) -> bool {

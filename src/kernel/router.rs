@@ -2,13 +2,17 @@
 //! in one transaction.
 
 use super::{
-    Effect, Kernel, KernelEffect, KernelError, KernelEvent, PROGRAM, RejectionCode, RemoteManager,
+    Effect, Kernel, KernelEffect, KernelError, KernelEvent, PROGRAM, RedemptionId, RejectionCode, RemoteHandle,
+    RemoteManager,
     host::HostKernel as _,
     program::forget,
     queue::{give, outcome},
-    store::{GcAction, GcKind, KernelMessage, KernelStore, Party, RunItem},
+    store::{GcAction, GcKind, KernelMessage, KernelStore, Party, RunItem, StoreError},
 };
-use crate::wire::{CapData, Delivery, EndpointId, Kref, Resolution};
+use crate::{
+    faults::{Fault, seeded},
+    wire::{CapData, Delivery, EndpointId, Eref, Kref, Resolution},
+};
 
 /// How many promises that resolve to promises are followed before a message is rejected.
 const MAX_HOPS: usize = 64;
@@ -112,15 +116,29 @@ impl Kernel {
                 }
                 Effect::OpenUrl { ticket, url } => self.effects.push_back(KernelEffect::OpenUrl { ticket, url }),
                 Effect::Event(event) => self.events.push_back(KernelEvent::Remote(event)),
-                Effect::Redeemed { id, result } => {
-                    if let Ok(kref) = result {
-                        self.store.transaction("redeemed", |store| store.translate_outbound_ref(PROGRAM, kref))?;
-                    }
-                    self.unsaved = true;
-                    self.events.push_back(KernelEvent::Redeemed { id, result });
-                }
+                Effect::Redeemed { id, result } => self.end_redemption(id, result)?,
             }
         }
+        Ok(())
+    }
+
+    fn end_redemption(&mut self, id: RedemptionId, mut result: Result<Kref, KernelError>) -> Result<(), KernelError> {
+        if let Ok(kref) = result {
+            let held = self.store.transaction("redeemed", |store| store.translate_outbound_ref(PROGRAM, kref));
+            match held.map_err(KernelError::Store) {
+                Ok(_) => {}
+                Err(error) if error.is_storage_failure() => {
+                    // Whoever waits is told when the storage works again.
+                    if !seeded(Fault::LoseEndOfRedemption) {
+                        self.remotes.put_back(Effect::Redeemed { id, result });
+                    }
+                    return Err(error);
+                }
+                Err(error) => result = Err(error),
+            }
+        }
+        self.unsaved = true;
+        self.events.push_back(KernelEvent::Redeemed { id, result });
         Ok(())
     }
 
@@ -137,7 +155,13 @@ impl Kernel {
             match routed {
                 Err(error) if !error.is_storage_failure() => {
                     remotes.roll_back_staged();
-                    reject_item(store, remotes, item, &error)?;
+                    match store.transaction("reject", |store| reject_item(store, remotes, item, &error)) {
+                        Err(error) if !error.is_storage_failure() => {
+                            remotes.roll_back_staged();
+                            tracing::error!(name = error.name(), "nobody can be told of a queued item");
+                        }
+                        told => told?,
+                    }
                     Ok(Some(Vec::new()))
                 }
                 routed => routed.map(Some),
@@ -160,19 +184,30 @@ impl Kernel {
 
     /// Tells owners and importers what is no longer needed, and reaps what is due; false when there was nothing to tell.
     fn collect_garbage(&mut self) -> Result<bool, KernelError> {
+        match self.collect_by(KernelStore::collect_garbage) {
+            Err(error) if !error.is_storage_failure() => {
+                tracing::error!(%error, "something in the store keeps its garbage from being collected at once");
+                self.collect_by(KernelStore::collect_what_can_be)
+            }
+            collected => collected,
+        }
+    }
+
+    fn collect_by(
+        &mut self,
+        collect: fn(&mut KernelStore) -> Result<Vec<GcAction>, StoreError>,
+    ) -> Result<bool, KernelError> {
         let Kernel { store, remotes, .. } = self;
         let collected = store.transaction("collectGarbage", |store| {
             let mut turn = Turn { store, remotes, events: Vec::new() };
-            let actions = turn.store.collect_garbage()?;
+            let actions = collect(turn.store)?;
             let mut busy = !actions.is_empty();
-            for action in actions {
-                turn.deliver_gc(action)?;
+            for of_one in actions.chunk_by(|one, other| one.endpoint == other.endpoint) {
+                turn.tell_of_garbage(of_one)?;
             }
             while let Some(endpoint) = turn.store.next_reap()? {
                 busy = true;
-                if endpoint.is_remote() {
-                    turn.remotes.remote_mut(endpoint)?.deliver_bring_out_your_dead(turn.store)?;
-                }
+                turn.tell(endpoint, |remote, store| remote.deliver_bring_out_your_dead(store))?;
             }
             Ok((busy, turn.events))
         });
@@ -196,6 +231,7 @@ impl Kernel {
     /// [`KernelError::UnknownRemote`]; [`KernelError::Store`].
     pub fn reap_remote(&mut self, remote: EndpointId) -> Result<(), KernelError> {
         self.remotes.remote(remote)?;
+        self.unsaved = true;
         self.store.transaction("reap", |store| store.schedule_reap(remote))?;
         self.settle();
         Ok(())
@@ -284,21 +320,46 @@ impl Turn<'_> {
         Ok(())
     }
 
-    fn deliver_gc(&mut self, action: GcAction) -> Result<(), KernelError> {
-        let GcAction { endpoint, kind, erefs } = action;
-        if !endpoint.is_remote() {
-            if kind == GcKind::RetireExports {
+    /// Tells one endpoint of its garbage.
+    fn tell_of_garbage(&mut self, actions: &[GcAction]) -> Result<(), KernelError> {
+        let Some(GcAction { endpoint, .. }) = actions.first() else { return Ok(()) };
+        for GcAction { kind, erefs, .. } in actions {
+            if !endpoint.is_remote() && *kind == GcKind::RetireExports {
                 // The program's exports are named after their kernel references.
                 let krefs = erefs.iter().map(|eref| Kref::object(eref.index)).collect();
                 self.events.push(KernelEvent::Retired(krefs));
             }
+        }
+        self.tell(*endpoint, |remote, store| {
+            for GcAction { kind, erefs, .. } in actions {
+                let make = match kind {
+                    GcKind::DropExports => Delivery::DropExports,
+                    GcKind::RetireExports => Delivery::RetireExports,
+                    GcKind::RetireImports => Delivery::RetireImports,
+                };
+                let erefs: Vec<Eref> = erefs.iter().map(|eref| eref.flipped()).collect();
+                remote.deliver_gc(store, &erefs, make)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Tells a remote something that concerns only this one: what goes wrong with it does not keep others from being told.
+    fn tell(
+        &mut self,
+        endpoint: EndpointId,
+        say: impl FnOnce(&mut RemoteHandle, &mut KernelStore) -> Result<(), KernelError>,
+    ) -> Result<(), KernelError> {
+        if !endpoint.is_remote() {
             return Ok(());
         }
-        let make = match kind {
-            GcKind::DropExports => Delivery::DropExports,
-            GcKind::RetireExports => Delivery::RetireExports,
-            GcKind::RetireImports => Delivery::RetireImports,
-        };
-        self.remotes.remote_mut(endpoint)?.deliver_gc(self.store, &erefs, make)
+        let Turn { store, remotes, .. } = self;
+        let told = store.transaction("tell", |store| say(remotes.remote_mut(endpoint)?, store));
+        let Err(error) = told else { return Ok(()) };
+        if error.is_storage_failure() {
+            return Err(error);
+        }
+        tracing::error!(remote = %endpoint, name = error.name(), "a remote could not be told of its garbage");
+        Ok(())
     }
 }

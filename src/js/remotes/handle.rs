@@ -179,7 +179,7 @@ impl RemoteHandle {
         crash::check()?;
         let error = RemoteError::Other { name: "Error".to_owned(), message: message.to_owned() };
         let rejected = self.driver.call(|remotes, _, _| {
-            remotes.reject_redemptions(self.id, &error);
+            remotes.reject_redemptions(self.id, &error.into());
             Ok(())
         });
         rejected.map_err(|error| kernel_error(&error))

@@ -192,7 +192,9 @@ impl KernelDriver {
     pub async fn durable(&self) -> Result<(), KernelError> {
         let (done, committed) = oneshot::channel();
         self.call(|kernel, _| {
-            if kernel.awaits_commit() {
+            // Also what could have waited longer.
+            if kernel.awaits_commit() || kernel.store().awaits_commit() {
+                kernel.request_commit();
                 self.waiting.borrow_mut().push(done);
             } else {
                 done.send(()).ok();
@@ -486,6 +488,16 @@ impl KernelServices for KernelDriver {
         let verdict = self.call(|kernel, now| kernel.handle_incarnation_change(&peer, &observed, now));
         // The answer must be durable. What follows from it is sent after the answer, from the task: the network takes what
         // comes before for older than the channel.
-        reply(verdict.and_then(|restarted| self.commit().map(|()| restarted)))
+        let verdict = verdict.and_then(|restarted| self.commit().map(|()| restarted));
+        let (done, committed) = oneshot::channel();
+        if verdict.is_ok() && self.kernel.borrow().awaits_commit() {
+            // The program is not ready for events, or in the middle of one: the commit comes when it is.
+            self.waiting.borrow_mut().push(done);
+        } else {
+            done.send(()).ok();
+        }
+        committed
+            .then(|over| if over.is_ok() { reply(verdict) } else { reply(Err(RemoteError::NetworkStopped.into())) })
+            .boxed_local()
     }
 }

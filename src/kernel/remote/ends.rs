@@ -16,7 +16,7 @@ use crate::{
 
 impl RemoteHandle {
     /// The store's part of a restart of the peer, inside the caller's transaction: numbers and pending messages go, the
-    /// promises it was to decide are rejected, what it exported is forgotten; what we exported to it stays.
+    /// promises it was to decide are rejected, what it exported is forgotten; what it was given, it has no longer.
     pub(in crate::kernel) fn persist_peer_restart(&self, host: &mut dyn HostKernel) -> Result<usize, KernelError> {
         host.clear_remote_seq_state(self.id)?;
         if seeded(Fault::ForgetPromisesAtRestart) {
@@ -32,7 +32,7 @@ impl RemoteHandle {
     pub(in crate::kernel) fn handle_peer_restart(&mut self) {
         self.session.peer_restarted();
         self.opening = Opening::Idle;
-        self.given = Given::default();
+        self.given.forget_all();
         self.retired = Retired::default();
         self.reap_is_the_peers = false;
     }
@@ -77,7 +77,7 @@ impl RemoteHandle {
     /// Begins again as the store has it.
     pub(super) fn go_back(&mut self, host: &mut dyn HostKernel, now: Timestamp) -> Result<(), KernelError> {
         let saved = host.transaction("goBack", |host| recover(host, self.id))?;
-        self.given = Given::restore(saved.last_sent);
+        self.given = Given::restore(host, self.id, &saved)?;
         self.session.go_back(saved, now);
         self.opening = Opening::Idle;
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::{
     super::{KernelError, host::HostKernel, store::RemoteInfo},
+    counters::RemoteCounters,
     given::Given,
     retired::Retired,
 };
@@ -10,23 +11,6 @@ use crate::{
     session::{Session, SessionConfig, TimerOutcome, Write, WriteOutcome, WriteToken},
     wire::{EndpointId, Kref, PeerId, Seq},
 };
-
-/// How many messages of each fate a remote has seen since this kernel was started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RemoteCounters {
-    /// Processed, each once.
-    pub delivered: u64,
-    /// Received again and dropped.
-    pub duplicates: u64,
-    /// Received ahead of a gap and held, or dropped for want of room.
-    pub out_of_order: u64,
-    /// Rolled back and passed over because they could not be processed.
-    pub rejected: u64,
-    /// Not messages at all.
-    pub malformed: u64,
-    /// Abandoned by the peer before they arrived.
-    pub lost: u64,
-}
 
 /// Names one URL that a peer wants to redeem and that is being opened, so that an answer which comes after the peer has
 /// restarted is not taken for another's.
@@ -80,7 +64,7 @@ impl RemoteHandle {
         now: Timestamp,
     ) -> Result<Self, KernelError> {
         let saved = host.transaction("restoreRemote", |host| super::ends::recover(host, id))?;
-        let given = Given::restore(saved.last_sent);
+        let given = Given::restore(host, id, &saved)?;
         Ok(RemoteHandle {
             id,
             info,

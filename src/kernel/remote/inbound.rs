@@ -1,8 +1,12 @@
 //! What a remote sends: one message at a time, each in a transaction together with the advance of its number.
 
+use std::collections::BTreeSet;
+
 use super::{
     super::{KernelError, RejectionCode, host::HostKernel, store::KernelMessage},
     RemoteHandle, UrlTicket,
+    counters::count,
+    given::Given,
     handle::Opening,
     redemption::Redemptions,
 };
@@ -10,7 +14,7 @@ use crate::{
     faults::{Fault, seeded},
     runtime::Timestamp,
     session::{Arrived, Lost, Receipt},
-    wire::{Delivery, Eref, Kref, Message, RemoteCommand, Resolution, Seq},
+    wire::{Delivery, EndpointId, Eref, Kref, Message, RemoteCommand, Resolution, Seq},
 };
 
 /// What came of one message from the peer, beyond what the store holds.
@@ -22,7 +26,7 @@ pub(super) enum Outcome {
     OpenUrl { ticket: UrlTicket, url: String },
     /// An answer to a redemption.
     Redeemed { reply_key: String, result: Result<Kref, String> },
-    /// It was rolled back and passed over.
+    /// It was rolled back and passed over; or, of a list about garbage, what could not be done was left out.
     Rejected { seq: Seq, error: KernelError },
     /// These numbers will never come.
     Lost(Lost),
@@ -35,17 +39,19 @@ pub(super) struct Inbound<'a> {
 }
 
 impl RemoteHandle {
-    /// Takes a message from the wire and processes everything that became deliverable.
+    /// Takes a message from the wire and processes everything that became deliverable, which `outcomes` then holds.
     ///
     /// # Errors
-    /// [`KernelError::Wire`] if it is no message; a failure of the store, after which the message counts as not received.
+    /// [`KernelError::Wire`] if it is no message; a failure of the store, after which the message at the head counts as not
+    /// received. What was processed before it stands.
     pub(super) fn handle_remote_message(
         &mut self,
         now: Timestamp,
         context: &mut Inbound<'_>,
         text: &str,
-    ) -> Result<Vec<Outcome>, KernelError> {
-        let message = Message::parse(text).inspect_err(|_| self.counters.malformed += 1)?;
+        outcomes: &mut Vec<Outcome>,
+    ) -> Result<(), KernelError> {
+        let message = Message::parse(text).inspect_err(|_| count(&mut self.counters.malformed, 1))?;
         if let Some(acknowledged) = self.session.acknowledged_by(message.ack) {
             context.host.transaction("acknowledged", |host| {
                 host.set_start_seq(self.id, acknowledged.next().get())?;
@@ -61,28 +67,29 @@ impl RemoteHandle {
             let arrived = Arrived { command, ack: message.ack, retirement: message.retirement, size: text.len() };
             match self.session.receive(now, seq, arrived) {
                 Receipt::InOrder => {}
-                Receipt::Duplicate => self.counters.duplicates += 1,
-                Receipt::Held | Receipt::NoRoom => self.counters.out_of_order += 1,
+                Receipt::Duplicate => count(&mut self.counters.duplicates, 1),
+                Receipt::Held | Receipt::NoRoom => count(&mut self.counters.out_of_order, 1),
             }
         }
-        self.process_ready(context)
+        self.process_ready(context, outcomes)
     }
 
     /// The URL that the message at the head asks for is open, or cannot be opened. A late answer is ignored.
     ///
     /// # Errors
-    /// A failure of the store, after which the message counts as not received.
+    /// A failure of the store, after which the message at the head counts as not received.
     pub(super) fn url_opened(
         &mut self,
         context: &mut Inbound<'_>,
         ticket: UrlTicket,
         result: Result<Kref, String>,
-    ) -> Result<Vec<Outcome>, KernelError> {
+        outcomes: &mut Vec<Outcome>,
+    ) -> Result<(), KernelError> {
         if self.opening != Opening::Waiting(ticket) {
-            return Ok(Vec::new());
+            return Ok(());
         }
         self.opening = Opening::Done(result);
-        self.process_ready(context)
+        self.process_ready(context, outcomes)
     }
 
     /// Processes the message behind the head out of its turn, for [`Fault::RedeemOvertakes`].
@@ -104,14 +111,12 @@ impl RemoteHandle {
         Some(Outcome::OpenUrl { ticket, url: url.to_owned() })
     }
 
-    fn process_ready(&mut self, context: &mut Inbound<'_>) -> Result<Vec<Outcome>, KernelError> {
-        let mut outcomes = Vec::new();
+    fn process_ready(&mut self, context: &mut Inbound<'_>, outcomes: &mut Vec<Outcome>) -> Result<(), KernelError> {
         loop {
             if let Some(lost) = self.session.lost() {
                 self.pass_over(context, lost)?;
                 self.session.delivered(lost.last);
-                let count = lost.last.get().saturating_sub(lost.first.get()).saturating_add(1);
-                self.counters.lost = self.counters.lost.saturating_add(count);
+                count(&mut self.counters.lost, lost.last.get().saturating_sub(lost.first.get()).saturating_add(1));
                 outcomes.push(Outcome::Lost(lost));
             } else if let Some((seq, message)) = self.session.next_in_order() {
                 let message = message.clone();
@@ -122,7 +127,7 @@ impl RemoteHandle {
                     outcomes.extend(self.begin_opening(url));
                     #[cfg(feature = "seeded-faults")]
                     outcomes.extend(self.overtake(context)?);
-                    return Ok(outcomes);
+                    return Ok(());
                 }
                 let outcome = self.process_one(context, seq, message)?;
                 self.session.delivered(seq);
@@ -131,12 +136,12 @@ impl RemoteHandle {
                 }
                 self.opening = Opening::Idle;
                 match outcome {
-                    Outcome::Rejected { .. } => self.counters.rejected += 1,
-                    _ => self.counters.delivered += 1,
+                    Outcome::Rejected { .. } => count(&mut self.counters.rejected, 1),
+                    _ => count(&mut self.counters.delivered, 1),
                 }
                 outcomes.push(outcome);
             } else {
-                return Ok(outcomes);
+                return Ok(());
             }
         }
     }
@@ -159,7 +164,7 @@ impl RemoteHandle {
         let Inbound { host, redemptions } = context;
         let host = &mut **host;
         let attempt: Result<_, KernelError> = host.transaction("receive", |host| {
-            let outcome = self.process(host, redemptions, &message)?;
+            let outcome = self.process(host, redemptions, seq, &message)?;
             if !seeded(Fault::ForgetReceived) {
                 host.set_highest_received_seq(self.id, seq.get())?;
             }
@@ -176,13 +181,22 @@ impl RemoteHandle {
         if error.is_storage_failure() {
             return Err(error);
         }
-        host.transaction("reject", |host| {
+        let reported = host.transaction("reject", |host| {
             self.report_rejected(host, message, &error)?;
-            host.set_highest_received_seq(self.id, seq.get())?;
-            Ok(())
-        })
-        .inspect_err(|_| self.roll_back_staged())?;
-        self.keep_staged();
+            host.set_highest_received_seq(self.id, seq.get())
+        });
+        match reported {
+            Ok(()) => self.keep_staged(),
+            Err(failure) => {
+                self.roll_back_staged();
+                if failure.is_storage_failure() {
+                    return Err(failure);
+                }
+                // Not even that can be said, so it is passed over without a word.
+                tracing::warn!(remote = %self.id, %seq, name = failure.name(), "the peer cannot be told of a rejection");
+                host.transaction("passOver", |host| host.set_highest_received_seq(self.id, seq.get()))?;
+            }
+        }
         Ok(Outcome::Rejected { seq, error })
     }
 
@@ -190,6 +204,7 @@ impl RemoteHandle {
         &mut self,
         host: &mut dyn HostKernel,
         redemptions: &Redemptions,
+        seq: Seq,
         message: &Arrived,
     ) -> Result<Outcome, KernelError> {
         let Arrived { command, ack, retirement, .. } = message;
@@ -199,20 +214,27 @@ impl RemoteHandle {
         match command.clone() {
             RemoteCommand::Deliver(delivery) => {
                 let settled = delivery.settled();
-                self.process_delivery(host, delivery, *ack)?;
+                let refused = self.process_delivery(host, delivery, *ack)?;
                 if retirement.retires {
                     self.forget_names(host, &settled)?;
                 }
+                if let Some(error) = refused {
+                    return Ok(Outcome::Rejected { seq, error });
+                }
             }
             RemoteCommand::RedeemUrl { reply_key, .. } => {
-                let result = match &self.opening {
-                    Opening::Done(Ok(kref)) if host.has_object(*kref)? => Ok(host.give(self.id, *kref)?),
-                    Opening::Done(Err(reason)) => Err(reason.clone()),
+                let refusal = match self.opening.clone() {
+                    Opening::Done(Ok(kref)) if host.has_object(kref)? => {
+                        let result = Ok(host.give(self.id, kref)?);
+                        self.stage(host, &RemoteCommand::RedeemUrlReply { reply_key, result })?;
+                        return Ok(Outcome::Delivered);
+                    }
+                    Opening::Done(Err(reason)) => reason,
                     Opening::Done(Ok(_)) | Opening::Waiting(_) | Opening::Idle => {
-                        Err("the object behind the URL no longer exists".to_owned())
+                        "the object behind the URL no longer exists".to_owned()
                     }
                 };
-                self.stage(host, &RemoteCommand::RedeemUrlReply { reply_key, result })?;
+                self.refuse_redemption(host, reply_key, &refusal)?;
             }
             RemoteCommand::RedeemUrlReply { reply_key, result } if !redemptions.expects(self.id, &reply_key) => {
                 // It timed out, or a former life of this kernel asked. Taking what it gives and holding it for nobody lets
@@ -238,13 +260,13 @@ impl RemoteHandle {
         host: &mut dyn HostKernel,
         delivery: Delivery,
         ack: Option<Seq>,
-    ) -> Result<(), KernelError> {
+    ) -> Result<Option<KernelError>, KernelError> {
         match delivery {
             Delivery::Message { target, methargs, result } => {
                 let target = host.take(self.id, target)?;
                 let methargs = methargs.try_map(|slot| host.take(self.id, slot))?;
                 let result = result.map(|eref| host.accept_result(self.id, eref)).transpose()?;
-                host.enqueue_send(target, KernelMessage { methargs, result })
+                host.enqueue_send(target, KernelMessage { methargs, result })?;
             }
             Delivery::Notify(resolutions) => {
                 let resolutions = resolutions
@@ -255,41 +277,53 @@ impl RemoteHandle {
                         Ok(Resolution { promise, rejected, value })
                     })
                     .collect::<Result<Vec<_>, KernelError>>()?;
-                host.resolve_promises(Some(self.id), resolutions)
+                host.resolve_promises(Some(self.id), resolutions)?;
             }
-            Delivery::DropExports(mut erefs) => {
-                erefs.retain(|eref| self.given.was_known(eref, ack));
-                self.leave_out_retired(host, &mut erefs)?;
-                host.drop_imports(self.id, &erefs)
+            Delivery::DropExports(erefs) => {
+                return self.collect(host, &erefs, |host, remote, given, eref| {
+                    if given.was_known(host, remote, eref, ack)? { host.drop_imports(remote, &[eref]) } else { Ok(()) }
+                });
             }
-            Delivery::RetireExports(mut erefs) => {
-                erefs.retain(|eref| self.given.was_known(eref, ack));
-                self.leave_out_retired(host, &mut erefs)?;
-                host.retire_imports(self.id, &erefs)?;
-                erefs.iter().for_each(|eref| self.given.forget(eref));
-                Ok(())
+            Delivery::RetireExports(erefs) => {
+                return self.collect(host, &erefs, |host, remote, given, eref| {
+                    if given.was_known(host, remote, eref, ack)? {
+                        host.retire_imports(remote, &[eref])?;
+                        given.forget(&eref);
+                    }
+                    Ok(())
+                });
             }
-            Delivery::RetireImports(mut erefs) => {
-                self.leave_out_retired(host, &mut erefs)?;
-                host.retire_exports(self.id, &erefs)
+            Delivery::RetireImports(erefs) => {
+                return self.collect(host, &erefs, |host, remote, _, eref| host.retire_exports(remote, &[eref]));
             }
             Delivery::BringOutYourDead => {
                 self.reap_is_the_peers = true;
-                host.schedule_reap(self.id)
+                host.schedule_reap(self.id)?;
             }
         }
+        Ok(None)
     }
 
-    /// Leaves out what was retired from this end while word of it from the other was under way: nothing is left to be done.
-    fn leave_out_retired(&self, host: &dyn HostKernel, erefs: &mut Vec<Eref>) -> Result<(), KernelError> {
-        let mut left = Vec::new();
-        for eref in erefs.drain(..) {
-            if !host.was_retired(self.id, eref)? {
-                left.push(eref);
+    /// Does to each reference in a list about garbage what the list says. What cannot be done to one, of which the first is
+    /// told, is no reason to leave the others as they are: the peer will not name them again. What was retired from this end,
+    /// while word of it from the other was under way, is left out.
+    fn collect(
+        &mut self,
+        host: &mut dyn HostKernel,
+        erefs: &[Eref],
+        work: impl Fn(&mut dyn HostKernel, EndpointId, &mut Given, Eref) -> Result<(), KernelError>,
+    ) -> Result<Option<KernelError>, KernelError> {
+        let mut refused = None;
+        for eref in erefs {
+            if host.was_retired(self.id, *eref)? {
+                continue;
+            }
+            match work(host, self.id, &mut self.given, *eref) {
+                Err(error) if !error.is_storage_failure() => drop(refused.get_or_insert(error)),
+                done => done?,
             }
         }
-        *erefs = left;
-        Ok(())
+        Ok(refused)
     }
 
     /// Forgets the names of promises that the peer has settled and will not name again. From here on neither does this end.
@@ -308,9 +342,9 @@ impl RemoteHandle {
         promises: &[Eref],
         error: &KernelError,
     ) -> Result<(), KernelError> {
-        let decided = host.promises_by_decider(self.id)?;
+        let mut decided: BTreeSet<Kref> = host.promises_by_decider(self.id)?.into_iter().collect();
         for eref in promises {
-            if let Some(promise) = host.known(self.id, *eref)?.filter(|kref| decided.contains(kref)) {
+            if let Some(promise) = host.known(self.id, *eref)?.filter(|kref| decided.remove(kref)) {
                 let value = RejectionCode::DeliveryFailed.rejection(&error.to_string());
                 host.resolve_promises(Some(self.id), vec![Resolution { promise, rejected: true, value }])?;
             }
@@ -346,10 +380,7 @@ impl RemoteHandle {
                 let value = RejectionCode::DeliveryFailed.rejection(&error.to_string());
                 host.resolve_promises(None, vec![Resolution { promise, rejected: true, value }])
             }
-            RemoteCommand::RedeemUrl { reply_key, .. } => {
-                let result = Err(error.to_string());
-                self.stage(host, &RemoteCommand::RedeemUrlReply { reply_key, result })
-            }
+            RemoteCommand::RedeemUrl { reply_key, .. } => self.refuse_redemption(host, reply_key, &error.to_string()),
             RemoteCommand::Deliver(_) | RemoteCommand::RedeemUrlReply { .. } => Ok(()),
         }
     }

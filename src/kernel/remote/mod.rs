@@ -7,6 +7,7 @@
 //! when, `retired` which names of settled promises are forgotten; `ends` has what a restart or a loss of the peer means for
 //! the store. The [`RemoteManager`] owns all of them and judges incarnations.
 
+mod counters;
 mod effect;
 mod ends;
 mod given;
@@ -17,8 +18,9 @@ mod outbound;
 mod redemption;
 mod retired;
 
+pub use counters::RemoteCounters;
 pub use effect::{Effect, RemoteEvent, RemoteWrite};
-pub use handle::{RemoteCounters, RemoteHandle, UrlTicket};
+pub use handle::{RemoteHandle, UrlTicket};
 pub use manager::{RemoteManager, RemoteManagerConfig};
 pub(super) use outbound::check_size;
 pub use redemption::RedemptionId;

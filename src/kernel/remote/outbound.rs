@@ -22,6 +22,12 @@ const RETIREMENT_BYTES: usize = 48;
 const COMMAND_BYTES: usize = 160;
 const REFERENCE_BYTES: usize = 28;
 
+/// How many references one message about garbage has at most, so that no reader is long busy with one.
+const GARBAGE_LIST: usize = 8_192;
+
+/// How many characters of why a URL is not redeemed are told.
+const REASON: usize = 1_000;
+
 /// Fails if a message with this in it might be too long, whatever the references are called on the wire.
 pub(in crate::kernel) fn check_size(value: &CapData<Kref>, limit: usize) -> Result<(), KernelError> {
     let body = serde_json::to_string(&value.body).map_or(usize::MAX, |text| text.len());
@@ -35,6 +41,16 @@ fn within(size: usize, limit: usize) -> Result<(), KernelError> {
     }
     let limit_type = LimitType::MessageSize;
     Err(KernelError::Remote(RemoteError::ResourceLimit { limit_type, current: size as u64, limit: limit as u64 }))
+}
+
+fn is_too_long(error: &KernelError) -> bool {
+    matches!(error, KernelError::Remote(RemoteError::ResourceLimit { limit_type: LimitType::MessageSize, .. }))
+}
+
+/// What stands for an outcome that cannot be told.
+fn undeliverable(promise: Eref, detail: &str) -> Resolution<Eref> {
+    let CapData { body, .. } = RejectionCode::DeliveryFailed.rejection(detail);
+    Resolution { promise, rejected: true, value: CapData { body, slots: Vec::new() } }
 }
 
 impl RemoteHandle {
@@ -109,20 +125,72 @@ impl RemoteHandle {
         error: &KernelError,
     ) -> Result<(), KernelError> {
         let Some(eref) = store.kref_to_eref(self.id, promise)? else { return Ok(()) };
-        let CapData { body, .. } = RejectionCode::DeliveryFailed.rejection(&error.to_string());
-        let value = CapData { body, slots: Vec::new() };
-        self.notify(store, promise, eref, Resolution { promise: eref.flipped(), rejected: true, value })
+        match self.notify(store, promise, eref, undeliverable(eref.flipped(), &error.to_string())) {
+            Err(error) if is_too_long(&error) => self.notify(store, promise, eref, undeliverable(eref.flipped(), "")),
+            notified => notified,
+        }
     }
 
-    /// Sends a delivery about garbage; `make` gets the references in the peer's frame.
+    /// Tells the peer of garbage, in as many messages as it takes; `make` gets the references in the peer's frame.
     pub(in crate::kernel) fn deliver_gc(
         &mut self,
-        store: &mut KernelStore,
+        host: &mut dyn HostKernel,
         erefs: &[Eref],
         make: fn(Vec<Eref>) -> Delivery,
     ) -> Result<(), KernelError> {
-        let erefs = erefs.iter().map(|eref| eref.flipped()).collect();
-        self.stage(store, &RemoteCommand::Deliver(make(erefs)))
+        let room = self.max_message_bytes.saturating_sub(COMMAND_BYTES + ENVELOPE_BYTES + RETIREMENT_BYTES);
+        let most = (room / REFERENCE_BYTES).clamp(1, GARBAGE_LIST);
+        for part in erefs.chunks(most) {
+            self.stage(host, &RemoteCommand::Deliver(make(part.to_vec())))?;
+        }
+        Ok(())
+    }
+
+    /// Tells outcomes that a kernel has translated for the peer, in as many messages as it takes. One that does not fit into a
+    /// message of its own is refused in its place.
+    fn deliver_outcomes(
+        &mut self,
+        host: &mut dyn HostKernel,
+        resolutions: Vec<Resolution<Eref>>,
+    ) -> Result<(), KernelError> {
+        let length = |resolutions: Vec<Resolution<Eref>>| {
+            let command = RemoteCommand::Deliver(Delivery::Notify(resolutions));
+            Ok::<_, KernelError>(StoredCommand::new(&command)?.len().saturating_add(ENVELOPE_BYTES))
+        };
+        let empty = length(Vec::new())?;
+        let (mut part, mut size) = (Vec::new(), empty);
+        for mut resolution in resolutions {
+            let mut alone = length(vec![resolution.clone()])?;
+            if let Err(error) = within(alone, self.max_message_bytes) {
+                tracing::warn!(remote = %self.id, %error, "an outcome cannot be told");
+                resolution = undeliverable(resolution.promise, &error.to_string());
+                alone = length(vec![resolution.clone()])?;
+            }
+            // With the comma between them.
+            let more = alone.saturating_sub(empty).saturating_add(1);
+            if !part.is_empty() && size.saturating_add(more) > self.max_message_bytes {
+                self.stage(host, &RemoteCommand::Deliver(Delivery::Notify(std::mem::take(&mut part))))?;
+                size = empty;
+            }
+            size = size.saturating_add(more);
+            part.push(resolution);
+        }
+        self.stage(host, &RemoteCommand::Deliver(Delivery::Notify(part)))
+    }
+
+    /// Tells the peer why a URL is not redeemed, as far as there is room beside the key that it chose.
+    pub(super) fn refuse_redemption(
+        &mut self,
+        host: &mut dyn HostKernel,
+        reply_key: String,
+        reason: &str,
+    ) -> Result<(), KernelError> {
+        let reply =
+            |reason: String| RemoteCommand::RedeemUrlReply { reply_key: reply_key.clone(), result: Err(reason) };
+        match self.stage(host, &reply(reason.chars().take(REASON).collect())) {
+            Err(error) if is_too_long(&error) => self.stage(host, &reply(String::new())),
+            staged => staged,
+        }
     }
 
     /// Asks the peer to collect its garbage, unless it has just asked us.
@@ -138,12 +206,18 @@ impl RemoteHandle {
 
     /// Sends what a kernel has translated for the peer.
     pub(super) fn deliver(&mut self, host: &mut dyn HostKernel, delivery: Delivery) -> Result<(), KernelError> {
-        match &delivery {
-            Delivery::Message { .. } => self.session.check_room()?,
-            Delivery::BringOutYourDead if std::mem::take(&mut self.reap_is_the_peers) => return Ok(()),
-            _ => {}
+        match delivery {
+            Delivery::DropExports(erefs) => self.deliver_gc(host, &erefs, Delivery::DropExports),
+            Delivery::RetireExports(erefs) => self.deliver_gc(host, &erefs, Delivery::RetireExports),
+            Delivery::RetireImports(erefs) => self.deliver_gc(host, &erefs, Delivery::RetireImports),
+            Delivery::Notify(resolutions) => self.deliver_outcomes(host, resolutions),
+            Delivery::Message { .. } => {
+                self.session.check_room()?;
+                self.stage(host, &RemoteCommand::Deliver(delivery))
+            }
+            Delivery::BringOutYourDead if std::mem::take(&mut self.reap_is_the_peers) => Ok(()),
+            Delivery::BringOutYourDead => self.stage(host, &RemoteCommand::Deliver(delivery)),
         }
-        self.stage(host, &RemoteCommand::Deliver(delivery))
     }
 
     /// Asks the peer what is behind one of its URLs.
@@ -175,7 +249,7 @@ impl RemoteHandle {
     ) -> Result<Seq, KernelError> {
         within(stored.len().saturating_add(ENVELOPE_BYTES), self.max_message_bytes)?;
         let seq = self.session.stage(stored.clone());
-        self.given.note(seq, command);
+        self.given.note(host, self.id, seq, command)?;
         self.retired.was_told();
         host.set_pending_message(self.id, seq.get(), &stored.to_row(seq))?;
         host.set_next_send_seq(self.id, seq.get())?;

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{KernelStore, ObjectCounts, Party, PromiseState, RunItem, StoreError, clist, queues::RUN};
-use crate::wire::{EndpointId, Kref};
+use super::{KernelStore, ObjectCounts, Party, PromiseState, RunItem, StoreError, clist, gifts::Gift, queues::RUN};
+use crate::wire::{Direction, EndpointId, Kref};
 
 /// What was found to hold references, and what is wrong.
 #[derive(Default)]
 struct Audit {
     held: BTreeMap<Kref, ObjectCounts>,
+    /// Objects for which dead incarnations have names.
+    former: BTreeSet<Kref>,
     faults: Vec<String>,
 }
 
@@ -62,6 +64,14 @@ impl KernelStore {
                 && position.parse::<u64>().is_ok()
             {
                 self.audit_queued(key, name, audit)?;
+            }
+            if let Some((kref, remote)) = Self::gift_in_key(key) {
+                let (gift, entry) = (self.gift(remote, kref)?, self.entry(remote, kref)?);
+                let fits = entry.is_some_and(|entry| {
+                    entry.eref.direction == Direction::Import && (gift != Some(Gift::Former) || !entry.reachable)
+                });
+                audit.insist(fits, || format!("{key} says {gift:?} of {entry:?}"));
+                audit.former.extend((gift == Some(Gift::Former)).then_some(kref));
             }
         }
         for kref in self.pinned_objects()? {
@@ -160,6 +170,7 @@ impl KernelStore {
             Some(Party::Endpoint(_)) => held.reachable > 0 || (held.recognizable > 0 && owner_reaches == Some(false)),
             None => held.reachable > 0,
         };
+        let kept = kept && (held.reachable > 0 || !audit.former.contains(&kref));
         audit.insist(kept || self.uncollected.maybe_free.contains(&kref), || format!("{kref} has leaked"));
         let forsaken = held.reachable > 0 && owner_reaches == Some(false);
         audit.insist(!forsaken, || format!("{kref} is reachable, but its owner was told that it is not"));

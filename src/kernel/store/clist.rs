@@ -157,10 +157,7 @@ impl KernelStore {
             return Ok(false);
         }
         match eref.direction {
-            Direction::Import => {
-                let next = self.number(&key(format_args!("e.nextObjectId.{endpoint}")))?.unwrap_or(1);
-                Ok(eref.index < next)
-            }
+            Direction::Import => Ok(eref.index <= self.names_given(endpoint)?),
             // The endpoint numbers its exports itself.
             Direction::Export => Ok(true),
         }
@@ -232,6 +229,9 @@ impl KernelStore {
         if counts(entry.eref) && !kref.is_promise() {
             self.change_object(kref, Some(Change::Gain), None)?;
         }
+        if self.is_former(endpoint, kref, entry.eref)? {
+            self.forget_gift(endpoint, kref, entry.eref)?;
+        }
         self.set_entry(endpoint, kref, Entry { reachable: true, ..entry })
     }
 
@@ -282,6 +282,7 @@ impl KernelStore {
     }
 
     pub(super) fn delete_entry_rows(&mut self, endpoint: EndpointId, kref: Kref, eref: Eref) -> Result<(), StoreError> {
+        self.forget_gift(endpoint, kref, eref)?;
         self.delete(&slot_key(endpoint, kref))?;
         self.delete(&slot_key(endpoint, eref))
     }

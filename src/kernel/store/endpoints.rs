@@ -31,7 +31,8 @@ impl KernelStore {
     }
 
     /// A restarted endpoint has lost everything: its objects lose their owner, promises leave its c-list, and it waits for
-    /// none of ours. The objects that it was given stay in the c-list, so that it may be given them again under the same names.
+    /// none of ours. Nor does it reach what it was given: of that the names stay, in case it is given the same again, and as long
+    /// as anybody else reaches it.
     ///
     /// # Errors
     /// [`RefError::StillDecides`] unless everything that it [was to decide](Self::promises_by_decider) was resolved before;
@@ -42,6 +43,8 @@ impl KernelStore {
         for (kref, eref) in self.clist(endpoint)? {
             if eref.direction == Direction::Export || kref.is_promise() {
                 self.delete_clist_entry(endpoint, kref, eref)?;
+            } else {
+                self.make_former(endpoint, kref)?;
             }
         }
         Ok(())
@@ -85,13 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn a_restarted_peer_loses_what_it_exported_and_keeps_what_it_was_given() {
+    fn a_restarted_peer_loses_what_it_exported_and_what_it_was_given() {
         let mut store = KernelStore::open(Box::new(MemoryStore::new())).unwrap();
         let theirs = store.translate_inbound_ref(BOB, eref("ro+1")).unwrap();
         store.translate_outbound_ref(PROGRAM, theirs).unwrap();
         let promised = store.translate_inbound_ref(BOB, eref("rp+1")).unwrap();
         let ours = store.translate_inbound_ref(PROGRAM, eref("o+1")).unwrap();
         let given = store.translate_outbound_ref(BOB, ours).unwrap();
+        store.pin_object(ours).unwrap();
         let awaited = store.translate_inbound_ref(PROGRAM, eref("p+1")).unwrap();
         store.translate_outbound_ref(BOB, awaited).unwrap();
         store.add_subscriber(awaited, BOB).unwrap();
@@ -110,7 +114,8 @@ mod tests {
         assert!(store.object_counts(theirs).unwrap().is_some(), "the program still holds it");
         assert_eq!(store.promise_count(promised).unwrap(), None);
         assert_eq!(store.subscribers(awaited).unwrap(), []);
-        assert_eq!(store.translate_outbound_ref(BOB, ours).unwrap(), given);
+        assert_eq!(store.is_reachable(BOB, ours).unwrap(), Some(false));
+        assert_eq!(store.translate_outbound_ref(BOB, ours).unwrap(), given, "the name is kept");
         let fresh = store.translate_inbound_ref(BOB, eref("ro+1")).unwrap();
         assert_ne!(fresh, theirs, "the fresh incarnation's first object is not the dead one's");
     }

@@ -36,6 +36,10 @@ pub struct GcAction {
 
 type Actions = BTreeMap<(EndpointId, GcKind), Vec<Eref>>;
 
+fn listed(actions: Actions) -> Vec<GcAction> {
+    actions.into_iter().map(|((endpoint, kind), erefs)| GcAction { endpoint, kind, erefs }).collect()
+}
+
 const REAP_QUEUE: &str = "reapQueue";
 /// The incumbent's list of actions to come, such as `v1 retireImport ko5`. Ours are taken as soon as they are known.
 const INHERITED: &str = "gcActions";
@@ -52,13 +56,37 @@ impl KernelStore {
             self.take_inherited(&mut actions)?;
         }
         while let Some(kref) = self.uncollected.maybe_free.pop_first() {
-            match kref.kind {
-                RefKind::Object => self.collect_object(kref, &mut actions)?,
-                RefKind::Promise => self.collect_promise(kref)?,
+            self.collect(kref, &mut actions)?;
+        }
+        Ok(listed(actions))
+    }
+
+    /// As [`collect_garbage`](Self::collect_garbage), for a store in which something is wrong: what cannot be collected is left
+    /// where it is, and looked at again when the store is opened. It costs a savepoint for each.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`].
+    pub fn collect_what_can_be(&mut self) -> Result<Vec<GcAction>, StoreError> {
+        let mut actions = Actions::new();
+        self.uncollected.inherited = false;
+        while !self.uncollected.maybe_free.is_empty() {
+            for kref in std::mem::take(&mut self.uncollected.maybe_free) {
+                let mut told = Actions::new();
+                match self.transaction("collect", |store| store.collect(kref, &mut told)) {
+                    Ok(()) => told.into_iter().for_each(|(to, erefs)| actions.entry(to).or_default().extend(erefs)),
+                    Err(error @ StoreError::Storage(_)) => return Err(error),
+                    Err(error) => tracing::error!(%kref, %error, "this cannot be collected"),
+                }
             }
         }
-        let action = |((endpoint, kind), erefs)| GcAction { endpoint, kind, erefs };
-        Ok(actions.into_iter().map(action).collect())
+        Ok(listed(actions))
+    }
+
+    fn collect(&mut self, kref: Kref, actions: &mut Actions) -> Result<(), StoreError> {
+        match kref.kind {
+            RefKind::Object => self.collect_object(kref, actions),
+            RefKind::Promise => self.collect_promise(kref),
+        }
     }
 
     fn collect_promise(&mut self, kpid: Kref) -> Result<(), StoreError> {
@@ -74,9 +102,13 @@ impl KernelStore {
     }
 
     fn collect_object(&mut self, kref: Kref, actions: &mut Actions) -> Result<(), StoreError> {
-        let Some(counts) = self.object_counts(kref)?.filter(|counts| counts.reachable == 0) else {
+        let Some(mut counts) = self.object_counts(kref)?.filter(|counts| counts.reachable == 0) else {
             return Ok(());
         };
+        if counts.recognizable > 0 {
+            self.forget_former(kref)?;
+            counts = self.object_counts(kref)?.unwrap_or_default();
+        }
         let mut tell = |endpoint, kind, eref| actions.entry((endpoint, kind)).or_default().push(eref);
         match self.owner(kref)? {
             Some(Party::Kernel) => return Ok(()),

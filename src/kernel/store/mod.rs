@@ -14,6 +14,7 @@ mod clist;
 mod endpoints;
 mod error;
 mod gc;
+mod gifts;
 mod identity;
 mod objects;
 mod promises;
@@ -76,6 +77,12 @@ type Noted = (Uncollected, VecDeque<Rc<RunItem>>, u64);
 
 /// The savepoint around a group.
 const GROUP: &str = "group";
+
+/// What a savepoint inside `depth` others is called in the storage. No two that are open have one name, so that none is ever
+/// taken for another.
+fn storage_name(name: &str, depth: usize) -> String {
+    format!("{name}.{depth}")
+}
 
 /// What the next collection looks at. It lives in memory: [`KernelStore::open`] finds it again after a crash.
 #[derive(Clone, Default)]
@@ -162,6 +169,11 @@ impl KernelStore {
         self.kv = Box::new(MemoryStore::new());
     }
 
+    /// Whether anything waits for a [`commit`](Self::commit).
+    pub fn awaits_commit(&self) -> bool {
+        self.group == Group::Open
+    }
+
     /// What made the store refuse everything, if anything did.
     pub fn failure(&self) -> Option<&StoreError> {
         self.failed.as_ref()
@@ -190,11 +202,16 @@ impl KernelStore {
         self.begin(name)?;
         let outcome = work(self);
         match &outcome {
-            Ok(_) => self.release(name)?,
+            Ok(_) => self.keep(name)?,
             // A failed rollback outweighs the error that led to it: the writes are still there.
             Err(_) => self.roll_back(name)?,
         }
         outcome
+    }
+
+    /// As [`release`](Self::release), but what cannot be kept is undone.
+    pub(in crate::kernel) fn keep(&mut self, name: &str) -> Result<(), StoreError> {
+        self.release(name).or_else(|error| self.roll_back(name).and(Err(error)))
     }
 
     /// Opens a savepoint inside those that are open, for whoever cannot put its work in a [`transaction`](Self::transaction).
@@ -205,26 +222,33 @@ impl KernelStore {
     pub fn begin(&mut self, name: &str) -> Result<(), StoreError> {
         self.check_failure()?;
         if self.group == Group::Empty {
-            self.kv.create_savepoint(GROUP)?;
+            self.create_savepoint(GROUP)?;
             self.group = Group::Open;
         }
-        self.kv.create_savepoint(name)?;
+        self.create_savepoint(&storage_name(name, self.open.len()))?;
         let noted = (self.uncollected.clone(), self.fresh_items.clone(), self.stored_items);
         self.open.push((name.to_owned(), noted));
+        Ok(())
+    }
+
+    /// A storage that says that it has made none may have made it all the same. One around everything would keep every later
+    /// commit from being one.
+    fn create_savepoint(&mut self, name: &str) -> Result<(), StoreError> {
+        self.kv.create_savepoint(name).inspect_err(|_| drop(self.kv.rollback_savepoint(name)))?;
         Ok(())
     }
 
     /// Keeps everything since the newest savepoint of this name, and closes it and those inside it.
     ///
     /// # Errors
-    /// [`StorageError::NoSavepoint`]; [`StoreError`] when the storage fails to commit.
+    /// [`StorageError::NoSavepoint`]; [`StoreError`] when the storage fails to commit: the savepoint is still open then, and has
+    /// to be [rolled back](Self::roll_back).
     pub fn release(&mut self, name: &str) -> Result<(), StoreError> {
-        let noted = self.close_savepoint(name)?;
-        let committed = self.kv.release_savepoint(name);
-        if committed.is_err() {
-            (self.uncollected, self.fresh_items, self.stored_items) = noted;
-        }
-        Ok(committed?)
+        self.check_failure()?;
+        let index = self.newest_savepoint(name)?;
+        self.kv.release_savepoint(&storage_name(name, index))?;
+        self.open.truncate(index);
+        Ok(())
     }
 
     /// Undoes everything since the newest savepoint of this name, and closes it and those inside it.
@@ -232,15 +256,16 @@ impl KernelStore {
     /// # Errors
     /// [`StorageError::NoSavepoint`]; [`StoreError`] when the storage fails, after which the store refuses everything.
     pub fn roll_back(&mut self, name: &str) -> Result<(), StoreError> {
-        (self.uncollected, self.fresh_items, self.stored_items) = self.close_savepoint(name)?;
-        self.kv.rollback_savepoint(name).map_err(|error| self.fail(error))
+        let index = self.newest_savepoint(name)?;
+        if let Some((_, noted)) = self.open.drain(index..).next() {
+            (self.uncollected, self.fresh_items, self.stored_items) = noted;
+        }
+        self.kv.rollback_savepoint(&storage_name(name, index)).map_err(|error| self.fail(error))
     }
 
-    fn close_savepoint(&mut self, name: &str) -> Result<Noted, StoreError> {
+    fn newest_savepoint(&self, name: &str) -> Result<usize, StoreError> {
         let index = self.open.iter().rposition(|(open, _)| open == name);
-        let closed = index.and_then(|index| self.open.drain(index..).next());
-        let (_, noted) = closed.ok_or_else(|| StorageError::NoSavepoint(name.to_owned()))?;
-        Ok(noted)
+        index.ok_or_else(|| StorageError::NoSavepoint(name.to_owned()).into())
     }
 }
 
@@ -322,6 +347,63 @@ mod tests {
         assert_eq!(store.commit(), Err(failure.clone()));
         assert_eq!(store.transaction("turn", KernelStore::next_remote_id), Err(failure.clone()));
         assert_eq!(store.failure(), Some(&failure));
+    }
+
+    /// A database in which releasing a savepoint fails once, with or without having been done.
+    #[test]
+    fn what_a_savepoint_that_cannot_be_released_holds_is_undone_or_is_the_end() {
+        struct Failing(MemoryStore, Option<bool>);
+        impl KeyValueStore for Failing {
+            fn get(&self, key: &str) -> Result<Option<String>, StorageError> {
+                self.0.get(key)
+            }
+            fn next_key(&self, key: &str) -> Result<Option<String>, StorageError> {
+                self.0.next_key(key)
+            }
+            fn set(&mut self, key: &str, value: &str) -> Result<(), StorageError> {
+                self.0.set(key, value)
+            }
+            fn delete(&mut self, key: &str) -> Result<(), StorageError> {
+                self.0.delete(key)
+            }
+            fn create_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
+                self.0.create_savepoint(name)
+            }
+            fn rollback_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
+                self.0.rollback_savepoint(name)
+            }
+            fn release_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
+                let failing = self.1.take_if(|_| name.starts_with("inner"));
+                if failing != Some(false) {
+                    self.0.release_savepoint(name)?;
+                }
+                failing.map_or(Ok(()), |_| Err(StorageError::Full))
+            }
+        }
+        for gathers in [false, true] {
+            for done in [false, true] {
+                let mut store = KernelStore::open(Box::new(Failing(MemoryStore::new(), Some(done)))).unwrap();
+                if gathers {
+                    store.gather_transactions();
+                }
+                let turn: Result<(), StoreError> = store.transaction("turn", |store| {
+                    store.next_remote_id()?;
+                    let inner: Result<EndpointId, StoreError> =
+                        store.transaction("inner", |store| store.next_remote_id());
+                    assert!(matches!(inner, Err(StoreError::Storage(_))), "{inner:?}");
+                    Ok(())
+                });
+                if done {
+                    // What was inside cannot be told from what is around it any more.
+                    assert!(turn.is_err() && store.failure().is_some());
+                    assert!(store.commit().is_err());
+                } else {
+                    turn.unwrap();
+                    store.commit().unwrap();
+                    assert_eq!(store.get("nextRemoteId").unwrap().as_deref(), Some("2"), "one of the two");
+                }
+            }
+        }
     }
 
     #[test]

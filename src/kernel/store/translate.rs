@@ -8,7 +8,7 @@ impl KernelStore {
     /// What an endpoint means by a reference in its message. Its own exports are created on first sight.
     ///
     /// A dropped reference is good again when it is mentioned, because a drop may cross a message that gives the same thing
-    /// anew. It is not when the owner was told that nobody reaches the object.
+    /// anew. It is not when the owner was told that nobody reaches the object, nor when it was given to a dead incarnation only.
     ///
     /// # Errors
     /// [`RefError::UnknownReference`] for an import that the endpoint does not have, [`RefError::WrongKind`],
@@ -27,7 +27,9 @@ impl KernelStore {
             return Err(StoreError::corrupt(&format!("{endpoint}.c.{eref}"), &kref.to_string()).into());
         };
         if !entry.reachable {
-            if eref.direction == Direction::Import && !self.can_be_reached_again(kref)? {
+            if eref.direction == Direction::Import
+                && (self.is_former(endpoint, kref, eref)? || !self.can_be_reached_again(kref)?)
+            {
                 return Err(RefError::UnknownReference { endpoint, eref });
             }
             self.set_reachable(endpoint, kref, entry)?;

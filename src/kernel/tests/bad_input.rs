@@ -187,3 +187,59 @@ fn the_program_can_use_only_what_it_was_given() {
     let _ = of_bob;
     world.audit();
 }
+
+/// A mebibyte of a key, to which no reply fits, kept everything behind it from being processed for ever.
+#[test]
+fn a_request_to_which_no_reply_fits_is_passed_over() {
+    let (mut world, _, _) = World::introduced();
+    let longest = 1 << 20;
+    for (seq, room) in [(2, 20), (3, 300)] {
+        let key = "k".repeat(longest - room);
+        world.inject(&format!(r#"{{"seq":{seq},"method":"redeemURL","params":["ocap:nonsense","{key}"]}}"#)).unwrap();
+        World::collect(&mut world.bob, world.now, true);
+        let told = std::mem::take(&mut world.bob.outbound);
+        assert!(told.iter().all(|text| text.len() <= longest));
+        let refused = told.iter().any(|text| text.contains("redeemURLReply") && text.ends_with(r#""]}"#));
+        assert_eq!(refused, room == 300, "there is room for the key and no reason");
+        let counters = world.bob.kernel().remotes().remotes().next().unwrap().counters();
+        assert_eq!((counters.rejected, counters.delivered), (1, seq - 1));
+    }
+    world.inject(&deliver("4", r#"["message","ro-1",{"methargs":{"body":"4","slots":[]},"result":null}]"#)).unwrap();
+    World::collect(&mut world.bob, world.now, true);
+    assert_eq!(world.bob.messages().len(), 1);
+    world.audit();
+}
+
+/// What could not be said twice kept everything behind it from being processed.
+#[test]
+fn a_known_promise_that_is_settled_twice_is_rejected_once() {
+    let (mut world, for_alice, _) = World::introduced();
+    let peer = world.bob.peer();
+    let promise = world.send(for_alice, "#1");
+    world.run();
+    let twice = r#"{"seq":2,"method":"deliver","params":["notify",[["rp-1",false,{"body":"","slots":[]}],["rp-1",false,{"body":"","slots":[]}]]]}"#;
+    let next = r#"{"seq":3,"method":"deliver","params":["bringOutYourDead"]}"#;
+    let now = world.now;
+    for text in [twice, next] {
+        world.alice.kernel().handle_remote_message(&peer, text, now).unwrap();
+    }
+    World::collect(&mut world.alice, now, true);
+    let remote = world.alice.kernel().remotes().remotes().next().unwrap();
+    assert_eq!((remote.counters().rejected, remote.highest_received().unwrap().get()), (1, 3));
+    let rejected = |event: &KernelEvent| matches!(event, KernelEvent::Notify { promise: settled, rejected: true, .. } if *settled == promise);
+    assert_eq!(world.alice.take_events().iter().filter(|event| rejected(event)).count(), 1);
+    world.audit();
+}
+
+/// Each counter stops where JavaScript could not read it any more.
+#[test]
+fn what_is_counted_can_be_read() {
+    let (mut world, _, _) = World::introduced();
+    for life in 0..3 {
+        world.inject(r#"{"ack":0,"start":9007199254740991}"#).unwrap();
+        let (peer, now) = (world.alice.peer(), world.now);
+        world.bob.kernel().handle_incarnation_change(&peer, &format!("life-{life}").parse().unwrap(), now).unwrap();
+    }
+    let counters = world.bob.kernel().remotes().remotes().next().unwrap().counters();
+    assert_eq!(counters.lost, crate::wire::MAX_SEQ);
+}

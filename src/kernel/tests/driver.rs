@@ -6,6 +6,7 @@ use futures::FutureExt as _;
 
 use super::{quiet_network::QuietNetwork, *};
 use crate::{
+    bridge::KernelServices as _,
     runtime::{NativeRuntime, Runtime},
     storage::{KeyValueStore, StorageError, open_file},
 };
@@ -142,6 +143,63 @@ async fn who_waits_for_room_goes_on_when_there_is_some_and_in_turn() {
         assert!(third.as_mut().now_or_never().is_none());
         driver.stop().await.unwrap();
         assert!(matches!(third.await, Err(KernelError::Remote(RemoteError::NetworkStopped))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_verdict_is_answered_when_it_is_durable_though_events_are_held() {
+    run(async {
+        let (driver, events) = start(MemoryStore::new());
+        driver.start_network(RemoteCommsOptions::default()).await.unwrap();
+        let bob = PeerId::from_ed25519_seed([2; 32]).unwrap();
+        driver.call(|kernel, now| kernel.register_location_hints(&bob, Vec::new(), now)).unwrap();
+        assert_eq!(driver.remote_incarnation_change(bob.clone(), "first".parse().unwrap()).await, Ok(false));
+        driver.hold_events();
+        let verdict = driver.remote_incarnation_change(bob.clone(), "second".parse().unwrap());
+        futures::pin_mut!(verdict);
+        a_moment().await;
+        assert!(verdict.as_mut().now_or_never().is_none(), "a crash would undo it");
+        driver.release_events();
+        assert_eq!(verdict.await, Ok(true));
+        assert!(!driver.inspect(Kernel::awaits_commit));
+        assert!(matches!(&events.borrow()[..], [KernelEvent::Remote(RemoteEvent::PeerRestarted { .. })]));
+        driver.hold_events();
+        let verdict = driver.remote_incarnation_change(bob, "third".parse().unwrap());
+        driver.stop().await.unwrap();
+        assert_eq!(verdict.await, Err(RemoteError::NetworkStopped));
+    })
+    .await;
+}
+
+/// What the storage of a kernel has of its last commit.
+fn committed(rows: &Rc<RefCell<MemoryStore>>) -> MemoryStore {
+    let mut copy = rows.borrow().clone();
+    while copy.rollback_savepoint("group").is_ok() {}
+    copy
+}
+
+#[tokio::test]
+async fn whatever_the_program_does_is_durable_when_it_is_said_to_be() {
+    run(async {
+        let rows = Rc::new(RefCell::new(MemoryStore::new()));
+        let (driver, _) = start(Rc::clone(&rows));
+        let bob = PeerId::from_ed25519_seed([2; 32]).unwrap();
+        let promise = driver.call(|kernel, _| kernel.create_promise()).unwrap();
+        driver.durable().await.unwrap();
+
+        driver.call(|kernel, _| kernel.resolve(promise, false, data("#1"))).unwrap();
+        driver.durable().await.unwrap();
+        assert_eq!(committed(&rows).get(&format!("{promise}.state")).unwrap(), None, "nobody waits for it");
+
+        driver.call(|kernel, now| kernel.register_location_hints(&bob, vec!["/dns4/b".into()], now)).unwrap();
+        driver.durable().await.unwrap();
+        assert!(committed(&rows).get("remote.r1").unwrap().unwrap().contains("/dns4/b"));
+
+        // A commit follows by itself, too.
+        driver.call(|kernel, now| kernel.register_location_hints(&bob, vec!["/dns4/c".into()], now)).unwrap();
+        a_moment().await;
+        assert!(committed(&rows).get("remote.r1").unwrap().unwrap().contains("/dns4/c"));
     })
     .await;
 }

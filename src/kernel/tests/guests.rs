@@ -246,6 +246,23 @@ async fn a_remote_that_was_made_in_a_crank_that_is_rolled_back_was_never_made() 
 }
 
 #[tokio::test]
+async fn a_redemption_at_a_peer_that_was_met_in_a_crank_that_is_rolled_back_ends() {
+    told(async {
+        let story = Story::begin().await;
+        story.begin_crank();
+        let (url, driver) = (format!("ocap:zabc@{}", peer(8)), Rc::clone(&story.driver));
+        let redeemed = tokio::task::spawn_local(async move {
+            driver.redeem(|remotes, host, random, now| remotes.redeem_ocap_url(host, &url, random, now)).await
+        });
+        story.settle().await;
+        story.end_crank(false).await;
+        assert!(redeemed.is_finished());
+        assert_eq!(redeemed.await.unwrap(), Err(KernelError::RolledBack));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_call_within_a_call_is_an_error() {
     told(async {
         let story = Story::begin().await;

@@ -4,7 +4,10 @@ mod bad_input;
 mod delivery;
 #[cfg(feature = "durable")]
 mod driver;
+mod drops;
 mod durability;
+mod failing_storage;
+mod garbage;
 mod guests;
 mod quiet_network;
 mod restart;

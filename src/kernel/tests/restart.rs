@@ -184,3 +184,99 @@ fn a_peer_that_is_no_remote_yet_may_restart_without_harm() {
     assert!(alice.handle_incarnation_change(&peer, &"two".parse().unwrap(), now).unwrap());
     assert!(!alice.handle_incarnation_change(&peer, &"two".parse().unwrap(), now).unwrap());
 }
+
+/// A peer that is not played by a kernel.
+fn another() -> (PeerId, impl Fn(u64) -> IncarnationId) {
+    let life = |number: u64| format!("life-{number}").parse().unwrap();
+    (PeerId::from_ed25519_seed([99; 32]).unwrap(), life)
+}
+
+/// Bob hears of another life of the peer, whose first message is to redeem a URL for this object of his.
+fn redeemed_by_another(world: &mut World, life: u64, object: Kref) {
+    let (peer, lives) = another();
+    let (nonce, now) = (world.bob.fresh_bytes(), world.now);
+    world.bob.kernel().handle_incarnation_change(&peer, &lives(life), now).unwrap();
+    let url = world.bob.kernel().issue_ocap_url(object, nonce).unwrap();
+    let text = format!(r#"{{"seq":1,"method":"redeemURL","params":["{url}","key"]}}"#);
+    world.bob.kernel().handle_remote_message(&peer, &text, now).unwrap();
+    while World::collect(&mut world.bob, now, true) {}
+    world.bob.outbound.clear();
+}
+
+#[test]
+fn a_new_incarnation_cannot_use_what_only_the_dead_one_was_given() {
+    let (mut world, _, of_bob) = World::introduced();
+    redeemed_by_another(&mut world, 1, of_bob);
+    let (peer, lives) = another();
+    let now = world.now;
+    assert!(world.bob.kernel().handle_incarnation_change(&peer, &lives(2), now).unwrap());
+    world.bob.take_events();
+    // As a target, as an argument, and in word that it was dropped.
+    for (seq, params) in [
+        (1, r#"["message","ro-1",{"methargs":{"body":"","slots":[]},"result":"rp+1"}]"#),
+        (2, r#"["message","ro+1",{"methargs":{"body":"","slots":["ro-1"]},"result":"rp+2"}]"#),
+        (3, r#"["dropExports",["ro-1"]]"#),
+    ] {
+        let text = format!(r#"{{"seq":{seq},"method":"deliver","params":{params}}}"#);
+        world.bob.kernel().handle_remote_message(&peer, &text, now).unwrap();
+    }
+    while World::collect(&mut world.bob, now, true) {}
+    let events = world.bob.take_events();
+    let refused = |event: &&KernelEvent| matches!(event, KernelEvent::Remote(RemoteEvent::MessageRejected { reason, .. }) if reason.contains("ro-1"));
+    assert_eq!(events.iter().filter(refused).count(), 2, "{events:?}");
+    assert!(!events.iter().any(|event| matches!(event, KernelEvent::Message { .. })), "{events:?}");
+    let told = world.bob.outbound.join("\n");
+    assert_eq!(told.matches("[KERNEL:DELIVERY_FAILED]").count(), 2, "{told}");
+    world.audit();
+}
+
+#[test]
+fn what_was_given_to_the_dead_is_good_again_when_it_is_given_again() {
+    let (mut world, _, of_bob) = World::introduced();
+    for life in 1..=3 {
+        redeemed_by_another(&mut world, life, of_bob);
+        let (peer, _) = another();
+        let text = r#"{"seq":2,"ack":1,"method":"deliver","params":["message","ro-1",{"methargs":{"body":"hello","slots":[]},"result":null}]}"#;
+        world.bob.kernel().handle_remote_message(&peer, text, world.now).unwrap();
+        World::collect(&mut world.bob, world.now, true);
+        assert_eq!(world.bob.messages().len(), 1, "life {life}");
+        world.audit();
+    }
+}
+
+#[test]
+fn fifty_lives_of_a_peer_leave_nothing_of_what_the_program_has_released() {
+    for released_at_once in [true, false] {
+        let (mut world, _, _) = World::introduced();
+        let objects = |world: &World| {
+            let of_objects = |row: &String| row.starts_with("ko") || row.contains(".c.ko") || row.starts_with("given.");
+            world.bob.rows().into_iter().filter(of_objects).count()
+        };
+        let before = objects(&world);
+        let mut held = Vec::new();
+        for life in 1..=50 {
+            let fresh = world.bob.kernel().export_object().unwrap();
+            redeemed_by_another(&mut world, life, fresh);
+            held.push(fresh);
+            if released_at_once {
+                world.bob.kernel().release(&[fresh]).unwrap();
+            }
+        }
+        if !released_at_once {
+            world.bob.kernel().release(&held).unwrap();
+        }
+        let (peer, lives) = another();
+        let now = world.now;
+        world.bob.kernel().handle_incarnation_change(&peer, &lives(51), now).unwrap();
+        while World::collect(&mut world.bob, now, true) {}
+        assert_eq!(objects(&world), before, "released at once: {released_at_once}");
+        let retired: usize = world
+            .bob
+            .take_events()
+            .iter()
+            .map(|event| if let KernelEvent::Retired(objects) = event { objects.len() } else { 0 })
+            .sum();
+        assert_eq!(retired, 50);
+        world.audit();
+    }
+}

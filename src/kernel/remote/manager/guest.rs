@@ -47,7 +47,7 @@ impl RemoteManager {
         let peer = remote.peer().clone();
         host.transaction("peerRestart", |host| remote.persist_peer_restart(host))?;
         remote.handle_peer_restart();
-        self.reject_redemptions(id, &RemoteError::PeerRestarted(peer));
+        self.reject_redemptions(id, &RemoteError::PeerRestarted(peer).into());
         Ok(())
     }
 
@@ -62,16 +62,24 @@ impl RemoteManager {
     /// # Errors
     /// A failure of the kernel.
     pub fn commit_sealed(&mut self, host: &mut dyn HostKernel, now: Timestamp) -> Result<bool, KernelError> {
-        let mut went_back = self.drop_unrecorded(host)?;
+        self.drop_unrecorded(host)?;
+        let mut looked_at = Ok(());
         for remote in self.remotes.values_mut().filter(|remote| remote.awaits_commit()) {
-            if !remote.agrees_with(host)? {
-                tracing::warn!(remote = %remote.id(), "the kernel went back on its turn, and the remote with it");
-                remote.go_back(host, now)?;
-                went_back = true;
+            let agrees = remote.agrees_with(host).and_then(|agrees| {
+                if !agrees {
+                    tracing::warn!(remote = %remote.id(), "the kernel went back on its turn, and the remote with it");
+                    remote.go_back(host, now)?;
+                    self.went_back = true;
+                }
+                Ok(())
+            });
+            match agrees {
+                Ok(()) => remote.commit_sealed(now),
+                // The others are looked at all the same.
+                Err(error) => looked_at = Err(error),
             }
-            remote.commit_sealed(now);
         }
-        Ok(went_back)
+        looked_at.map(|()| std::mem::take(&mut self.went_back))
     }
 
     /// The turn in which a peer's incarnation was judged is over.
@@ -96,9 +104,9 @@ impl RemoteManager {
     }
 
     /// Forgets remotes that were established in a turn on which the kernel went back.
-    fn drop_unrecorded(&mut self, host: &dyn HostKernel) -> Result<bool, KernelError> {
+    fn drop_unrecorded(&mut self, host: &dyn HostKernel) -> Result<(), KernelError> {
         if self.fresh.is_empty() {
-            return Ok(false);
+            return Ok(());
         }
         let recorded = host.all_remotes()?;
         let fresh = std::mem::take(&mut self.fresh);
@@ -108,8 +116,10 @@ impl RemoteManager {
             if let Some(remote) = self.remotes.remove(id) {
                 self.by_peer.remove(remote.peer());
             }
+            self.reject_redemptions(*id, &KernelError::RolledBack);
         }
-        Ok(!gone.is_empty())
+        self.went_back |= !gone.is_empty();
+        Ok(())
     }
 
     /// Everything to do outside that is no write.

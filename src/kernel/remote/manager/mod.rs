@@ -53,6 +53,8 @@ pub struct RemoteManager {
     effects: VecDeque<Effect>,
     /// Established since the last commit.
     fresh: BTreeSet<EndpointId>,
+    /// The kernel went back on a turn, and not every remote has been looked at since.
+    went_back: bool,
 }
 
 impl RemoteManager {
@@ -75,27 +77,30 @@ impl RemoteManager {
             redemptions: Redemptions::default(),
             effects: VecDeque::new(),
             fresh: BTreeSet::new(),
+            went_back: false,
         };
         for (id, info) in host.all_remotes()? {
             manager.sort_in(host, id, &info)?;
-            manager.take_up(host, id, info, now)?;
+            let handle = manager.restored(host, id, info, now)?;
+            manager.take_up(handle);
         }
         Ok(manager)
     }
 
-    fn take_up(
-        &mut self,
+    fn restored(
+        &self,
         host: &mut dyn HostKernel,
         id: EndpointId,
         info: RemoteInfo,
         now: Timestamp,
-    ) -> Result<(), KernelError> {
-        let peer = info.peer_id.clone();
+    ) -> Result<RemoteHandle, KernelError> {
         let RemoteManagerConfig { session, max_message_bytes, .. } = self.config.clone();
-        let handle = RemoteHandle::restore(host, id, info, session, max_message_bytes, now)?;
-        self.remotes.insert(id, handle);
-        self.by_peer.insert(peer, id);
-        Ok(())
+        RemoteHandle::restore(host, id, info, session, max_message_bytes, now)
+    }
+
+    fn take_up(&mut self, handle: RemoteHandle) {
+        self.by_peer.insert(handle.peer().clone(), handle.id());
+        self.remotes.insert(handle.id(), handle);
     }
 
     /// This kernel was restored from a backup: it is a new incarnation, to which each peer will be as to any other, and has to
@@ -227,9 +232,9 @@ impl RemoteManager {
     /// [`KernelError::Store`].
     pub fn handle_timeout(&mut self, host: &mut dyn HostKernel, now: Timestamp) -> Result<(), KernelError> {
         for (id, remote) in self.redemptions.take_expired(now) {
-            let Ok(remote) = self.remote(remote) else { continue };
-            let result = Err(KernelError::RedemptionTimeout(remote.peer().clone()));
-            self.effects.push_back(Effect::Redeemed { id, result });
+            let late = |remote: &RemoteHandle| KernelError::RedemptionTimeout(remote.peer().clone());
+            let error = self.remote(remote).map_or_else(|unknown| unknown, late);
+            self.effects.push_back(Effect::Redeemed { id, result: Err(error) });
         }
         let silent: Vec<PeerId> = self
             .remotes
@@ -239,12 +244,19 @@ impl RemoteManager {
                 TimerOutcome::GiveUp => Some(remote.peer().clone()),
             })
             .collect();
+        let mut handled = Ok(());
         for peer in silent {
             let patience = redemption_timeout(&self.config.session);
             let reason = format!("nothing was acknowledged for {} s", patience.as_secs());
-            self.handle_remote_give_up(host, &peer, &reason)?;
+            // One that cannot be given up now is still due, and no reason to keep the others.
+            handled = handled.and(self.handle_remote_give_up(host, &peer, &reason));
         }
-        Ok(())
+        handled
+    }
+
+    /// What was taken could not be done yet.
+    pub(in crate::kernel) fn put_back(&mut self, effect: Effect) {
+        self.effects.push_front(effect);
     }
 
     /// The next effect that is no write; they come before the writes.

@@ -30,10 +30,10 @@ impl RemoteManager {
         let Some(id) = self.remote_of_sender(host, from, message, now)? else { return Ok(()) };
         let remote = self.remotes.get_mut(&id).ok_or(KernelError::UnknownRemote(id))?;
         let mut context = Inbound { host, redemptions: &self.redemptions };
-        for outcome in remote.handle_remote_message(now, &mut context, message)? {
-            self.finish(id, from, outcome);
-        }
-        self.review(host, id)
+        let mut outcomes = Vec::new();
+        let handled = remote.handle_remote_message(now, &mut context, message, &mut outcomes);
+        self.finish(id, from, outcomes);
+        handled.and_then(|()| self.review(host, id))
     }
 
     /// A URL that an [`Effect::OpenUrl`] asked for is open, or there is a reason for the peer why it cannot be opened. The
@@ -50,13 +50,18 @@ impl RemoteManager {
         let Some(remote) = self.remotes.get_mut(&ticket.remote) else { return Ok(()) };
         let peer = remote.peer().clone();
         let mut context = Inbound { host, redemptions: &self.redemptions };
-        for outcome in remote.url_opened(&mut context, ticket, result)? {
-            self.finish(ticket.remote, &peer, outcome);
-        }
-        self.review(host, ticket.remote)
+        let mut outcomes = Vec::new();
+        let handled = remote.url_opened(&mut context, ticket, result, &mut outcomes);
+        self.finish(ticket.remote, &peer, outcomes);
+        handled.and_then(|()| self.review(host, ticket.remote))
     }
 
-    fn finish(&mut self, remote: EndpointId, peer: &PeerId, outcome: Outcome) {
+    /// What was processed has its consequences, whatever came of the next message.
+    fn finish(&mut self, remote: EndpointId, peer: &PeerId, outcomes: Vec<Outcome>) {
+        outcomes.into_iter().for_each(|outcome| self.finish_one(remote, peer, outcome));
+    }
+
+    fn finish_one(&mut self, remote: EndpointId, peer: &PeerId, outcome: Outcome) {
         let peer = peer.clone();
         let event = match outcome {
             Outcome::Delivered => return,
@@ -70,7 +75,7 @@ impl RemoteManager {
             }
             Outcome::Lost(lost) => {
                 let reason = "the peer had given this kernel up".to_owned();
-                self.reject_redemptions(remote, &RemoteError::ConnectionLost { peer: peer.clone(), reason });
+                self.reject_redemptions(remote, &RemoteError::ConnectionLost { peer: peer.clone(), reason }.into());
                 RemoteEvent::MessagesLost { peer, first: lost.first, last: lost.last }
             }
             Outcome::Rejected { seq, error } => RemoteEvent::MessageRejected { peer, seq, reason: error.to_string() },
@@ -117,7 +122,7 @@ impl RemoteManager {
                 })?;
                 discarded = remote.pending();
                 remote.handle_peer_restart();
-                self.reject_redemptions(id, &RemoteError::PeerRestarted(peer.clone()));
+                self.reject_redemptions(id, &RemoteError::PeerRestarted(peer.clone()).into());
             }
         }
         self.effects.push_back(Effect::Event(RemoteEvent::PeerRestarted {
@@ -146,7 +151,8 @@ impl RemoteManager {
         let promises_rejected = host.transaction("giveUp", |host| remote.persist_give_up(host, &detail))?;
         let discarded = remote.pending();
         remote.give_up();
-        self.reject_redemptions(id, &RemoteError::ConnectionLost { peer: peer.clone(), reason: reason.to_owned() });
+        let lost = RemoteError::ConnectionLost { peer: peer.clone(), reason: reason.to_owned() };
+        self.reject_redemptions(id, &lost.into());
         self.effects.push_back(Effect::Event(RemoteEvent::GivenUp {
             peer: peer.clone(),
             reason: reason.to_owned(),

@@ -235,16 +235,17 @@ impl RemoteManager {
             // Then nothing was ever sent to it.
             told.sent = 0;
         }
-        let id = host.transaction("establishRemote", |host| {
+        let handle = host.transaction("establishRemote", |host| {
             let id = host.next_remote_id()?;
             host.set_remote_info(id, &info)?;
             if let Some(incarnation) = &incarnation {
                 host.set_peer_incarnation(&peer, incarnation)?;
             }
             told.write(host, id)?;
-            Ok(id)
+            self.restored(host, id, info, now)
         })?;
-        self.take_up(host, id, info, now)?;
+        let id = handle.id();
+        self.take_up(handle);
         self.fresh.insert(id);
         self.strangers.forget_shown(&peer);
         if incarnation.is_some()

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     faults::{Fault, seeded},
     runtime::Timestamp,
-    wire::{EndpointId, RemoteError},
+    wire::EndpointId,
 };
 
 impl RemoteManager {
@@ -72,9 +72,9 @@ impl RemoteManager {
     }
 
     /// Ends every redemption that waits for a remote, with this error.
-    pub fn reject_redemptions(&mut self, remote: EndpointId, error: &RemoteError) {
+    pub fn reject_redemptions(&mut self, remote: EndpointId, error: &KernelError) {
         for id in self.redemptions.take_all_of(remote) {
-            self.effects.push_back(Effect::Redeemed { id, result: Err(error.clone().into()) });
+            self.effects.push_back(Effect::Redeemed { id, result: Err(error.clone()) });
         }
     }
 }
