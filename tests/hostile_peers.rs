@@ -19,7 +19,10 @@ use ocap_remotes::{
     wire::{CapData, FrameDecoder, Handshake, Kref, PeerId, encode_frame},
 };
 use support::{ANY_PORT, Party, start};
-use tokio::{io::AsyncReadExt as _, net::TcpSocket};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{TcpListener, TcpSocket},
+};
 
 /// The honest pair: Alice sends, Bob answers; and where the attackers find Bob.
 struct Honest {
@@ -295,6 +298,75 @@ fn a_newcomer_comes_through_a_crowd() {
         assert!(time < Duration::from_secs(5));
         assert!(attacker.join().unwrap() > 20);
         for party in [&honest.alice, &honest.bob] {
+            party.driver.stop().await.unwrap();
+        }
+    });
+}
+
+/// Where attackers of another address find the target: a port behind which everything goes on from that address.
+async fn seen_from(host: Ipv4Addr, target: &Target) -> Target {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let (here, there) = (listener.local_addr().unwrap(), SocketAddr::from((Ipv4Addr::LOCALHOST, target.port())));
+    tokio::task::spawn_local(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            tokio::task::spawn_local(async move {
+                let socket = TcpSocket::new_v4().unwrap();
+                socket.bind(SocketAddr::from((host, 0))).unwrap();
+                if let Ok(mut far) = socket.connect(there).await {
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                }
+            });
+        }
+    });
+    Target { address: format!("/ip4/{}/tcp/{}/ws", here.ip(), here.port()), peer: target.peer.clone() }
+}
+
+#[test]
+fn connections_that_nobody_uses_keep_nobody_out() {
+    story(async {
+        let mut honest = Honest::new().await;
+        let target = honest.target.clone();
+        let (full, is_full) = futures::channel::oneshot::channel();
+        let (over, is_over) = futures::channel::oneshot::channel::<()>();
+        let attacker = std::thread::spawn(move || {
+            story(async {
+                let mut held = 0;
+                let mut nodes = Vec::new();
+                for (number, host) in [(0..24, [127, 0, 0, 2]), (24..48, [127, 0, 0, 3])] {
+                    let target = seen_from(host.into(), &target).await;
+                    for number in number {
+                        let attacker = Attacker::new(number);
+                        // The streams are dropped, the connections stay.
+                        let addresses = std::slice::from_ref(&target.address);
+                        let opened = (0..8).map(|_| attacker.node.open_anew(&target.peer, addresses));
+                        held += futures::future::join_all(opened).await.iter().filter(|opened| opened.is_ok()).count();
+                        nodes.push(attacker);
+                    }
+                }
+                full.send(held).unwrap();
+                is_over.await.ok();
+            });
+        });
+        let held = is_full.await.unwrap();
+        assert!(held > 350, "only {held} connections were made");
+
+        let dave = start(4, ANY_PORT).await;
+        honest.bob.knows(&dave);
+        dave.knows(&honest.bob);
+        let url = honest.bob.issue().await;
+        let begun = Instant::now();
+        dave.redeem(&url).await.unwrap();
+        let known = begun.elapsed();
+        let newcomer = honest.newcomer().await;
+        eprintln!(
+            "hostile peers: beside {held} idle connections a known peer is served in {known:?}, a newcomer in {newcomer:?}"
+        );
+        assert!(known < Duration::from_secs(5) && newcomer < Duration::from_secs(5));
+        honest.talk(|count| count >= 3).await;
+        honest.nothing_is_lost().await;
+        over.send(()).unwrap();
+        attacker.join().unwrap();
+        for party in [&honest.alice, &honest.bob, &Rc::new(dave)] {
             party.driver.stop().await.unwrap();
         }
     });

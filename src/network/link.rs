@@ -123,6 +123,9 @@ pub trait Links: 'static {
         Path::default()
     }
 
+    /// The kernel has spoken of this peer, which is no stranger any more: when there is no room for all, it goes before those.
+    fn know(&self, _peer: &PeerId) {}
+
     /// The way to the network may have changed: connections that do not answer soon are to be closed, and relays that wait
     /// or were given up are to be tried now.
     fn probe(&self) {}

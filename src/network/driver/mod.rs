@@ -104,6 +104,9 @@ impl<L: Links> Driver<L> {
 
     /// Tells the transport what happened, and does what it says.
     pub(super) fn feed(self: &Rc<Self>, input: Input) {
+        if let Input::RegisterHints { peer, .. } | Input::Reconnect { peer, .. } = &input {
+            self.links.know(peer);
+        }
         self.transport.borrow_mut().handle(self.runtime.now(), input);
         if self.performing.replace(true) {
             return;

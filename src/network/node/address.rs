@@ -65,7 +65,12 @@ pub(super) fn is_dns(address: &Multiaddr) -> bool {
 
 /// The peer at the far end of a circuit, as its addresses have it.
 pub(super) fn far_end(endpoint: &ConnectedPoint) -> Option<libp2p::PeerId> {
-    match endpoint.get_remote_address().iter().last()? {
+    last_peer(endpoint.get_remote_address())
+}
+
+/// The peer with which an address ends.
+pub(super) fn last_peer(address: &Multiaddr) -> Option<libp2p::PeerId> {
+    match address.iter().last()? {
         Protocol::P2p(peer) => Some(peer),
         _ => None,
     }
@@ -77,6 +82,11 @@ pub(super) fn relay_of(endpoint: &ConnectedPoint) -> Option<libp2p::PeerId> {
         ConnectedPoint::Dialer { address, .. } => address,
         ConnectedPoint::Listener { local_addr, .. } => local_addr,
     };
+    relay_in(circuit)
+}
+
+/// The relay in the address of a circuit.
+pub(super) fn relay_in(circuit: &Multiaddr) -> Option<libp2p::PeerId> {
     let peers = first_hop(circuit).filter_map(|part| if let Protocol::P2p(peer) = part { Some(peer) } else { None });
     peers.last().filter(|_| is_circuit(circuit))
 }

@@ -20,6 +20,7 @@ use super::{
     circuits::{Limits, Meters},
     dial_error::{chain, error_code},
     heartbeat::Heartbeat,
+    known::Known,
     relays::{self, Action, Loss, RelayIndex, Relays},
     streams::{Inbound, answer},
     swarm::{self, Behaviour, BehaviourEvent},
@@ -39,6 +40,7 @@ pub(super) struct Driver {
     /// The listener that stands for a relay's reservation.
     reservations: HashMap<ListenerId, RelayIndex>,
     heartbeat: Heartbeat<ConnectionId, PeerId>,
+    known: Known,
     /// Who waits for which dial.
     dials: HashMap<ConnectionId, (StreamReply, bool)>,
     meters: Meters,
@@ -52,12 +54,13 @@ impl Driver {
         config: &NodeConfig,
         ws_policy: &WsPolicy,
         listening: Listening,
+        known: Known,
         commands: mpsc::Receiver<Command>,
         events: mpsc::Sender<NodeEvent>,
         runtime: Rc<dyn Runtime>,
     ) -> Result<Self, NodeError> {
         let meters = Meters::default();
-        let mut swarm = swarm::build(config, &meters)?;
+        let mut swarm = swarm::build(config, &meters, &known)?;
         for text in &config.listen {
             let refused = |reason: String| NodeError::Address { address: text.clone(), reason };
             let address: Multiaddr = text.parse().map_err(|error| refused(format!("{error}")))?;
@@ -84,6 +87,7 @@ impl Driver {
             relays,
             reservations: HashMap::new(),
             heartbeat: Heartbeat::new(config.silence_limit),
+            known,
             dials: HashMap::new(),
             meters,
             circuit_limits: Limits::default(),
@@ -178,7 +182,8 @@ impl Driver {
     fn handle_timeout(&mut self) {
         let now = self.now();
         let streams = &self.swarm.behaviour().streams;
-        for connection in self.heartbeat.silent(now, |connection| streams.take_sign_of_life(connection)) {
+        let shows_life = |connection| streams.take_sign_of_life(connection);
+        for connection in self.heartbeat.silent(now, shows_life, |peer| self.known.contains(peer)) {
             tracing::debug!(%connection, "closing a silent connection");
             self.swarm.behaviour_mut().streams.cut(connection);
             self.swarm.close_connection(connection);

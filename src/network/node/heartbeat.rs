@@ -3,7 +3,8 @@
 //! Browsers notice a dead WebRTC peer late or never, so a connection that answers no ping for a while is closed by us. On a
 //! slow line a ping waits behind whatever is being sent, and silence does not mean death. So a connection on which bytes come,
 //! or take their way, gets a little more time again and again; and each time that a connection to a peer was closed for its
-//! silence, the next gets twice the time, so that a long message comes through in the end.
+//! silence, the next gets twice the time, so that a long message comes through in the end. That is remembered of few: keys cost
+//! nothing, and each that fell silent would be remembered for ever.
 
 use std::{collections::HashMap, hash::Hash, time::Duration};
 
@@ -19,6 +20,9 @@ pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(64);
 /// A connection that has answered for so long shows that its peer needs no more time than others.
 const PROBATION: Duration = Duration::from_secs(60);
 
+/// Peers whose patience is remembered.
+const MAX_PATIENT: usize = 1_024;
+
 #[derive(Debug)]
 struct Watched<Peer> {
     peer: Peer,
@@ -30,13 +34,20 @@ struct Watched<Peer> {
     reprieved: Option<Timestamp>,
 }
 
+/// The limit of a peer that was silent before, and when it last was.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    limit: Duration,
+    silent_at: Timestamp,
+}
+
 /// Watches connections, each known by an id, to peers.
 #[derive(Debug)]
 pub(super) struct Heartbeat<Id, Peer> {
     limit: Duration,
     connections: HashMap<Id, Watched<Peer>>,
-    /// The limits of peers that were silent before.
-    patience: HashMap<Peer, Duration>,
+    /// Of peers that were silent before; at most [`MAX_PATIENT`].
+    patience: HashMap<Peer, Patience>,
 }
 
 impl<Id: Copy + Eq + Hash, Peer: Copy + Eq + Hash> Heartbeat<Id, Peer> {
@@ -82,7 +93,9 @@ impl<Id: Copy + Eq + Hash, Peer: Copy + Eq + Hash> Heartbeat<Id, Peer> {
     fn due(&self, watched: &Watched<Peer>) -> Timestamp {
         let due = match watched.probed {
             Some(probed) => probed.after(self.limit),
-            None => watched.last_answer.after(self.patience.get(&watched.peer).copied().unwrap_or(self.limit)),
+            None => watched
+                .last_answer
+                .after(self.patience.get(&watched.peer).map_or(self.limit, |patience| patience.limit)),
         };
         watched.reprieved.map_or(due, |reprieved| reprieved.max(due))
     }
@@ -93,8 +106,14 @@ impl<Id: Copy + Eq + Hash, Peer: Copy + Eq + Hash> Heartbeat<Id, Peer> {
     }
 
     /// The connections that answered nothing for longer than their limit; they are forgotten. `shows_life` tells of each
-    /// whether anything came or went on since this was last asked, or since its last answer.
-    pub(super) fn silent(&mut self, now: Timestamp, shows_life: impl Fn(Id) -> bool) -> Vec<Id> {
+    /// whether anything came or went on since this was last asked, or since its last answer; `is_known` tells whose patience is
+    /// to be remembered rather than that of others.
+    pub(super) fn silent(
+        &mut self,
+        now: Timestamp,
+        shows_life: impl Fn(Id) -> bool,
+        is_known: impl Fn(&Peer) -> bool,
+    ) -> Vec<Id> {
         if self.next_check().is_some_and(|due| now.since(due) > LATE) {
             for watched in self.connections.values_mut() {
                 watched.last_answer = now;
@@ -112,10 +131,24 @@ impl<Id: Copy + Eq + Hash, Peer: Copy + Eq + Hash> Heartbeat<Id, Peer> {
         }
         for id in &silent {
             let Some(Watched { peer, .. }) = self.connections.remove(id) else { continue };
-            let limit = self.patience.entry(peer).or_insert(self.limit);
-            *limit = limit.saturating_mul(2).min(LONGEST_SILENCE);
+            self.be_patient(peer, now, &is_known);
         }
         silent
+    }
+
+    /// Gives a peer more time. When too many are remembered the one that was silent longest ago is forgotten, and none that is
+    /// known while there are others.
+    fn be_patient(&mut self, peer: Peer, now: Timestamp, is_known: impl Fn(&Peer) -> bool) {
+        if !self.patience.contains_key(&peer) && self.patience.len() >= MAX_PATIENT {
+            let rank = |(peer, patience): &(&Peer, &Patience)| (is_known(peer), patience.silent_at);
+            match self.patience.iter().min_by_key(rank).map(|(oldest, _)| *oldest) {
+                Some(oldest) if is_known(&peer) || !is_known(&oldest) => self.patience.remove(&oldest),
+                _ => return,
+            };
+        }
+        let former = self.patience.get(&peer).map_or(self.limit, |patience| patience.limit);
+        let limit = former.saturating_mul(2).min(LONGEST_SILENCE);
+        self.patience.insert(peer, Patience { limit, silent_at: now });
     }
 }
 
@@ -133,7 +166,7 @@ mod tests {
 
     /// Nothing but answers comes.
     fn silent(heartbeat: &mut Heartbeat<u8, u8>, now: Timestamp) -> Vec<u8> {
-        heartbeat.silent(now, |_| false)
+        heartbeat.silent(now, |_| false, |_| false)
     }
 
     #[test]
@@ -141,12 +174,12 @@ mod tests {
         let mut heartbeat = watch();
         heartbeat.watch(1, 7, at(0));
         for second in [8, 10, 12, 14] {
-            assert_eq!(heartbeat.silent(at(second), |_| true), [0; 0], "{second}");
+            assert_eq!(heartbeat.silent(at(second), |_| true, |_| false), [0; 0], "{second}");
             assert_eq!(heartbeat.next_check(), Some(at(second + 2)));
         }
         assert_eq!(silent(&mut heartbeat, at(16)), [1]);
         heartbeat.watch(2, 8, at(16));
-        assert_eq!(heartbeat.silent(at(24), |_| true), [0; 0]);
+        assert_eq!(heartbeat.silent(at(24), |_| true, |_| false), [0; 0]);
         heartbeat.answered(2, at(25));
         assert_eq!(heartbeat.next_check(), Some(at(33)), "an answer is as good as ever");
     }
@@ -208,5 +241,37 @@ mod tests {
             let due = heartbeat.next_check().unwrap();
             assert!(due <= at(164) && silent(&mut heartbeat, due) == [connection]);
         }
+    }
+
+    #[test]
+    fn of_a_crowd_of_silent_keys_few_are_remembered_and_a_slow_peer_keeps_its_time() {
+        let mut heartbeat = Heartbeat::<u32, u32>::new(Duration::from_secs(4));
+        let slow = 0;
+        let is_known = |peer: &u32| *peer == slow;
+        for peer in 0..10_000 {
+            let now = at(u64::from(peer) * 4);
+            heartbeat.watch(peer, peer, now);
+            assert_eq!(heartbeat.silent(now.after(Duration::from_secs(4)), |_| false, is_known), [peer]);
+        }
+        assert_eq!(heartbeat.patience.len(), MAX_PATIENT);
+        heartbeat.watch(1, slow, at(50_000));
+        assert_eq!(heartbeat.next_check(), Some(at(50_008)), "the peer that the kernel knows is not crowded out");
+        heartbeat.forget(1);
+        heartbeat.watch(2, 9_999, at(50_000));
+        assert_eq!(heartbeat.next_check(), Some(at(50_008)), "nor is the stranger that was silent last");
+    }
+
+    #[test]
+    fn known_peers_are_forgotten_only_for_one_another() {
+        let mut heartbeat = Heartbeat::<u32, u32>::new(Duration::from_secs(4));
+        let count = MAX_PATIENT as u32;
+        let stranger = count + 1;
+        for peer in (0..count).chain([stranger, count]) {
+            heartbeat.watch(peer, peer, at(u64::from(peer)));
+            heartbeat.silent(at(u64::from(peer) + 4), |_| false, |peer| *peer != stranger);
+        }
+        assert_eq!(heartbeat.patience.len(), MAX_PATIENT);
+        assert!(!heartbeat.patience.contains_key(&stranger) && !heartbeat.patience.contains_key(&0));
+        assert!(heartbeat.patience.contains_key(&count));
     }
 }

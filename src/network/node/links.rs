@@ -117,6 +117,10 @@ impl Links for Node {
         stream.path()
     }
 
+    fn know(&self, peer: &PeerId) {
+        self.known.insert(peer);
+    }
+
     fn probe(&self) {
         Node::probe(self);
     }

@@ -12,8 +12,10 @@ mod circuits;
 mod dial_error;
 mod driver;
 mod heartbeat;
+mod known;
 mod limits;
 mod links;
+mod muxers;
 #[cfg(not(target_arch = "wasm32"))]
 mod new_ports;
 mod protocol;
@@ -29,6 +31,7 @@ use futures::{
     SinkExt as _,
     channel::{mpsc, oneshot},
 };
+use known::Known;
 pub use links::Libp2p;
 pub use protocol::{LEGACY_PROTOCOL, PROTOCOL};
 use stream::Cuttable;
@@ -179,6 +182,7 @@ pub struct Node {
     commands: mpsc::Sender<Command>,
     listening: Listening,
     ws_policy: Rc<WsPolicy>,
+    known: Known,
     runtime: Rc<dyn Runtime>,
 }
 
@@ -195,11 +199,19 @@ impl Node {
         let listening = Listening::default();
         let (commands, command_receiver) = mpsc::channel(COMMAND_CAPACITY);
         let (events, event_receiver) = mpsc::channel(EVENT_CAPACITY);
-        let driver =
-            driver::Driver::new(&config, &ws_policy, listening.clone(), command_receiver, events, runtime.clone())?;
+        let known = Known::default();
+        let driver = driver::Driver::new(
+            &config,
+            &ws_policy,
+            listening.clone(),
+            known.clone(),
+            command_receiver,
+            events,
+            runtime.clone(),
+        )?;
         let peer = PeerId::from(driver.local_peer());
         runtime.spawn(Box::pin(driver.run()));
-        Ok((Node { peer, commands, listening, ws_policy, runtime }, event_receiver))
+        Ok((Node { peer, commands, listening, ws_policy, known, runtime }, event_receiver))
     }
 
     /// This node's peer id.

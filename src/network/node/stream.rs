@@ -1,8 +1,11 @@
 //! A byte stream to a peer.
 
 use std::{
+    cell::RefCell,
+    collections::HashMap,
     fmt, io,
     pin::Pin,
+    rc::Rc,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -11,6 +14,7 @@ use std::{
 };
 
 use futures::{AsyncRead, AsyncWrite, task::AtomicWaker};
+use libp2p::swarm::ConnectionId;
 
 use crate::{network::status::Path, wire::PeerId};
 
@@ -68,6 +72,25 @@ impl Cut {
     }
 }
 
+/// What the streams of each connection share, for as long as there is the connection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cuts(Rc<RefCell<HashMap<ConnectionId, Arc<Cut>>>>);
+
+impl Cuts {
+    pub(super) fn of(&self, connection: ConnectionId) -> Arc<Cut> {
+        Arc::clone(self.0.borrow_mut().entry(connection).or_default())
+    }
+
+    /// Whether there is any stream on the connection.
+    pub(super) fn is_used(&self, connection: ConnectionId) -> bool {
+        self.0.borrow().get(&connection).is_some_and(|cut| cut.is_used())
+    }
+
+    pub(super) fn forget(&self, connection: ConnectionId) {
+        self.0.borrow_mut().remove(&connection);
+    }
+}
+
 /// A stream that may be cut.
 pub(super) struct Cuttable<S = libp2p::Stream> {
     inner: S,
@@ -77,7 +100,7 @@ pub(super) struct Cuttable<S = libp2p::Stream> {
     blocked: bool,
 }
 
-impl<S: Unpin> Cuttable<S> {
+impl<S> Cuttable<S> {
     pub(super) fn new(inner: S, cut: &Arc<Cut>) -> Self {
         let wakers = Arc::<Wakers>::default();
         let mut streams = cut.streams();

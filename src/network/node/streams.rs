@@ -23,7 +23,7 @@ use libp2p::{
 use super::{
     DialError, ErrorCode, StreamReply, address,
     protocol::Offer,
-    stream::{Cut, Cuttable},
+    stream::{Cut, Cuts, Cuttable},
 };
 use crate::network::status::Path;
 
@@ -53,15 +53,14 @@ pub(super) struct Behaviour {
     offer: Offer,
     /// In the order in which they were made.
     connections: HashMap<PeerId, Vec<Connection>>,
-    /// Of connections whose making the swarm is about to tell.
-    cuts: HashMap<ConnectionId, Arc<Cut>>,
+    cuts: Cuts,
     events: VecDeque<ToSwarm<Inbound, StreamReply>>,
 }
 
 impl Behaviour {
-    /// Streams on the protocols of `offer`.
-    pub(super) fn new(offer: Offer) -> Self {
-        Behaviour { offer, connections: HashMap::new(), cuts: HashMap::new(), events: VecDeque::new() }
+    /// Streams on the protocols of `offer`; `cuts` tells which connections they use.
+    pub(super) fn new(offer: Offer, cuts: Cuts) -> Self {
+        Behaviour { offer, connections: HashMap::new(), cuts, events: VecDeque::new() }
     }
 
     /// Opens a stream on the connection.
@@ -110,7 +109,7 @@ impl Behaviour {
     }
 
     fn handler(&mut self, connection: ConnectionId) -> Handler {
-        let cut = Arc::clone(self.cuts.entry(connection).or_default());
+        let cut = self.cuts.of(connection);
         Handler { offer: self.offer, cut, waiting: VecDeque::new(), negotiating: None, accepted: VecDeque::new() }
     }
 
@@ -156,15 +155,18 @@ impl NetworkBehaviour for Behaviour {
                 let relayed =
                     address::is_circuit(established.endpoint.get_remote_address()) || established.endpoint.is_relayed();
                 let id = established.connection_id;
-                let connection = Connection { id, relayed, cut: self.cuts.remove(&id).unwrap_or_default() };
+                let connection = Connection { id, relayed, cut: self.cuts.of(id) };
                 connection.cut.set_path(address::path(established.endpoint));
                 self.connections.entry(established.peer_id).or_default().push(connection);
             }
             // Another behaviour may have denied the connection after its handler was made here.
-            FromSwarm::ListenFailure(failure) => drop(self.cuts.remove(&failure.connection_id)),
-            FromSwarm::DialFailure(failure) => drop(self.cuts.remove(&failure.connection_id)),
+            FromSwarm::ListenFailure(failure) => self.cuts.forget(failure.connection_id),
+            FromSwarm::DialFailure(failure) => self.cuts.forget(failure.connection_id),
             // Its streams end by themselves, in order where that is possible.
-            FromSwarm::ConnectionClosed(closed) => self.forget(closed.connection_id, |_| {}),
+            FromSwarm::ConnectionClosed(closed) => {
+                self.cuts.forget(closed.connection_id);
+                self.forget(closed.connection_id, |_| {});
+            }
             _ => {}
         }
     }

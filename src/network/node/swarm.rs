@@ -1,24 +1,33 @@
 //! The swarm's make-up: transports by platform, and the behaviours.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol, Swarm, Transport,
     core::{muxing::StreamMuxerBox, transport::Boxed, upgrade},
     identify, identity, noise, ping, relay,
     swarm::{self, NetworkBehaviour},
-    yamux,
 };
 
 #[cfg(not(target_arch = "wasm32"))]
 use super::new_ports::NewPorts;
 use super::{
-    NodeConfig, NodeError, address, circuits::Meters, heartbeat::LONGEST_SILENCE, limits::Limits, protocol::Offer,
+    NodeConfig, NodeError, address,
+    circuits::Meters,
+    heartbeat::LONGEST_SILENCE,
+    known::Known,
+    limits::Limits,
+    muxers::{self, Prompt},
+    protocol::Offer,
+    stream::Cuts,
     streams,
 };
 
 /// How long the set-up of one connection may take: dial, encryption, multiplexing.
 const SET_UP_LIMIT: Duration = Duration::from_secs(20);
+
+/// Streams that a peer may have under negotiation on one connection.
+const NEGOTIATING: usize = 16;
 
 /// How long a connection without streams and reservation is kept.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
@@ -37,54 +46,65 @@ pub(super) struct Behaviour {
 }
 
 /// Builds the swarm of a node.
-pub(super) fn build(config: &NodeConfig, meters: &Meters) -> Result<Swarm<Behaviour>, NodeError> {
+pub(super) fn build(config: &NodeConfig, meters: &Meters, known: &Known) -> Result<Swarm<Behaviour>, NodeError> {
     let key =
         identity::Keypair::ed25519_from_bytes(config.key_seed).map_err(|error| NodeError::Key(error.to_string()))?;
     let peer = key.public().to_peer_id();
     let (relay_transport, relay) = relay::client::new(peer);
-    let transport = transport(&key, relay_transport, meters)?;
+    let relays = config.relays.iter().filter_map(|text| address::last_peer(&text.parse().ok()?)).collect();
+    let transport = transport(&key, relay_transport, meters, relays)?;
     #[cfg(all(feature = "webrtc-listen", not(target_arch = "wasm32")))]
     let transport = match &config.certificate {
         Some(pem) => with_webrtc(pem, &key, transport)?,
         None => transport,
     };
 
+    let transport = transport.map(|(peer, muxer), _| (peer, Prompt::over(muxer))).boxed();
+
     let identify = identify::Config::new(IDENTIFY_PROTOCOL.to_string(), key.public())
         .with_agent_version(concat!("ocap-remotes/", env!("CARGO_PKG_VERSION")).to_owned())
         // Addresses come from the kernel's hints only.
         .with_cache_size(0);
     let ping = ping::Config::new().with_interval(config.heartbeat_interval).with_timeout(LONGEST_SILENCE);
+    let cuts = Cuts::default();
     let behaviour = Behaviour {
-        limits: Limits::default(),
+        limits: Limits::new(known.clone(), cuts.clone()),
         relay,
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping),
-        streams: streams::Behaviour::new(Offer::default()),
+        streams: streams::Behaviour::new(Offer::default(), cuts),
     };
-    Ok(Swarm::new(transport, behaviour, peer, swarm_config().with_idle_connection_timeout(IDLE_LIMIT)))
+    let swarm_config =
+        swarm_config().with_idle_connection_timeout(IDLE_LIMIT).with_max_negotiating_inbound_streams(NEGOTIATING);
+    Ok(Swarm::new(transport, behaviour, peer, swarm_config))
 }
 
 type Secured = Boxed<(PeerId, StreamMuxerBox)>;
 
 /// Noise and Yamux over byte streams. The relay's part comes first: the others would take a circuit's first hop for all.
 macro_rules! secured {
-    ($key:expr, $relay:expr, $meters:expr, $base:expr) => {{
-        let meters = $meters.clone();
+    ($key:expr, $relay:expr, $meters:expr, $relays:expr, $base:expr) => {{
+        let (meters, relays): (Meters, Arc<[PeerId]>) = ($meters.clone(), $relays);
         $relay
             .map(move |circuit, endpoint| meters.meter(circuit, &endpoint))
             .or_transport($base)
             .upgrade(upgrade::Version::V1Lazy)
             .authenticate(noise::Config::new($key).map_err(|error| NodeError::Key(error.to_string()))?)
-            .multiplex(yamux::Config::default())
+            .multiplex_ext(move |peer, endpoint| muxers::yamux(peer, endpoint, &relays))
             .timeout(SET_UP_LIMIT)
             .boxed()
     }};
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-fn transport(key: &identity::Keypair, relay: relay::client::Transport, meters: &Meters) -> Result<Secured, NodeError> {
+fn transport(
+    key: &identity::Keypair,
+    relay: relay::client::Transport,
+    meters: &Meters,
+    relays: Arc<[PeerId]>,
+) -> Result<Secured, NodeError> {
     let tcp = libp2p::tcp::tokio::Transport::new(libp2p::tcp::Config::default());
-    Ok(secured!(key, relay, meters, libp2p_websocket::Config::new(NewPorts(tcp))))
+    Ok(secured!(key, relay, meters, relays, libp2p_websocket::Config::new(NewPorts(tcp))))
 }
 
 #[cfg(all(feature = "webrtc-listen", not(target_arch = "wasm32")))]
@@ -97,10 +117,15 @@ fn with_webrtc(pem: &str, key: &identity::Keypair, streams: Secured) -> Result<S
 }
 
 #[cfg(target_arch = "wasm32")]
-fn transport(key: &identity::Keypair, relay: relay::client::Transport, meters: &Meters) -> Result<Secured, NodeError> {
+fn transport(
+    key: &identity::Keypair,
+    relay: relay::client::Transport,
+    meters: &Meters,
+    relays: Arc<[PeerId]>,
+) -> Result<Secured, NodeError> {
     use libp2p::core::transport::{OrTransport, timeout::TransportTimeout};
 
-    let streams = secured!(key, relay, meters, libp2p::websocket_websys::Transport::default());
+    let streams = secured!(key, relay, meters, relays, libp2p::websocket_websys::Transport::default());
     if !has_webrtc() {
         return Ok(streams);
     }
