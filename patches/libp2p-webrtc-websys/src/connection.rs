@@ -22,6 +22,7 @@ use super::{Error, Stream};
 use crate::stream::{
     DropListener,
     poll_data_channel::{PollDataChannel, Wakers},
+    unread::Unread,
 };
 
 /// A WebRTC Connection.
@@ -144,7 +145,8 @@ impl StreamMuxer for Connection {
         tracing::trace!("Creating outbound data channel");
 
         let data_channel = self.inner.new_regular_data_channel()?;
-        let stream = self.new_stream_from_data_channel(PollDataChannel::new(data_channel));
+        let data_channel = PollDataChannel::new(data_channel, &self.inner.unread);
+        let stream = self.new_stream_from_data_channel(data_channel);
 
         Poll::Ready(Ok(stream))
     }
@@ -200,6 +202,8 @@ pub(crate) struct RtcPeerConnection {
     /// PATCH: here, not in [`Connection`], for the remote may open channels and write on them as soon
     /// as it has done its part of the handshake, while we still wait for the last of ours.
     inbound_data_channels: mpsc::Receiver<PollDataChannel>,
+    /// PATCH: what is unread on all data channels.
+    unread: Unread,
     _ondatachannel_closure: Closure<dyn FnMut(RtcDataChannelEvent)>,
 }
 
@@ -236,17 +240,20 @@ impl RtcPeerConnection {
         // poll_incoming
         let (mut tx_ondatachannel, rx_ondatachannel) = mpsc::channel(4); // we may get more than one data channel opened on a single peer connection
 
+        let unread = Unread::default();
+        let unread_inbound = unread.clone();
         let ondatachannel_closure = Closure::new(move |ev: RtcDataChannelEvent| {
             tracing::trace!("New data channel");
 
-            if let Err(e) = tx_ondatachannel.try_send(PollDataChannel::new(ev.channel())) {
+            let data_channel = PollDataChannel::new(ev.channel(), &unread_inbound);
+            if let Err(e) = tx_ondatachannel.try_send(data_channel) {
                 if e.is_full() {
-                    tracing::warn!("Remote is opening too many data channels, we can't keep up!");
+                    tracing::debug!("Remote is opening too many data channels, we can't keep up!");
                     return;
                 }
 
                 if e.is_disconnected() {
-                    tracing::warn!("Receiver is gone, are we shutting down?");
+                    tracing::debug!("Receiver is gone, are we shutting down?");
                 }
             }
         });
@@ -255,6 +262,7 @@ impl RtcPeerConnection {
         Ok(Self {
             inner,
             inbound_data_channels: rx_ondatachannel,
+            unread,
             _ondatachannel_closure: ondatachannel_closure,
         })
     }
@@ -285,7 +293,8 @@ impl RtcPeerConnection {
     ///
     /// The underlying data channel MUST have `negotiated` set to `true` and carry the ID 0.
     pub(crate) fn new_handshake_stream(&self) -> Result<(Stream, DropListener), Error> {
-        Ok(Stream::new(PollDataChannel::new(self.new_data_channel(true)?)))
+        let data_channel = self.new_data_channel(true)?;
+        Ok(Stream::new(PollDataChannel::new(data_channel, &self.unread)))
     }
 
     /// Creates a regular data channel for when the connection is already established.

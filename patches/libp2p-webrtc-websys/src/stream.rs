@@ -11,6 +11,7 @@ use send_wrapper::SendWrapper;
 use self::poll_data_channel::{PollDataChannel, Wakers};
 
 pub(crate) mod poll_data_channel;
+pub(crate) mod unread;
 
 /// A stream over a WebRTC connection.
 ///

@@ -319,19 +319,24 @@ impl Connection {
             let new_data_waker = new_data_waker.clone();
             let errored = errored.clone();
             move |e: MessageEvent| {
-                let data = js_sys::Uint8Array::new(&e.data());
+                // PATCH: a text message is none of ours, and `new Uint8Array("1e9")` is a gigabyte.
+                let data = Some(e.data()).filter(JsValue::is_object);
+                let data = data.map(|buffer| js_sys::Uint8Array::new(&buffer));
 
                 let mut read_buffer = read_buffer.lock().unwrap();
 
-                if read_buffer.len() + data.length() as usize > MAX_BUFFER {
-                    tracing::warn!("Remote is overloading us with messages, closing connection");
+                let fits = |data: &js_sys::Uint8Array| {
+                    read_buffer.len() + data.length() as usize <= MAX_BUFFER
+                };
+                let Some(data) = data.filter(fits) else {
+                    tracing::debug!("Remote is overloading us with messages, closing connection");
                     errored.store(true, Ordering::SeqCst);
                     drop(read_buffer);
                     // PATCH: whoever waits must see the error.
                     new_data_waker.wake();
 
                     return;
-                }
+                };
 
                 read_buffer.extend_from_slice(&data.to_vec());
                 new_data_waker.wake();

@@ -14,13 +14,9 @@ use bytes::BytesMut;
 use futures::{AsyncRead, AsyncWrite, task::AtomicWaker};
 use libp2p_webrtc_utils::MAX_MSG_LEN;
 use wasm_bindgen::prelude::*;
-use web_sys::{Event, MessageEvent, RtcDataChannel, RtcDataChannelEvent, RtcDataChannelState, RtcDataChannelType};
 
-/// PATCH: how much may be unread before the stream is reset.
-///
-/// A browser offers no way to slow the sender down, so this must hold what a well-behaved sender may
-/// have on its way while the reader waits: far more than one message of [`MAX_MSG_LEN`].
-const MAX_READ_BUFFER: usize = 16 * 1024 * 1024;
+use super::unread::{Share, Unread};
+use web_sys::{Event, MessageEvent, RtcDataChannel, RtcDataChannelEvent, RtcDataChannelState, RtcDataChannelType};
 
 /// PATCH: how much the browser may have to send before a writer waits, and how much is left of it when it goes on. With
 /// no more than one message of [`MAX_MSG_LEN`], the network waits for the page after each.
@@ -35,7 +31,8 @@ pub(crate) struct PollDataChannel {
     inner: RtcDataChannel,
 
     new_data_waker: Rc<AtomicWaker>,
-    read_buffer: Rc<Mutex<BytesMut>>,
+    /// PATCH: with its share of what may be unread on the connection.
+    read_buffer: Rc<Mutex<(BytesMut, Share)>>,
 
     /// Waker for when we are waiting for the DC to be opened.
     open_waker: Rc<AtomicWaker>,
@@ -104,7 +101,8 @@ impl Drop for Handlers {
 }
 
 impl PollDataChannel {
-    pub(crate) fn new(inner: RtcDataChannel) -> Self {
+    /// PATCH: `unread` counts for all data channels of the connection.
+    pub(crate) fn new(inner: RtcDataChannel, unread: &Unread) -> Self {
         let open_waker = Rc::new(AtomicWaker::new());
         let on_open_closure = Closure::new({
             let open_waker = open_waker.clone();
@@ -150,8 +148,8 @@ impl PollDataChannel {
         inner.set_onclose(Some(on_close_closure.as_ref().unchecked_ref()));
 
         // We purposely don't use `with_capacity`
-        // so we don't eagerly allocate `MAX_READ_BUFFER` per stream.
-        let read_buffer = Rc::new(Mutex::new(BytesMut::new()));
+        // so we don't eagerly allocate as much as may be unread per stream.
+        let read_buffer = Rc::new(Mutex::new((BytesMut::new(), unread.of_stream())));
         let overloaded = Rc::new(AtomicBool::new(false));
 
         let on_message_closure = Closure::<dyn FnMut(_)>::new({
@@ -161,20 +159,27 @@ impl PollDataChannel {
             let wakers = wakers.clone();
 
             move |ev: MessageEvent| {
-                let data = js_sys::Uint8Array::new(&ev.data());
+                // PATCH: a text message is none of ours, and `new Uint8Array("1e9")` is a gigabyte.
+                let data = Some(ev.data()).filter(JsValue::is_object);
+                let data = data.map(|buffer| js_sys::Uint8Array::new(&buffer));
 
                 let mut read_buffer = read_buffer.lock().unwrap();
+                let (bytes, share) = &mut *read_buffer;
 
-                if read_buffer.len() + data.length() as usize > MAX_READ_BUFFER {
-                    overloaded.store(true, Ordering::SeqCst);
-                    tracing::warn!("Remote is overloading us with messages, resetting stream",);
-                    drop(read_buffer);
-                    wakers.wake_all();
-                    return;
+                match data {
+                    // PATCH: what comes after what was lost is of no use.
+                    _ if overloaded.load(Ordering::SeqCst) => {}
+                    Some(data) if share.take(data.length() as usize) => {
+                        bytes.extend_from_slice(&data.to_vec());
+                        new_data_waker.wake();
+                    }
+                    _ => {
+                        overloaded.store(true, Ordering::SeqCst);
+                        tracing::debug!("Remote is overloading us with messages, resetting stream");
+                        drop(read_buffer);
+                        wakers.wake_all();
+                    }
                 }
-
-                read_buffer.extend_from_slice(&data.to_vec());
-                new_data_waker.wake();
             }
         });
         inner.set_onmessage(Some(on_message_closure.as_ref().unchecked_ref()));
@@ -251,6 +256,7 @@ impl AsyncRead for PollDataChannel {
         futures::ready!(this.poll_ready(cx))?;
 
         let mut read_buffer = this.read_buffer.lock().unwrap();
+        let (read_buffer, share) = &mut *read_buffer;
 
         if read_buffer.is_empty() {
             this.new_data_waker.register(cx.waker());
@@ -265,6 +271,7 @@ impl AsyncRead for PollDataChannel {
         let bytes_to_return = read_buffer.split_to(split_index);
         let len = bytes_to_return.len();
         buf[..len].copy_from_slice(&bytes_to_return);
+        share.give_back(len);
 
         Poll::Ready(Ok(len))
     }

@@ -137,7 +137,7 @@ impl Connection {
                                 Ok(detached) => {
                                     let mut tx = tx.lock().await;
                                     if let Err(e) = tx.try_send(detached.clone()) {
-                                        tracing::error!(channel=%id, "Can't send data channel: {}", e);
+                                        tracing::debug!(channel=%id, "Can't send data channel: {}", e);
                                         // We're not accepting data channels fast enough =>
                                         // close this channel.
                                         //
@@ -145,7 +145,7 @@ impl Connection {
                                         // during the negotiation process, but it's not
                                         // possible with the current API.
                                         if let Err(e) = detached.close().await {
-                                            tracing::error!(
+                                            tracing::debug!(
                                                 channel=%id,
                                                 "Failed to close data channel: {}",
                                                 e
@@ -154,7 +154,7 @@ impl Connection {
                                     }
                                 }
                                 Err(e) => {
-                                    tracing::error!(channel=%id, "Can't detach data channel: {}", e);
+                                    tracing::debug!(channel=%id, "Can't detach data channel: {}", e);
                                 }
                             };
                         })
@@ -308,14 +308,14 @@ pub(crate) async fn register_data_channel_open_handler(
                 match data_channel.detach().await {
                     Ok(detached) => {
                         if let Err(e) = data_channel_tx.send(detached.clone()) {
-                            tracing::error!(channel=%id, "Can't send data channel: {:?}", e);
+                            tracing::debug!(channel=%id, "Can't send data channel: {:?}", e);
                             if let Err(e) = detached.close().await {
-                                tracing::error!(channel=%id, "Failed to close data channel: {}", e);
+                                tracing::debug!(channel=%id, "Failed to close data channel: {}", e);
                             }
                         }
                     }
                     Err(e) => {
-                        tracing::error!(channel=%id, "Can't detach data channel: {}", e);
+                        tracing::debug!(channel=%id, "Can't detach data channel: {}", e);
                     }
                 };
             })

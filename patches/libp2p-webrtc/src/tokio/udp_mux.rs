@@ -46,7 +46,7 @@ use webrtc::{
     util::{Conn, Error},
 };
 
-use crate::tokio::req_res_chan;
+use crate::tokio::{new_addrs::NewAddrs, req_res_chan};
 
 const RECEIVE_MTU: usize = 8192;
 
@@ -92,7 +92,7 @@ pub(crate) struct UDPMuxNewAddr {
     /// The new addresses to avoid sending the same address multiple times.
     ///
     /// PATCH: with the ufrag, for an address may come back with another before it was registered.
-    new_addrs: HashMap<SocketAddr, String>,
+    new_addrs: NewAddrs,
 
     /// `true` when UDP mux is closed.
     is_closed: bool,
@@ -129,7 +129,7 @@ impl UDPMuxNewAddr {
             listen_addr,
             conns: HashMap::default(),
             address_map: HashMap::default(),
-            new_addrs: HashMap::default(),
+            new_addrs: NewAddrs::default(),
             is_closed: false,
             send_buffer: None,
             close_futures: FuturesUnordered::default(),
@@ -379,14 +379,18 @@ impl UDPMuxNewAddr {
                                 None => {
                                     match ufrag_from_stun_message(read.filled(), false) {
                                         Ok(ufrag)
-                                            if self.new_addrs.get(&addr) == Some(&ufrag) => {}
+                                            if !self.new_addrs.is_news(
+                                                addr,
+                                                &ufrag,
+                                                Instant::now(),
+                                                SILENCE,
+                                            ) => {}
                                         Ok(ufrag) => {
                                             tracing::trace!(
                                                 address=%&addr,
                                                 %ufrag,
                                                 "Notifying about new address from ufrag",
                                             );
-                                            self.new_addrs.insert(addr, ufrag.clone());
                                             return Poll::Ready(UDPMuxEvent::NewAddr(
                                                 NewAddr { addr, ufrag },
                                             ));
@@ -407,7 +411,8 @@ impl UDPMuxNewAddr {
                                         async move {
                                             if let Err(err) = conn.write_packet(&packet, addr).await
                                             {
-                                                tracing::error!(
+                                                // PATCH: not an error, for the remote chooses how often.
+                                                tracing::debug!(
                                                     address=%addr,
                                                     "Failed to write packet: {}",
                                                     err,
