@@ -294,7 +294,7 @@ impl Kernel {
     }
 
     /// Gets the object behind a URL; rejected with an `OcapURLError`, a `RedemptionError`, why its issuer cannot be reached, or
-    /// the reason of an aborted `signal`. An object that comes after that is released.
+    /// the reason of an aborted `signal`. An object that comes after that is let go, unless the program holds it anyway.
     #[wasm_bindgen(js_name = redeemOcapURL, unchecked_return_type = "Promise<string>")]
     pub fn redeem_ocap_url(&self, url: String, options: Option<RedeemOptions>) -> Promise {
         let (driver, inbox) = (Rc::clone(&self.driver), Rc::clone(&self.inbox));
@@ -313,12 +313,11 @@ impl Kernel {
                     result.map(|kref| kref.to_string().into()).map_err(|error| kernel_error(&error))
                 }
                 Err(reason) => {
-                    spawn_local(async move {
-                        let Ok(Ok(object)) = result.await else { return };
-                        if let Err(error) = driver.call(|kernel, _| kernel.release(&[object])) {
-                            tracing::warn!(%error, "what nobody waits for could not be released");
-                        }
-                    });
+                    inbox.redemptions.borrow_mut().remove(&id);
+                    if let Err(error) = driver.call(|kernel, _| kernel.abandon_redemption(id)) {
+                        // A kernel that was stopped has no use for it either.
+                        tracing::debug!(%error, "a redemption could not be abandoned");
+                    }
                     Err(reason)
                 }
             }

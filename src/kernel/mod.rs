@@ -31,7 +31,7 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 pub use driver::{Crank, EventHandler, KernelDriver, RemotesDriver};
 pub use error::{KernelError, RejectionCode};
@@ -89,6 +89,20 @@ pub enum KernelEvent {
     StoreFailed(StoreError),
 }
 
+impl KernelEvent {
+    /// Whether the program may use this reference once it is told.
+    fn gives(&self, kref: Kref) -> bool {
+        match self {
+            KernelEvent::Message { target, methargs, result } => {
+                *target == kref || *result == Some(kref) || methargs.slots.contains(&kref)
+            }
+            KernelEvent::Notify { value, .. } => value.slots.contains(&kref),
+            KernelEvent::Redeemed { result, .. } => *result == Ok(kref),
+            KernelEvent::Retired(_) | KernelEvent::Remote(_) | KernelEvent::StoreFailed(_) => false,
+        }
+    }
+}
+
 /// Something to do outside, in the order given.
 #[derive(Debug, PartialEq)]
 pub enum KernelEffect {
@@ -125,6 +139,8 @@ pub struct Kernel {
     incarnation: IncarnationId,
     events: VecDeque<KernelEvent>,
     effects: VecDeque<KernelEffect>,
+    /// Redemptions among the events that gave the program an object which it did not hold before.
+    brought: HashSet<RedemptionId>,
     /// Something was done that ought to be durable soon, beyond what the remotes wait for.
     unsaved: bool,
     /// The storage failed while the queue was run: it is to be run again.
@@ -170,6 +186,7 @@ impl Kernel {
             incarnation,
             events: VecDeque::new(),
             effects: VecDeque::new(),
+            brought: HashSet::new(),
             unsaved: false,
             unsettled: None,
         };
@@ -353,7 +370,11 @@ impl Kernel {
 
     /// The next thing for the program. It is to take all of them before a commit.
     pub fn poll_event(&mut self) -> Option<KernelEvent> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if let Some(KernelEvent::Redeemed { id, .. }) = &event {
+            self.brought.remove(id);
+        }
+        event
     }
 
     /// The next thing to do outside. Nothing that rests on what is not durable is among it.

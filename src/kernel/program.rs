@@ -2,7 +2,7 @@
 //! was given or made: its c-list, that of vat `v1`, says which.
 
 use super::{
-    Kernel, KernelError, RedemptionId, RemoteHandle,
+    Kernel, KernelError, KernelEvent, RedemptionId, RemoteHandle,
     host::HostKernel as _,
     store::{KernelMessage, KernelStore, Party},
 };
@@ -171,6 +171,36 @@ impl Kernel {
         let id = self.remotes.redeem_ocap_url(&mut self.store, url, random, now)?;
         self.settle();
         Ok(id)
+    }
+
+    /// Nobody waits for this redemption any more: its event does not come, and the program does not hold an object because
+    /// of it. What the program holds anyway, or gets by something else, stays. One whose event was given out is over: nothing
+    /// is done then.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn abandon_redemption(&mut self, id: RedemptionId) -> Result<(), KernelError> {
+        self.remotes.abandon_redemption(id);
+        let is_its = |event: &KernelEvent| matches!(event, KernelEvent::Redeemed { id: of, .. } if *of == id);
+        let Some(place) = self.events.iter().position(is_its) else { return Ok(()) };
+        let event = self.events.remove(place);
+        let brought = self.brought.remove(&id);
+        let Some(KernelEvent::Redeemed { result: Ok(object), .. }) = event else { return Ok(()) };
+        if !brought {
+            return Ok(());
+        }
+        // Events that come later rest on what this one brought.
+        let mut givers = self.events.iter().filter(|event| event.gives(object)).peekable();
+        if givers.peek().is_none() {
+            self.store.transaction("abandonRedemption", |store| forget(store, object))?;
+            self.settle();
+        } else if let Some(heir) = givers.find_map(|event| match event {
+            KernelEvent::Redeemed { id, .. } => Some(*id),
+            _ => None,
+        }) {
+            self.brought.insert(heir);
+        }
+        Ok(())
     }
 
     /// Tells where a peer may be found.

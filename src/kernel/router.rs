@@ -124,9 +124,13 @@ impl Kernel {
 
     fn end_redemption(&mut self, id: RedemptionId, mut result: Result<Kref, KernelError>) -> Result<(), KernelError> {
         if let Ok(kref) = result {
-            let held = self.store.transaction("redeemed", |store| store.translate_outbound_ref(PROGRAM, kref));
-            match held.map_err(KernelError::Store) {
-                Ok(_) => {}
+            let brought = self.store.transaction("redeemed", |store| {
+                let is_new = store.kref_to_eref(PROGRAM, kref)?.is_none();
+                store.translate_outbound_ref(PROGRAM, kref).map(|_| is_new)
+            });
+            match brought.map_err(KernelError::Store) {
+                Ok(true) => drop(self.brought.insert(id)),
+                Ok(false) => {}
                 Err(error) if error.is_storage_failure() => {
                     // Whoever waits is told when the storage works again.
                     if !seeded(Fault::LoseEndOfRedemption) {

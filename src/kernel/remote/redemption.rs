@@ -57,6 +57,11 @@ impl Redemptions {
         self.pending.remove(key).map(|pending| pending.id)
     }
 
+    /// Nobody waits for this one any more.
+    pub(super) fn abandon(&mut self, id: RedemptionId) {
+        self.pending.retain(|_, pending| pending.id != id);
+    }
+
     /// Takes everything that waits for one remote.
     pub(super) fn take_all_of(&mut self, remote: EndpointId) -> Vec<RedemptionId> {
         self.take_if(|pending| pending.remote == remote)

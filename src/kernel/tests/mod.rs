@@ -1,5 +1,6 @@
 //! Stories of whole kernels, alice's and bob's, joined by a wire that the story cuts as it likes. Time is the story's.
 
+mod abandoned;
 mod bad_input;
 mod delivery;
 #[cfg(feature = "durable")]

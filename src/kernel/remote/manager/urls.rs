@@ -71,6 +71,11 @@ impl RemoteManager {
         Ok(id)
     }
 
+    /// Nobody waits for this redemption any more. What its answer gives is let go.
+    pub fn abandon_redemption(&mut self, id: RedemptionId) {
+        self.redemptions.abandon(id);
+    }
+
     /// Ends every redemption that waits for a remote, with this error.
     pub fn reject_redemptions(&mut self, remote: EndpointId, error: &KernelError) {
         for id in self.redemptions.take_all_of(remote) {
