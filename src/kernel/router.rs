@@ -129,7 +129,9 @@ impl Kernel {
                 store.translate_outbound_ref(PROGRAM, kref).map(|_| is_new)
             });
             match brought.map_err(KernelError::Store) {
-                Ok(true) => drop(self.brought.insert(id)),
+                Ok(true) => {
+                    self.brought.insert(id);
+                }
                 Ok(false) => {}
                 Err(error) if error.is_storage_failure() => {
                     // Whoever waits is told when the storage works again.
