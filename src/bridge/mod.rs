@@ -100,6 +100,10 @@ pub trait KernelServices {
     /// The kernel could not take it; the peer will have to send it again.
     fn remote_deliver(&self, from: PeerId, message: String) -> Reply<Option<String>>;
 
+    /// Tells that a long message is under way, from a peer or to it, and moves. Told every few seconds at most, and only as long
+    /// as that lasts; for the other messages of that peer, and for what it has to acknowledge, it is a reason to wait.
+    fn remote_moving(&self, _peer: PeerId) {}
+
     /// Tells that the network has stopped trying to reach a peer.
     fn remote_give_up(&self, peer: PeerId) -> Reply<()>;
 

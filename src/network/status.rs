@@ -69,6 +69,8 @@ pub struct Path {
 struct Shared {
     /// In microseconds; 0 while unknown.
     round_trip: AtomicU32,
+    /// When the last probe was sent that has come back, in milliseconds since the Unix epoch; 0 while unknown.
+    came_back: AtomicU64,
     circuit: OnceLock<Circuit>,
 }
 
@@ -91,10 +93,20 @@ impl Path {
         (micros > 0).then(|| Duration::from_micros(micros.into()))
     }
 
-    /// Notes a measured round trip; at most about 71 minutes can be told.
-    pub fn note_round_trip(&self, round_trip: Duration) {
+    /// Notes a round trip that has just been measured, by a probe that went the way of everything else; at most about 71
+    /// minutes can be told.
+    pub fn note_round_trip(&self, now: Timestamp, round_trip: Duration) {
         let micros = u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX);
         self.shared.round_trip.store(micros.max(1), Ordering::Relaxed);
+        let sent = now.as_millis().saturating_sub(u64::from(micros) / 1_000);
+        self.shared.came_back.store(sent, Ordering::Relaxed);
+    }
+
+    /// Whether the connection may still be carrying what it was given until `since`: no probe that was sent after that has come
+    /// back yet. Where none ever came back nothing is known, and nothing is supposed.
+    pub fn is_carrying(&self, since: Timestamp) -> bool {
+        let sent = self.shared.came_back.load(Ordering::Relaxed);
+        sent > 0 && sent < since.as_millis()
     }
 
     /// Notes that this is a circuit with limits, whose bytes are counted in `carried`; the first word counts.

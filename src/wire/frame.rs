@@ -42,6 +42,11 @@ impl FrameDecoder {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Whether a part of a message is here. To be asked when there is no whole one.
+    pub fn has_begun(&self) -> bool {
+        self.buffer.len() > self.consumed
+    }
+
     /// The next whole message, or `None` until more bytes are pushed.
     ///
     /// # Errors

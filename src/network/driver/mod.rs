@@ -191,6 +191,10 @@ impl<L: Links> Driver<L> {
                 let circuit = self.path(channel).circuit();
                 self.feed(Input::Weighed { channel, circuit });
             }
+            Effect::CheckLine { channel, since } => {
+                let carrying = self.path(channel).is_carrying(since);
+                self.feed(Input::LineChecked { channel, carrying });
+            }
             Effect::Finish { channel } => self.with_stream(channel, StreamHandle::finish),
             Effect::Close { channel } => self.close(channel),
             Effect::Reset { channel } => {
@@ -225,6 +229,7 @@ impl<L: Links> Driver<L> {
                 }
             }
             Effect::Probe => self.links.probe(),
+            Effect::Moving { peer } => self.kernel.remote_moving(peer),
             Effect::GiveUp { peer } => {
                 let told = self.kernel.remote_give_up(peer.clone());
                 self.spawn(|_| async move {

@@ -1,6 +1,6 @@
 //! One task reads a stream, one writes it.
 
-use std::{rc::Rc, time::Duration};
+use std::{io, rc::Rc, time::Duration};
 
 use futures::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, StreamExt as _,
@@ -98,14 +98,15 @@ async fn read<L: Links>(
     let mut decoder = FrameDecoder::new(driver.max_message_bytes);
     let mut buffer = vec![0; READ_BUFFER];
     while credits.next().await.is_some() {
-        match next_frame(channel, &mut stream, &mut decoder, &mut buffer).await {
+        match next_frame(&driver, channel, &mut stream, &mut decoder, &mut buffer).await {
             Ok(text) => driver.feed(Input::Frame { channel, text }),
             Err(end) => return driver.feed(end),
         }
     }
 }
 
-async fn next_frame(
+async fn next_frame<L: Links>(
+    driver: &Rc<Driver<L>>,
     channel: ChannelId,
     stream: &mut (impl AsyncRead + Unpin),
     decoder: &mut FrameDecoder,
@@ -116,6 +117,9 @@ async fn next_frame(
             Ok(Some(text)) => return Ok(text),
             Ok(None) => {}
             Err(error) => return Err(Input::FrameError { channel, error }),
+        }
+        if decoder.has_begun() {
+            driver.feed(Input::PartRead { channel });
         }
         match stream.read(buffer).await {
             Ok(0) => return Err(Input::ChannelClosed { channel, reason: "the peer closed the stream".to_owned() }),
@@ -142,11 +146,7 @@ async fn write<L: Links>(
             bytes.extend_from_slice(&encode_frame(&text));
             count = count.saturating_add(1);
         }
-        let written = match stream.write_all(&bytes).await {
-            Ok(()) => stream.flush().await,
-            Err(error) => Err(error),
-        };
-        match written {
+        match write_whole(&driver, channel, &mut stream, &bytes).await {
             Ok(()) => (0..count).for_each(|_| driver.feed(Input::Written { channel })),
             Err(error) => return driver.feed(Input::ChannelClosed { channel, reason: error.to_string() }),
         }
@@ -154,4 +154,25 @@ async fn write<L: Links>(
     if let Err(error) = stream.close().await {
         tracing::debug!(%error, "a stream could not be closed in order");
     }
+}
+
+/// Writes all of it, and tells of each part, if it does not go at once: a slow line takes its time.
+async fn write_whole<L: Links>(
+    driver: &Rc<Driver<L>>,
+    channel: ChannelId,
+    stream: &mut (impl AsyncWrite + Unpin),
+    bytes: &[u8],
+) -> io::Result<()> {
+    let mut left = bytes;
+    while !left.is_empty() {
+        let taken = stream.write(left).await?;
+        if taken == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        left = left.get(taken..).unwrap_or_default();
+        if taken < bytes.len() {
+            driver.feed(Input::PartWritten { channel });
+        }
+    }
+    stream.flush().await
 }

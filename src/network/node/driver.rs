@@ -220,7 +220,7 @@ impl Driver {
                     self.heartbeat.answered(connection, self.now());
                     self.swarm.behaviour().streams.take_sign_of_life(connection);
                     if let Some(path) = self.swarm.behaviour().streams.path(&peer, connection) {
-                        path.note_round_trip(round_trip);
+                        path.note_round_trip(self.now(), round_trip);
                     }
                 }
                 Err(ping::Failure::Unsupported) => self.heartbeat.forget(connection),

@@ -7,6 +7,7 @@ use super::{
     io::{ChannelId, Effect, SendId},
     policy::{INBOX_FRAMES, WRITES_IN_FLIGHT},
     rollover::Rollover,
+    standstill::{Progress, Standstill},
 };
 use crate::{
     runtime::Timestamp,
@@ -51,7 +52,6 @@ impl Outgoing {
 struct UnderWay {
     id: Option<SendId>,
     bytes: u64,
-    deadline: Timestamp,
 }
 
 /// The writing side of a channel. Whatever is not written when the channel ends fails, in order and without exception.
@@ -60,13 +60,23 @@ pub(super) struct Writer {
     pub(super) channel: ChannelId,
     under_way: VecDeque<UnderWay>,
     queued: VecDeque<Outgoing>,
+    /// Since when the oldest write under way has stood still; meaningless when there is none.
+    waiting: Standstill,
+    progress: Progress,
     /// The circuit below, which may have no room for what is queued.
     pub(super) circuit: Option<Rollover>,
 }
 
 impl Writer {
-    pub(super) fn new(channel: ChannelId) -> Self {
-        Writer { channel, under_way: VecDeque::new(), queued: VecDeque::new(), circuit: None }
+    pub(super) fn new(cx: &Context, channel: ChannelId) -> Self {
+        Writer {
+            channel,
+            under_way: VecDeque::new(),
+            queued: VecDeque::new(),
+            waiting: cx.wait_for_writing(),
+            progress: Progress::default(),
+            circuit: None,
+        }
     }
 
     pub(super) fn write(&mut self, cx: &mut Context, message: Outgoing) {
@@ -79,11 +89,19 @@ impl Writer {
         if let Some(UnderWay { id, .. }) = self.under_way.pop_front() {
             cx.finish(id, Ok(()));
         }
+        self.waiting = cx.wait_for_writing();
+        self.progress.end();
         if self.circuit.as_ref().is_some_and(Rollover::is_weighed) {
             // The next write is decided upon when the bytes are counted.
             return cx.effect(Effect::Weigh { channel: self.channel });
         }
         self.pump(cx);
+    }
+
+    /// A part of the oldest write was taken. True if that is to be told.
+    pub(super) fn part_written(&mut self, cx: &Context) -> bool {
+        self.waiting = cx.wait_for_writing();
+        self.progress.part(cx.now)
     }
 
     pub(super) fn pump(&mut self, cx: &mut Context) {
@@ -95,8 +113,10 @@ impl Writer {
                 return;
             }
             let Some(Outgoing { id, text, .. }) = self.queued.pop_front() else { return };
-            let deadline = cx.now.after(cx.policy.write_timeout);
-            self.under_way.push_back(UnderWay { id, bytes: bytes as u64, deadline });
+            if self.under_way.is_empty() {
+                self.waiting = cx.wait_for_writing();
+            }
+            self.under_way.push_back(UnderWay { id, bytes: bytes as u64 });
             cx.effect(Effect::Write { channel: self.channel, text });
         }
     }
@@ -125,8 +145,13 @@ impl Writer {
         }
     }
 
+    /// When the oldest write under way will have stood still for too long.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
-        self.under_way.front().map(|write| write.deadline)
+        (!self.under_way.is_empty()).then(|| self.waiting.deadline())
+    }
+
+    pub(super) fn waiting(&mut self) -> &mut Standstill {
+        &mut self.waiting
     }
 
     pub(super) fn len(&self) -> usize {

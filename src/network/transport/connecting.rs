@@ -84,12 +84,11 @@ impl Peer {
     pub(super) fn dial_succeeded(&mut self, cx: &mut Context, channel: ChannelId) {
         let Outbound::Dialling { attempt, .. } = self.outbound else { return cx.close(channel) };
         cx.adopt_channel(channel, &self.id);
-        let mut writer = Writer::new(channel);
+        let mut writer = Writer::new(cx, channel);
         let hello = Handshake::Hello(cx.incarnation.clone()).encode();
         writer.write(cx, Outgoing::new(None, hello));
         cx.effect(Effect::Read { channel });
-        let deadline = cx.now.after(cx.policy.handshake_timeout);
-        self.outbound = Outbound::AwaitingAck { writer, deadline, attempt };
+        self.outbound = Outbound::AwaitingAck { writer, waiting: cx.wait_for_handshake(), attempt };
     }
 
     pub(super) fn dial_failed(&mut self, cx: &mut Context, error: &DialError) {
@@ -190,11 +189,8 @@ impl Peer {
                 cx.cancel_dial(*dial);
                 self.attempt_failed(cx, attempt, "the dial timed out", Some(ErrorCode::TimedOut), true);
             }
-            Outbound::AwaitingAck { writer, deadline, attempt } if *deadline <= cx.now => {
-                let (channel, attempt) = (writer.channel, *attempt);
-                cx.reset(channel);
-                self.handshake_fault(cx, "the peer did not answer the handshake in time");
-                self.attempt_failed(cx, attempt, "the handshake timed out", Some(ErrorCode::TimedOut), true);
+            Outbound::AwaitingAck { writer, waiting, .. } if waiting.deadline() <= cx.now => {
+                cx.check_line(writer.channel, *waiting);
             }
             Outbound::AwaitingVerdict { writer, deadline, .. } if *deadline <= cx.now => {
                 let channel = writer.channel;
@@ -202,6 +198,12 @@ impl Peer {
             }
             _ => {}
         }
+    }
+
+    pub(super) fn ack_missing(&mut self, cx: &mut Context, channel: ChannelId, attempt: Attempt) {
+        cx.reset(channel);
+        self.handshake_fault(cx, "the peer did not answer the handshake in time");
+        self.attempt_failed(cx, attempt, "the handshake timed out", Some(ErrorCode::TimedOut), true);
     }
 
     /// Gives up our own way to a channel without blaming the peer.

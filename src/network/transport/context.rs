@@ -8,6 +8,7 @@ use std::{
 use super::{
     io::{ChannelId, DialId, Effect, SendId},
     policy::Policy,
+    standstill::Standstill,
 };
 use crate::{
     network::circuit::CircuitUse,
@@ -80,6 +81,14 @@ impl Context {
         (self.random)()
     }
 
+    pub(super) fn wait_for_writing(&self) -> Standstill {
+        Standstill::new(self.now, self.policy.write_timeout)
+    }
+
+    pub(super) fn wait_for_handshake(&self) -> Standstill {
+        Standstill::new(self.now, self.policy.handshake_timeout)
+    }
+
     pub(super) fn has_free_slot(&self) -> bool {
         self.engaged < self.policy.max_connections
     }
@@ -126,6 +135,11 @@ impl Context {
     pub(super) fn close(&mut self, channel: ChannelId) {
         self.channels.remove(&channel);
         self.effect(Effect::Close { channel });
+    }
+
+    /// Asks whether what was given to the connection before the wait may still be on its way.
+    pub(super) fn check_line(&mut self, channel: ChannelId, waiting: Standstill) {
+        self.effect(Effect::CheckLine { channel, since: waiting.since() });
     }
 
     pub(super) fn reset(&mut self, channel: ChannelId) {

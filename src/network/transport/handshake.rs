@@ -14,6 +14,7 @@ use super::{
     peer::{Cause, Inbound, Outbound, Peer, Registered, Standing},
     policy::{CROSSING_GRACE, VERDICTS_OWED},
     rollover::Rollover,
+    standstill::Progress,
 };
 use crate::{
     faults::{Fault, seeded},
@@ -54,8 +55,7 @@ impl Peer {
         self.abandon_inbound(cx);
         cx.adopt_channel(channel, &self.id);
         cx.effect(Effect::Read { channel });
-        let deadline = cx.now.after(cx.policy.handshake_timeout);
-        self.inbound = Inbound::AwaitingHello { channel, deadline };
+        self.inbound = Inbound::AwaitingHello { channel, waiting: cx.wait_for_handshake() };
     }
 
     /// The first frame of an inbound channel.
@@ -206,7 +206,7 @@ impl Peer {
         }
         let inbound = std::mem::replace(&mut self.inbound, Inbound::Idle);
         let Inbound::AwaitingVerdict { channel, incarnation, .. } = inbound else { return };
-        let mut writer = Writer::new(channel);
+        let mut writer = Writer::new(cx, channel);
         writer.write(cx, Outgoing::new(None, Handshake::Ack(cx.incarnation.clone()).encode()));
         self.register(cx, writer, incarnation, false);
     }
@@ -236,6 +236,7 @@ impl Peer {
             last_traffic: now,
             proven: false,
             reading: false,
+            frame: Progress::default(),
         };
         for message in self.waiting.drain(..) {
             registered.writer.write(cx, message);
@@ -247,16 +248,20 @@ impl Peer {
     /// What waited for an inbound handshake that failed gets a dial of its own when the peer is settled.
     pub(super) fn on_inbound_timeout(&mut self, cx: &mut Context) {
         match self.inbound {
-            Inbound::AwaitingHello { channel, deadline } if deadline <= cx.now => {
-                self.inbound = Inbound::Idle;
-                cx.reset(channel);
-                self.handshake_fault(cx, "the peer opened a channel and sent no handshake in time");
+            Inbound::AwaitingHello { channel, waiting } if waiting.deadline() <= cx.now => {
+                cx.check_line(channel, waiting);
             }
             Inbound::AwaitingVerdict { channel, deadline, .. } if deadline <= cx.now => {
                 self.verdict_missing(cx, channel);
             }
             _ => {}
         }
+    }
+
+    pub(super) fn hello_missing(&mut self, cx: &mut Context, channel: ChannelId) {
+        self.inbound = Inbound::Idle;
+        cx.reset(channel);
+        self.handshake_fault(cx, "the peer opened a channel and sent no handshake in time");
     }
 
     pub(super) fn handshake_fault(&self, cx: &mut Context, message: &str) {

@@ -2,6 +2,7 @@
 
 use crate::{
     network::{circuit::CircuitUse, link::DialError},
+    runtime::Timestamp,
     wire::{IncarnationId, PeerId, RemoteError, WireError},
 };
 
@@ -107,6 +108,23 @@ pub enum Input {
         /// The circuit below it; `None` for a connection that does not end by itself.
         circuit: Option<CircuitUse>,
     },
+    /// The answer to [`Effect::CheckLine`].
+    LineChecked {
+        /// The stream.
+        channel: ChannelId,
+        /// Whether what was given to the connection before may still be on its way.
+        carrying: bool,
+    },
+    /// A part of the oldest unfinished [`Effect::Write`] of this stream was taken.
+    PartWritten {
+        /// The stream.
+        channel: ChannelId,
+    },
+    /// A part of the frame that [`Effect::Read`] asked for came; there is more to come.
+    PartRead {
+        /// The stream.
+        channel: ChannelId,
+    },
     /// The oldest unfinished [`Effect::Write`] of this stream is done.
     Written {
         /// The stream.
@@ -175,6 +193,14 @@ pub enum Effect {
         /// The stream.
         channel: ChannelId,
     },
+    /// Tell whether the connection below the stream may still be carrying what it was given until then: whether its peer has
+    /// not yet answered anything that was sent behind that.
+    CheckLine {
+        /// The stream.
+        channel: ChannelId,
+        /// Until when.
+        since: Timestamp,
+    },
     /// Finish the writes under way, then close our direction of the stream. Its peer's is read on.
     Finish {
         /// The stream.
@@ -215,6 +241,11 @@ pub enum Effect {
     },
     /// Find out at once which connections are dead, and try relays that wait or were given up.
     Probe,
+    /// A long frame is under way, and moves: a message of the peer's, or one to it. Told now and then.
+    Moving {
+        /// The peer.
+        peer: PeerId,
+    },
     /// The peer is not tried any more.
     GiveUp {
         /// The peer.

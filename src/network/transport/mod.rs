@@ -21,6 +21,7 @@ mod places;
 mod policy;
 mod rate;
 mod rollover;
+mod standstill;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -114,6 +115,11 @@ impl Transport {
             Input::Weighed { channel, circuit } => {
                 self.with_channel(channel, |peer, cx| peer.weighed(cx, channel, circuit));
             }
+            Input::LineChecked { channel, carrying } => {
+                self.with_channel(channel, |peer, cx| peer.line_checked(cx, channel, carrying));
+            }
+            Input::PartWritten { channel } => self.with_channel(channel, |peer, cx| peer.part_written(cx, channel)),
+            Input::PartRead { channel } => self.with_channel(channel, |peer, cx| peer.part_read(cx, channel)),
             Input::Written { channel } => self.with_channel(channel, |peer, cx| peer.written(cx, channel)),
             Input::ChannelClosed { channel, reason } => {
                 self.with_channel(channel, |peer, cx| peer.channel_ended(cx, channel, &reason, End::Closed));

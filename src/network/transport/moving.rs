@@ -9,6 +9,7 @@ use super::{
     peer::{Attempt, Cause, Inbound, Outbound, Peer, Registered},
     policy::{DETOUR_PAUSE, DRAIN_LIMIT},
     rollover::Need,
+    standstill::Progress,
 };
 use crate::{
     network::circuit::CircuitUse,
@@ -22,8 +23,19 @@ pub(super) struct Retiring {
     pub(super) channel: ChannelId,
     pub(super) incarnation: IncarnationId,
     pub(super) until: Timestamp,
+    /// No frame that moves keeps it beyond this.
+    until_at_last: Timestamp,
     /// Whether a frame was asked for and has not come.
     pub(super) reading: bool,
+    /// The frame that is being read.
+    pub(super) frame: Progress,
+}
+
+impl Retiring {
+    /// The peer is still writing on it.
+    pub(super) fn keep(&mut self, now: Timestamp) {
+        self.until = self.until.max(now.after(DRAIN_LIMIT).min(self.until_at_last));
+    }
 }
 
 impl Peer {
@@ -105,11 +117,12 @@ impl Peer {
     /// Another channel of the same incarnation takes this one's place.
     pub(super) fn retire(&mut self, cx: &mut Context, former: Registered) {
         self.end_retiring(cx);
-        let Registered { writer, incarnation, reading, .. } = former;
+        let Registered { writer, incarnation, reading, frame, .. } = former;
         let (channel, until) = (writer.channel, cx.now.after(DRAIN_LIMIT));
+        let until_at_last = until.max(cx.now.after(cx.policy.inactivity_timeout));
         // What was given to the stream is written all the same; whoever waits need not.
         writer.fail(cx, &self.connection_lost("another channel took this one's place"));
-        self.retiring = Some(Retiring { channel, incarnation, until, reading });
+        self.retiring = Some(Retiring { channel, incarnation, until, until_at_last, reading, frame });
         self.read_on(cx);
     }
 

@@ -15,6 +15,7 @@ use super::{
     policy::{MOVES_PER_MINUTE, Policy},
     rate::SlidingWindow,
     rollover::Need,
+    standstill::{Progress, Standstill},
 };
 use crate::{
     network::status::LastError,
@@ -68,7 +69,7 @@ pub(super) enum Outbound {
     /// The hello is written.
     AwaitingAck {
         writer: Writer,
-        deadline: Timestamp,
+        waiting: Standstill,
         attempt: Attempt,
     },
     /// The peer has acknowledged; the kernel is asked.
@@ -86,7 +87,7 @@ pub(super) enum Inbound {
     Idle,
     AwaitingHello {
         channel: ChannelId,
-        deadline: Timestamp,
+        waiting: Standstill,
     },
     /// The hello was read; the kernel is asked before it is acknowledged.
     AwaitingVerdict {
@@ -108,6 +109,8 @@ pub(super) struct Registered {
     pub(super) proven: bool,
     /// Whether a frame was asked for and has not come.
     pub(super) reading: bool,
+    /// The frame that is being read.
+    pub(super) frame: Progress,
 }
 
 #[derive(Debug)]
@@ -240,13 +243,13 @@ impl Peer {
         let outbound = match &self.outbound {
             Outbound::Idle => None,
             Outbound::Backoff { until } => Some(*until),
-            Outbound::Dialling { deadline, .. }
-            | Outbound::AwaitingAck { deadline, .. }
-            | Outbound::AwaitingVerdict { deadline, .. } => Some(*deadline),
+            Outbound::AwaitingAck { waiting, .. } => Some(waiting.deadline()),
+            Outbound::Dialling { deadline, .. } | Outbound::AwaitingVerdict { deadline, .. } => Some(*deadline),
         };
         let inbound = match &self.inbound {
             Inbound::Idle => None,
-            Inbound::AwaitingHello { deadline, .. } | Inbound::AwaitingVerdict { deadline, .. } => Some(*deadline),
+            Inbound::AwaitingHello { waiting, .. } => Some(waiting.deadline()),
+            Inbound::AwaitingVerdict { deadline, .. } => Some(*deadline),
         };
         let registered = self.registered.as_ref();
         let write = registered.and_then(|registered| registered.writer.deadline());
@@ -256,10 +259,11 @@ impl Peer {
 
     /// Does what is due.
     pub(super) fn on_timeout(&mut self, cx: &mut Context) {
-        if let Some(registered) = &self.registered {
+        if let Some(registered) = &mut self.registered {
             let due = |at: Option<Timestamp>| at.is_some_and(|at| at <= cx.now);
             if due(registered.writer.deadline()) {
-                self.lose_channel(cx, "a write timed out", End::Broken);
+                let waiting = *registered.writer.waiting();
+                cx.check_line(registered.writer.channel, waiting);
             } else if due(registered.inactive_at(&cx.policy)) {
                 self.lose_channel(cx, "nothing was heard for too long", End::Closed);
             }
@@ -268,12 +272,45 @@ impl Peer {
         self.on_inbound_timeout(cx);
         self.on_outbound_timeout(cx);
     }
+
+    /// Something has stood still for its time. If what was given to the line before may still be on its way, so may be what is
+    /// waited for: it is given the same time again.
+    pub(super) fn line_checked(&mut self, cx: &mut Context, channel: ChannelId, carrying: bool) {
+        let (now, policy) = (cx.now, &cx.policy);
+        let stands_still = |waiting: &mut Standstill, limit: Duration| {
+            waiting.deadline() <= now && !(carrying && waiting.put_off(now, limit))
+        };
+        if let Some(registered) = self.registered.as_mut().filter(|registered| registered.writer.channel == channel) {
+            let writer = &mut registered.writer;
+            if writer.deadline().is_some() && stands_still(writer.waiting(), policy.write_timeout) {
+                self.lose_channel(cx, "a write timed out", End::Broken);
+            }
+            return;
+        }
+        match (&mut self.outbound, &mut self.inbound) {
+            (Outbound::AwaitingAck { writer, waiting, attempt }, _) if writer.channel == channel => {
+                let attempt = *attempt;
+                if stands_still(waiting, policy.handshake_timeout) {
+                    self.ack_missing(cx, channel, attempt);
+                }
+            }
+            (_, Inbound::AwaitingHello { channel: awaited, waiting }) if *awaited == channel => {
+                if stands_still(waiting, policy.handshake_timeout) {
+                    self.hello_missing(cx, channel);
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Registered {
-    /// When the silence becomes too long. It cannot be told while the kernel keeps us from reading.
+    /// When the silence becomes too long, or a frame that moves has taken so long that nobody can mean it. It cannot be told
+    /// while the kernel keeps us from reading.
     fn inactive_at(&self, policy: &Policy) -> Option<Timestamp> {
-        self.reading.then(|| self.last_traffic.after(policy.inactivity_timeout))
+        let silent = self.reading.then(|| self.last_traffic.after(policy.inactivity_timeout))?;
+        let too_slow = self.frame.too_slow_at(policy.inactivity_timeout, policy.max_message_bytes);
+        Some(too_slow.map_or(silent, |too_slow| too_slow.min(silent)))
     }
 
     pub(super) fn note_traffic(&mut self, now: Timestamp) {

@@ -87,7 +87,7 @@ impl Peer {
         match (&self.registered, &self.inbound) {
             _ if !self.is_guest() => None,
             (Some(registered), _) => Some(Seniority::Connected(registered.since)),
-            (None, Inbound::AwaitingHello { deadline, .. }) => Some(Seniority::Silent(*deadline)),
+            (None, Inbound::AwaitingHello { waiting, .. }) => Some(Seniority::Silent(waiting.since())),
             (None, _) => None,
         }
     }

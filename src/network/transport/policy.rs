@@ -25,7 +25,7 @@ pub(super) const REFUSALS_IN_A_ROW: u32 = 16;
 pub(super) const GUEST_TIME: Duration = Duration::from_secs(30);
 /// How long after a crossed dial the losing channel's hello may still arrive.
 pub(super) const CROSSING_GRACE: Duration = Duration::from_secs(1);
-/// How long a channel that was replaced is still read.
+/// How long a channel that was replaced is still read while nothing comes.
 pub(super) const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 /// The least time between two tries to find a way around a relay.
 pub(super) const DETOUR_PAUSE: Duration = Duration::from_secs(30);

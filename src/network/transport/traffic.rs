@@ -77,9 +77,40 @@ impl Peer {
         }
     }
 
+    /// A part of a frame was taken: the line is slow, and alive.
+    pub(super) fn part_written(&mut self, cx: &mut Context, channel: ChannelId) {
+        if let Some(registered) = self.registered.as_mut().filter(|registered| registered.writer.channel == channel) {
+            registered.last_traffic = cx.now;
+            if registered.writer.part_written(cx) {
+                cx.effect(Effect::Moving { peer: self.id.clone() });
+            }
+        }
+    }
+
+    /// A part of a frame came: the line is slow, and alive.
+    pub(super) fn part_read(&mut self, cx: &mut Context, channel: ChannelId) {
+        let registered = self.registered.as_mut().filter(|registered| registered.writer.channel == channel);
+        let frame = match (registered, &mut self.retiring) {
+            (Some(registered), _) => {
+                registered.last_traffic = cx.now;
+                &mut registered.frame
+            }
+            (None, Some(retiring)) if retiring.channel == channel => {
+                retiring.keep(cx.now);
+                &mut retiring.frame
+            }
+            _ => return,
+        };
+        self.last_active = cx.now;
+        if frame.part(cx.now) {
+            cx.effect(Effect::Moving { peer: self.id.clone() });
+        }
+    }
+
     pub(super) fn frame(&mut self, cx: &mut Context, channel: ChannelId, text: String) {
         if let Some(registered) = self.registered.as_mut().filter(|registered| registered.writer.channel == channel) {
             registered.reading = false;
+            registered.frame.end();
             registered.note_traffic(cx.now);
             self.backoff.reset();
             self.last_active = cx.now;
@@ -91,6 +122,7 @@ impl Peer {
         }
         if let Some(retiring) = self.retiring.as_mut().filter(|retiring| retiring.channel == channel) {
             retiring.reading = false;
+            retiring.frame.end();
             self.last_active = cx.now;
             self.inbox.push(&retiring.incarnation, text);
             return self.hand_over(cx);

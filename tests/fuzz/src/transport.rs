@@ -158,6 +158,8 @@ impl World {
             }
             17..=18 => {
                 let channel = self.channel(choices);
+                self.feed(Input::PartWritten { channel });
+                self.feed(Input::PartRead { channel });
                 if let Some(state) = self.channels.get_mut(&channel) {
                     state.under_way = state.under_way.saturating_sub(1);
                 }
@@ -279,6 +281,11 @@ impl World {
                 state.written.push(text);
                 self.check_written(channel);
             }
+            Effect::CheckLine { channel, .. } => {
+                self.live(channel);
+                let carrying = channel.0.is_multiple_of(2);
+                self.transport.handle(self.now, Input::LineChecked { channel, carrying });
+            }
             Effect::Weigh { channel } | Effect::Finish { channel } => drop(self.live(channel)),
             Effect::Close { channel } | Effect::Reset { channel } => self.live(channel).ended = true,
             Effect::AskVerdict { channel, peer, .. } => {
@@ -289,7 +296,11 @@ impl World {
                 assert!(self.unanswered.remove(&id), "a send is answered twice");
                 self.sends[id.0 as usize].outcome = Some(result);
             }
-            Effect::Deliver { .. } | Effect::GiveUp { .. } | Effect::Fault { .. } | Effect::Probe => {}
+            Effect::Deliver { .. }
+            | Effect::GiveUp { .. }
+            | Effect::Fault { .. }
+            | Effect::Moving { .. }
+            | Effect::Probe => {}
         }
         assert!(self.open_dials.len() <= self.max_connections, "more dials than connections are allowed");
     }

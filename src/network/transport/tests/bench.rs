@@ -19,6 +19,8 @@ pub(super) struct Bench {
     /// The circuits below channels that are to be opened, and below those that are.
     pub(super) next_circuit: Option<CircuitUse>,
     pub(super) circuits: HashMap<ChannelId, CircuitUse>,
+    /// What is said of every line that is asked about.
+    pub(super) carrying: bool,
     last_id: u64,
 }
 
@@ -47,19 +49,24 @@ impl Bench {
         let longest = 167_u64 * 1_001 * 667 * 4_001 * 1_143 * 10_001 - 1;
         let random = Box::new(move || longest);
         let transport = Transport::new(now, id, incarnation("own"), &options, random);
-        Bench { transport, now, next_circuit: None, circuits: HashMap::new(), last_id: 0 }
+        Bench { transport, now, next_circuit: None, circuits: HashMap::new(), carrying: false, last_id: 0 }
     }
 
     pub(super) fn feed(&mut self, input: Input) -> Vec<Effect> {
         self.transport.handle(self.now, input);
         let mut effects = Vec::new();
         while let Some(effect) = self.transport.poll_effect() {
-            let Effect::Weigh { channel } = effect else {
-                effects.push(effect);
-                continue;
+            let answer = match effect {
+                Effect::Weigh { channel } => {
+                    Input::Weighed { channel, circuit: self.circuits.get(&channel).cloned() }
+                }
+                Effect::CheckLine { channel, .. } => Input::LineChecked { channel, carrying: self.carrying },
+                effect => {
+                    effects.push(effect);
+                    continue;
+                }
             };
-            let circuit = self.circuits.get(&channel).cloned();
-            self.transport.handle(self.now, Input::Weighed { channel, circuit });
+            self.transport.handle(self.now, answer);
         }
         effects
     }
@@ -135,6 +142,16 @@ impl Bench {
         restarted: Result<bool, RemoteError>,
     ) -> Vec<Effect> {
         self.feed(Input::Verdict { channel, peer: peer.clone(), restarted })
+    }
+
+    /// A part of the oldest write was taken.
+    pub(super) fn part_written(&mut self, channel: ChannelId) -> Vec<Effect> {
+        self.feed(Input::PartWritten { channel })
+    }
+
+    /// A part of a frame came.
+    pub(super) fn part_read(&mut self, channel: ChannelId) -> Vec<Effect> {
+        self.feed(Input::PartRead { channel })
     }
 
     pub(super) fn written(&mut self, channel: ChannelId) -> Vec<Effect> {

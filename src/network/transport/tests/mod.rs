@@ -10,6 +10,7 @@ mod properties;
 mod receiving;
 mod reconnection;
 mod sending;
+mod slow_lines;
 mod standing;
 mod status;
 mod strangers;

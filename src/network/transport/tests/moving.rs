@@ -113,6 +113,34 @@ fn an_old_channel_whose_peer_does_not_close_it_is_closed_after_a_while() {
 }
 
 #[test]
+fn an_old_channel_on_which_a_frame_still_comes_is_read_on_but_not_for_ever() {
+    let [_, bob, _] = people();
+    let mut alice = Bench::alice();
+    let old = alice.accept(&bob, "b1");
+    let (new, _) = alice.inbound(&bob);
+    alice.hello(new, "b1");
+    alice.verdict(new, &bob, Ok(false));
+    alice.written(new);
+    for _ in 0..12 {
+        assert!(!ends(&alice.pass(4_000), old));
+        alice.part_read(old);
+    }
+    assert_eq!(deliveries(&alice.frame(old, "long")), ["long"]);
+    assert!(ends(&alice.pass(5_000), old));
+
+    let (newer, _) = alice.inbound(&bob);
+    alice.hello(newer, "b1");
+    alice.verdict(newer, &bob, Ok(false));
+    let mut seconds = 0;
+    alice.written(newer);
+    while seconds < 200 && !ends(&alice.pass(1_000), new) {
+        alice.part_read(new);
+        seconds += 1;
+    }
+    assert_eq!(seconds, 120 - 1);
+}
+
+#[test]
 fn a_peer_found_to_be_another_on_the_new_circuit_is_not_read_on_the_old_one() {
     let [_, bob, _] = people();
     let (mut alice, old) = on_a_circuit(&bob);

@@ -12,7 +12,7 @@ use crate::{
 
 fn status(bench: &Bench, peer: &PeerId) -> PeerStatus {
     let path = Path::new(ChannelKind::Ws, None);
-    path.note_round_trip(std::time::Duration::from_micros(1_500));
+    path.note_round_trip(crate::runtime::Timestamp::from_millis(1), std::time::Duration::from_micros(1_500));
     let all = bench.transport.status(|_| path.clone());
     all.into_iter().find(|status| status.peer_id == *peer).unwrap()
 }

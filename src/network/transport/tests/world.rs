@@ -49,14 +49,32 @@ enum Event {
     Knock(PeerId, u32, DialId, PeerId),
     /// A frame, or the end of the stream, reaches the other end.
     Arrive(PeerId, ChannelId, Option<String>),
+    /// A part of a frame reaches the other end.
+    Part(PeerId, ChannelId),
     /// A relay cuts a circuit whose time is up.
     CutOff(PeerId, ChannelId),
+}
+
+/// A line that takes its time.
+#[derive(Clone, Copy)]
+pub(super) struct SlowLine {
+    pub(super) bytes_per_second: u64,
+    /// What it takes before any of it has arrived.
+    pub(super) holds: u64,
+    /// What it takes, and brings, at once.
+    pub(super) part: u64,
 }
 
 pub(super) struct World {
     now: Timestamp,
     nodes: BTreeMap<PeerId, Node>,
     latency: HashMap<(PeerId, PeerId), u64>,
+    /// The lines between all peers, if they are slow.
+    pub(super) slow: Option<SlowLine>,
+    /// When such a line has carried all that it was given.
+    free_at: HashMap<(PeerId, PeerId), Timestamp>,
+    /// How often kernels were told that something moves.
+    pub(super) moving: u32,
     cut: Vec<(PeerId, PeerId)>,
     pipes: Vec<Pipe>,
     events: BTreeMap<(Timestamp, u64), Event>,
@@ -94,6 +112,9 @@ impl World {
             now: Timestamp::from_millis(1_000_000),
             nodes: BTreeMap::new(),
             latency: HashMap::new(),
+            slow: None,
+            free_at: HashMap::new(),
+            moving: 0,
             cut: Vec::new(),
             pipes: Vec::new(),
             events: BTreeMap::new(),
@@ -247,6 +268,11 @@ impl World {
                 }
             }
             Event::Knock(from, life, dial, to) => self.knock(&from, life, dial, &to),
+            Event::Part(peer, channel) => {
+                if self.nodes[&peer].asked_for.get(&channel) == Some(&true) {
+                    self.feed(&peer, Input::PartRead { channel });
+                }
+            }
             Event::Arrive(peer, channel, frame) => {
                 let node = self.nodes.get_mut(&peer).unwrap();
                 if let Some(arrived) = node.arrived.get_mut(&channel) {
@@ -313,6 +339,15 @@ impl World {
                 });
                 self.feed(peer, Input::Weighed { channel, circuit });
             }
+            Effect::CheckLine { channel, .. } => {
+                // A probe takes the same way, there and back.
+                let carrying = self.other_end(peer, channel).is_some_and(|(to, _)| {
+                    let ways = [(peer.clone(), to.clone()), (to, peer.clone())];
+                    ways.iter().any(|way| self.free_at.get(way).is_some_and(|free| *free > self.now))
+                });
+                self.feed(peer, Input::LineChecked { channel, carrying });
+            }
+            Effect::Moving { .. } => self.moving += 1,
             Effect::Read { channel } => {
                 self.nodes.get_mut(peer).unwrap().asked_for.insert(channel, true);
                 self.hand_over(peer, channel);
@@ -327,6 +362,9 @@ impl World {
                     }
                 }
                 if let Some((to, there)) = self.other_end(peer, channel) {
+                    if let Some(line) = self.slow {
+                        return self.crawl(line, (peer, channel), (&to, there), text);
+                    }
                     self.transmit(peer, &to, there, Some(text));
                     self.schedule(0, Event::Input(peer.clone(), life, Input::Written { channel }));
                 }
@@ -369,6 +407,32 @@ impl World {
         let at = *last;
         let id = self.id();
         self.events.insert((at, id), Event::Arrive(to.clone(), channel, frame));
+    }
+
+    /// A frame takes its way over a slow line, behind all that was given to that before.
+    fn crawl(&mut self, line: SlowLine, from: (&PeerId, ChannelId), to: (&PeerId, ChannelId), text: String) {
+        let way = (from.0.clone(), to.0.clone());
+        let (life, now) = (self.nodes[from.0].life, self.now);
+        let time = |bytes: u64| Duration::from_millis(bytes * 1_000 / line.bytes_per_second);
+        let mut left = text.len() as u64 + 60;
+        let mut free = self.free_at.get(&way).copied().unwrap_or(now).max(now);
+        while left > 0 {
+            // What the line holds was taken when it had room for it.
+            let taken = Duration::from_millis(free.since(now).as_millis() as u64).saturating_sub(time(line.holds));
+            let part = left.min(line.part);
+            left -= part;
+            free = free.after(time(part).max(Duration::from_millis(1)));
+            let arrives = free.after(Duration::from_millis(self.delay(&way.0, &way.1)));
+            let (written, arrival) = if left > 0 {
+                (Input::PartWritten { channel: from.1 }, Event::Part(way.1.clone(), to.1))
+            } else {
+                (Input::Written { channel: from.1 }, Event::Arrive(way.1.clone(), to.1, Some(text.clone())))
+            };
+            let (first, second) = (self.id(), self.id());
+            self.events.insert((now.after(taken), first), Event::Input(way.0.clone(), life, written));
+            self.events.insert((arrives, second), arrival);
+        }
+        self.free_at.insert(way, free);
     }
 
     /// Gives a node the frame it asked for, or the end of the stream.
