@@ -1,4 +1,10 @@
-/** Joins the contexts that a kernel and its network live in, and carries a page's calls to its Worker. It holds no wasm. */
+/// <reference lib="esnext.disposable" />
+
+/**
+ * Joins the contexts that a kernel and its network live in, and carries a page's calls to its Worker. It holds no wasm.
+ *
+ * In a Worker import it at the top of the first module: what was posted before it was imported is lost, as for any listener.
+ */
 
 /**
  * In the page that has the network: hands the kernel's Worker the way to it, and returns the network's end, for
@@ -16,8 +22,14 @@ export function networkPort(): Promise<MessagePort>;
 export function kernelPort(): Promise<MessagePort>;
 
 /**
- * In the service worker of an extension: opens the offscreen document, in which network and Workers live, unless it is open. It needs
- * the permission `offscreen`. Call it whenever the service worker starts: the browser may have closed the document.
+ * In the service worker of an extension: opens the offscreen document, in which network and Workers live, unless it is open, and waits
+ * until it has loaded. It needs the permission `offscreen`. Call it whenever the service worker starts, as often as you like: the
+ * browser may have closed the document. Calls at once share one attempt.
+ *
+ * One that a former life of the service worker still opens is waited for: until it answers, if it imports `ocap-remotes/connect` or
+ * hears `chrome.runtime` messages, and for a second if it does neither.
+ *
+ * Rejected if an offscreen document with another address is open, since an extension may have one only, or with what the browser says.
  */
 export function openOffscreenDocument(url: string, justification?: string): Promise<void>;
 
@@ -32,7 +44,8 @@ export type CallTarget = Pick<MessagePort, 'postMessage' | 'addEventListener' | 
 
 /**
  * Answers the calls of a `Caller` at the other end of `target`, by default of this Worker. Each function gets the arguments and
- * then a `CallContext`. What it throws is rejected there with the same `name`, `message` and `data`.
+ * then a `CallContext`. What it throws is rejected there with the same `name`, `message` and `data`. In a Worker, calls that came before
+ * are answered now.
  * @returns what ends it.
  */
 export function answerCalls(calls: Record<string, (...args: any[]) => unknown>, target?: CallTarget): () => void;

@@ -16,8 +16,13 @@ const isWorker = typeof WorkerGlobalScope !== 'undefined' && globalThis instance
 const ports = { network: [], kernel: [] };
 const takers = { network: [], kernel: [] };
 
+/** Calls that came before anybody answers them, and aborts of them. `undefined` once somebody does. */
+let early = [];
+/** As many as a `Caller` lets out, twice over for the aborts. */
+const MAX_EARLY = 2 * MAX_UNANSWERED;
+
 if (isWorker) {
-  // From the start: a port may come while the wasm is still being loaded.
+  // From the start: a port or a call may come while the wasm is still being loaded.
   globalThis.addEventListener('message', (event) => {
     const role = event.data?.[TAG];
     const [port] = event.ports;
@@ -25,6 +30,19 @@ if (isWorker) {
       event.stopImmediatePropagation();
       const taker = takers[role].shift();
       taker ? taker(port) : ports[role].push(port);
+    } else if (early && (role === 'call' || role === 'abort') && early.length < MAX_EARLY) {
+      early.push(event);
+    }
+  });
+}
+
+/** The question that a document answers once its modules have run, with its address. */
+const PRESENT = 'present?';
+
+if (typeof document !== 'undefined') {
+  globalThis.chrome?.runtime?.onMessage?.addListener((message, _sender, respond) => {
+    if (message?.[TAG] === PRESENT && message.url === location.href) {
+      respond(true);
     }
   });
 }
@@ -51,21 +69,75 @@ export const networkPort = () => arriving('network');
 
 export const kernelPort = () => arriving('kernel');
 
+/** What this context opens just now: an extension may have one offscreen document only. */
+let opening;
+
+/** How often a document that another life of the service worker opens is looked for, and how often at most. */
+const LOOK_EVERY_MS = 25;
+const LOOKS = 200;
+/** So many looks a document that is there, and may have no ear for messages at all, is given to load. */
+const LOOKS_FOR_AN_ANSWER = 40;
+
+const pause = () => new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+
 export async function openOffscreenDocument(url, justification = 'Connects this wallet to its peers') {
-  const { offscreen, runtime } = globalThis.chrome;
-  const isOpen = async () => {
-    const documentUrls = [runtime.getURL(url)];
-    return (await runtime.getContexts({ contextTypes: ['OFFSCREEN_DOCUMENT'], documentUrls })).length > 0;
-  };
-  if (await isOpen()) {
-    return;
+  const address = globalThis.chrome.runtime.getURL(url);
+  if (opening && opening.address !== address) {
+    throw new Error(`the offscreen document ${opening.address} is being opened, and there may be one only`);
   }
-  try {
-    await offscreen.createDocument({ url, reasons: ['WEB_RTC', 'WORKERS'], justification });
-  } catch (error) {
-    // An extension may have one only: another call may just have opened it.
-    if (!(await isOpen())) {
-      throw error;
+  opening ??= {
+    address,
+    done: open(address, url, justification).finally(() => {
+      opening = undefined;
+    }),
+  };
+  return opening.done;
+}
+
+async function open(address, url, justification) {
+  let there = await openDocument();
+  if (there === undefined) {
+    try {
+      return await chrome.offscreen.createDocument({ url, reasons: ['WEB_RTC', 'WORKERS'], justification });
+    } catch (error) {
+      // A former life of this service worker may be opening one, which is listed a little later.
+      there = isOnlyOne(error) ? await appearingDocument() : undefined;
+      if (there === undefined) {
+        throw error;
+      }
+    }
+  }
+  if (there !== address) {
+    throw new Error(`the offscreen document ${there} is open, and there may be one only`);
+  }
+  await untilLoaded(address);
+}
+
+const isOnlyOne = (error) => /only a single offscreen/i.test(error?.message);
+
+/** The address of the offscreen document, if there is one. One that has just been made has none yet. */
+async function openDocument() {
+  const [open] = await chrome.runtime.getContexts({ contextTypes: ['OFFSCREEN_DOCUMENT'] });
+  return open?.documentUrl || undefined;
+}
+
+async function appearingDocument() {
+  let there;
+  for (let look = 0; there === undefined && look < LOOKS; look += 1) {
+    await pause();
+    there = await openDocument();
+  }
+  return there;
+}
+
+/** It is listed while it still loads. */
+async function untilLoaded(address) {
+  for (let look = 0; look < LOOKS_FOR_AN_ANSWER; look += 1) {
+    try {
+      return void (await chrome.runtime.sendMessage({ [TAG]: PRESENT, url: address }));
+    } catch {
+      // Nobody hears messages yet.
+      await pause();
     }
   }
 }
@@ -109,6 +181,11 @@ export function answerCalls(calls, target = globalThis) {
   };
   target.addEventListener('message', listener);
   target.start?.();
+  if (isWorker && target === globalThis) {
+    const kept = early ?? [];
+    early = undefined;
+    kept.forEach(listener);
+  }
   return () => target.removeEventListener('message', listener);
 }
 

@@ -18,6 +18,9 @@ export async function theWaysToConnect() {
     for (const way of ['networkInPage', 'networkInWorker']) {
       equal(/^12D3KooW/.test(await run(way)), true, `whether a kernel runs: ${way}`);
     }
+    const { early, aborted: abortedEarly } = await run('earlyCalls');
+    equal(early.every((value, number) => value === number * 2) && early.length, 300, 'calls before the Worker answers any');
+    equal(abortedEarly.name, 'AbortError', 'one of them that was aborted');
     const { many, failed, unknown, uncloneable, deadline, late, aborted, busy, closed, after, broken } = await run('calls');
     equal(many.every((value, number) => value === number * 2) && many.length, 1_000, 'calls that were answered rightly');
     equal(failed, { name: 'RangeError', message: 'too far', data: { limit: 7 } }, 'an error over the bridge');

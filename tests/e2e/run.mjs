@@ -10,6 +10,7 @@ import { hasFirefox, theExtensionInFirefox } from './firefox.mjs';
 import { twoKernelsInJavaScript } from './javascript-kernels.mjs';
 import { aPageKilledInMidStream } from './killed-page.mjs';
 import { aStoreKilledInMidWrite } from './killed-store.mjs';
+import { theOffscreenDocument } from './offscreen.mjs';
 import { theLinesOfThePage, theLivesOfThePage, theTalkOfThePage } from './page.mjs';
 import { theBooksOfThePage } from './page-ledger.mjs';
 import { theLooksOfThePage } from './page-look.mjs';
@@ -41,6 +42,7 @@ if (!hasFirefox) {
 /** @type {Test[]} */
 const TESTS = [
   ['the ways to connect a kernel and its network', theWaysToConnect],
+  ['the offscreen document of an extension', theOffscreenDocument],
   ['the story of the demo', theStoryOfTheDemo],
   ['the page: its books', theBooksOfThePage],
   ['the page: messages, invitations and the log', theTalkOfThePage],

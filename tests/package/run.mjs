@@ -13,7 +13,7 @@ import { inNode } from './node.mjs';
 import { nonsenseCrashesNothing } from './nonsense.mjs';
 import { checkContents, pack, ROOT, WORK } from './pack.mjs';
 import { build, develop, leavesOutWhatIsUnused } from './projects.mjs';
-import { reference, strictTypes, theTypesOfThePackage } from './types.mjs';
+import { eachEntryAlone, reference, strictTypes, theTypesOfThePackage } from './types.mjs';
 
 /** Of one check, builds included, on a busy machine. */
 const CHECK_LIMIT_MS = 180_000;
@@ -62,6 +62,7 @@ const place = { browser, blank, modules, crashTest, kernels };
 try {
   await check('what npm would publish', () => checkContents(files));
   await check('a strict TypeScript program', () => strictTypes(tarball));
+  await check('each entry by itself in TypeScript', () => eachEntryAlone(tarball));
   await check('the types, as resolvers and linters see them', () => theTypesOfThePackage(tarball));
   await check('an API reference without warnings', () => reference());
   await check('loading: when, once, again', () => behaviour.loading(place));

@@ -31,6 +31,23 @@ export async function strictTypes(tarball) {
   await Promise.all(compilers.flatMap(check));
 }
 
+/**
+ * Each entry by itself: what one brings along must not hide what another lacks.
+ * @param {string} tarball
+ */
+export async function eachEntryAlone(tarball) {
+  const { exports } = JSON.parse(await readFile(join(ROOT, 'pkg.json'), 'utf8'));
+  const entries = Object.keys(exports).filter((entry) => exports[entry].types);
+  const file = (/** @type {string} */ entry) => `${entry.replaceAll(/\W/g, '_')}.ts`;
+  const source = (/** @type {string} */ entry) =>
+    `import * as all from 'ocap-remotes${entry.slice(1)}';\nexport const names: string[] = Object.keys(all);\n`;
+  const folder = await project('types-alone', tarball, Object.fromEntries(entries.map((entry) => [file(entry), source(entry)])));
+  const options = ['--noEmit', '--strict', '--target', 'es2022', '--lib', 'es2022,dom', '--module', 'nodenext'];
+  for (const tsc of [join(ROOT, 'node_modules/.bin/tsc'), await bin('tsc')]) {
+    await Promise.all(entries.map((entry) => run(tsc, [...options, file(entry)], { cwd: folder })));
+  }
+}
+
 /** @param {string} tarball */
 export async function theTypesOfThePackage(tarball) {
   await run(await bin('attw'), [tarball, '--no-color', '--no-emoji', ...IGNORED]);

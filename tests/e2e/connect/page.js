@@ -54,3 +54,15 @@ export async function calls() {
   outcomes.broken = await outcome(new Caller(broken).call('double', 1));
   return outcomes;
 }
+
+/** Calls that a Worker gets before it answers any. */
+export async function earlyCalls() {
+  const worker = startWorker('late');
+  using caller = new Caller(worker);
+  const abort = new AbortController();
+  const aborted = outcome(caller.callWith({ signal: abort.signal }, 'wait', 'x'));
+  abort.abort();
+  const early = await Promise.all(Array.from({ length: 300 }, (_, number) => caller.call('double', number)));
+  worker.terminate();
+  return { early, aborted: await aborted };
+}
