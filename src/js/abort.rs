@@ -6,21 +6,23 @@ use futures::{
     channel::oneshot,
     future::{self, Either},
 };
-use js_sys::Reflect;
 use wasm_bindgen::{JsCast as _, prelude::*};
 use web_sys::AbortSignal;
 
 use super::error::type_error;
 #[cfg(feature = "kernel")]
 use super::options;
+use crate::runtime::objects::{has_functions, member};
 
 /// The member `signal` of an options object, if there is one.
 pub(super) fn signal(options: &JsValue) -> Result<Option<AbortSignal>, JsValue> {
-    let given = Reflect::get(options, &"signal".into()).unwrap_or_default();
+    let given = member(options, "signal");
     if given.is_undefined() {
         return Ok(None);
     }
-    given.dyn_into().map(Some).map_err(|_| type_error("signal must be an AbortSignal"))
+    let is_signal = has_functions(&given, &["addEventListener", "removeEventListener"])
+        && member(&given, "aborted").as_bool().is_some();
+    if is_signal { Ok(Some(given.unchecked_into())) } else { Err(type_error("signal must be an AbortSignal")) }
 }
 
 /// The signal of options that have nothing else. One that is aborted already is an error, its reason.

@@ -25,9 +25,14 @@ export function texts(value, name) {
   return value;
 }
 
+/** Of any realm: an iframe's and Jest's are instances of other classes. @param {unknown} value */
+export function isError(value) {
+  return typeof value === 'object' && value !== null && typeof /** @type {any} */ (value).message === 'string';
+}
+
 /** @param {unknown} value @param {string} name */
 export function bytes(value, name) {
-  if (!(value instanceof Uint8Array)) {
+  if (!ArrayBuffer.isView(value) || /** @type {any} */ (value).BYTES_PER_ELEMENT !== 1) {
     throw refusal(value, name, 'a Uint8Array');
   }
   return value;
@@ -43,7 +48,7 @@ export function describe(value) {
       case 'string':
         return JSON.stringify(value.length > LONGEST ? `${value.slice(0, LONGEST)}…` : value);
       case 'object':
-        return value === null ? 'null' : Array.isArray(value) ? 'an array' : value instanceof Error ? String(value) : 'an object';
+        return value === null ? 'null' : Array.isArray(value) ? 'an array' : isError(value) ? String(value) : 'an object';
       case 'function':
       case 'symbol':
         return `a ${typeof value}`;

@@ -144,7 +144,7 @@ async function untilLoaded(address) {
 
 /** Errors cross as plain data: a clone of an Error would lose its name. */
 function plain(error) {
-  if (!(error instanceof Error)) {
+  if (typeof error?.message !== 'string') {
     return { name: 'Error', message: String(error) };
   }
   const { name, message, stack, data } = error;

@@ -1,5 +1,6 @@
 // Loads the wasm of one half, once, and keeps every call out of it after a crash.
 
+import { isError } from './arguments.js';
 import { lastPanic, takeIsHanded } from './crash.js';
 import { CrashError, InitError, NotInitializedError } from './errors.js';
 import { EventStream } from './events.js';
@@ -81,7 +82,7 @@ export class WasmModule {
     }
     if (!this.#loaded) {
       try {
-        const module = source instanceof WebAssembly.Module ? source : new WebAssembly.Module(source);
+        const module = isModule(source) ? source : new WebAssembly.Module(source);
         this.#start(new WebAssembly.Instance(module, this.#imports()));
       } catch (error) {
         throw this.#explained(error);
@@ -111,14 +112,13 @@ export class WasmModule {
    * @returns {Promise<WebAssembly.Instance>}
    */
   async #instantiate(source) {
-    if (source instanceof WebAssembly.Module) {
+    if (isModule(source)) {
       return WebAssembly.instantiate(source, this.#imports());
     }
-    if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) {
+    if (isBytes(source)) {
       return (await WebAssembly.instantiate(source, this.#imports())).instance;
     }
-    const isResponse = typeof Response === 'function' && source instanceof Response;
-    const response = isResponse ? source : await fetch(/** @type {string | URL | Request} */ (source));
+    const response = isResponse(source) ? source : await fetch(/** @type {string | URL | Request} */ (source));
     if (!response.ok) {
       throw new InitError(`${response.url || 'the server'} answered ${response.status} ${response.statusText}`.trim());
     }
@@ -233,7 +233,7 @@ export class WasmModule {
     if (error instanceof InitError || error instanceof CrashError) {
       return error;
     }
-    const message = error instanceof Error ? error.message : String(error);
+    const message = isError(error) ? error.message : String(error);
     const advice = /Content Security Policy|disallowed by embedder|unsafe-eval/i.test(message)
       ? "; its script-src must have 'wasm-unsafe-eval'"
       : '';
@@ -241,8 +241,27 @@ export class WasmModule {
   }
 }
 
+// By what they are, not by whose class they are instances of: an iframe, Jest and `vm` contexts have classes of their own.
+
+const kindOf = (/** @type {unknown} */ value) => Object.prototype.toString.call(value).slice('[object '.length, -1);
+
+/** @param {unknown} source @returns {source is WebAssembly.Module} */
+function isModule(source) {
+  return kindOf(source) === 'WebAssembly.Module';
+}
+
+/** @param {unknown} source @returns {source is BufferSource} */
+function isBytes(source) {
+  return ArrayBuffer.isView(source) || /^(Shared)?ArrayBuffer$/.test(kindOf(source));
+}
+
+/** @param {unknown} source @returns {source is Response} */
+function isResponse(source) {
+  return kindOf(source) === 'Response';
+}
+
 /** @param {unknown} error */
 function isOverflow(error) {
   // Chromium and Safari throw a RangeError, Firefox an InternalError.
-  return error instanceof Error && /^(RangeError|InternalError)$/.test(error.name) && /stack|recursion/i.test(error.message);
+  return isError(error) && /^(RangeError|InternalError)$/.test(error.name) && /stack|recursion/i.test(error.message);
 }

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     bridge::{BrowserPort, KernelServices, PlatformServices, PlatformServicesServer, Reply, VatWorkerService},
     network::{NetworkService, node::Libp2p},
-    runtime::{BrowserRuntime, Runtime},
+    runtime::{BrowserRuntime, Runtime, objects::has_functions},
     wire::RemoteError,
 };
 
@@ -255,7 +255,10 @@ impl VatWorkerService for Vats {
         call(self.launch.clone(), "launch", [vat_id.as_str().into(), to_js(&config)])
             .and_then(|port| async move {
                 launched.borrow_mut().insert(vat_id);
-                port.dyn_into().map_err(|_| thrown_remote(&type_error("launch must give a MessagePort")))
+                match has_functions(&port, &["postMessage", "start"]) {
+                    true => Ok(port.unchecked_into()),
+                    false => Err(thrown_remote(&type_error("launch must give a MessagePort"))),
+                }
             })
             .boxed_local()
     }

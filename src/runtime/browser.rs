@@ -3,7 +3,8 @@
 use std::{cell::RefCell, collections::VecDeque, rc::Rc, time::Duration};
 
 use futures::{FutureExt as _, channel::oneshot, future::LocalBoxFuture};
-use wasm_bindgen::{JsCast as _, prelude::*};
+use js_sys::{Function, Reflect};
+use wasm_bindgen::{JsCast, prelude::*};
 use web_sys::{MessageChannel, MessagePort};
 
 use super::{Runtime, Timestamp, steady::SteadyClock};
@@ -19,27 +20,55 @@ extern "C" {
 /// A message posted to itself comes after everything that is queued, and, unlike a timer, is never throttled.
 struct Turns {
     port: MessagePort,
+    receiver: Rc<Receiver>,
     waiting: Rc<RefCell<VecDeque<oneshot::Sender<()>>>>,
+}
+
+/// The end that hears. In Node it keeps the process alive, which it may only while somebody waits for a turn.
+struct Receiver {
+    port: MessagePort,
+    hold: Option<Function>,
+    let_go: Option<Function>,
+}
+
+impl Receiver {
+    fn new(port: MessagePort) -> Self {
+        // Browsers have neither.
+        let method = |name: &str| Reflect::get(&port, &name.into()).and_then(JsCast::dyn_into).ok();
+        let (hold, let_go) = (method("ref"), method("unref"));
+        Receiver { port, hold, let_go }
+    }
+
+    fn set_held(&self, held: bool) {
+        if let Some(function) = if held { &self.hold } else { &self.let_go } {
+            // Nothing is lost if it throws but the end of the process.
+            function.call0(&self.port).ok();
+        }
+    }
 }
 
 impl Turns {
     fn new() -> Option<Self> {
         let channel = MessageChannel::new().ok()?;
         let waiting: Rc<RefCell<VecDeque<oneshot::Sender<()>>>> = Rc::default();
-        let queue = Rc::clone(&waiting);
+        let receiver = Rc::new(Receiver::new(channel.port1()));
+        let (queue, hearing) = (Rc::clone(&waiting), Rc::clone(&receiver));
         let on_message = Closure::<dyn FnMut()>::new(move || {
             let next = queue.borrow_mut().pop_front();
+            hearing.set_held(!queue.borrow().is_empty());
             // Whoever waited may be gone.
             next.map(|next| next.send(()).ok());
         });
-        channel.port1().set_onmessage(Some(on_message.into_js_value().unchecked_ref()));
-        Some(Turns { port: channel.port2(), waiting })
+        receiver.port.set_onmessage(Some(on_message.into_js_value().unchecked_ref()));
+        receiver.set_held(false);
+        Some(Turns { port: channel.port2(), receiver, waiting })
     }
 
     fn wait(&self) -> Option<oneshot::Receiver<()>> {
         let (over, turn) = oneshot::channel();
         self.port.post_message(&JsValue::NULL).ok()?;
         self.waiting.borrow_mut().push_back(over);
+        self.receiver.set_held(true);
         Some(turn)
     }
 }

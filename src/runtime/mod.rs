@@ -9,6 +9,8 @@ mod native;
 #[cfg(any(all(target_arch = "wasm32", target_os = "unknown"), test))]
 mod steady;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+pub(crate) mod objects;
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub(crate) mod thrown;
 
 use std::{fmt, future::Future, time::Duration};

@@ -13,6 +13,7 @@ import { inNode } from './node.mjs';
 import { nonsenseCrashesNothing } from './nonsense.mjs';
 import { checkContents, pack, ROOT, WORK } from './pack.mjs';
 import { build, develop, leavesOutWhatIsUnused } from './projects.mjs';
+import * as surroundings from './surroundings.mjs';
 import { eachEntryAlone, reference, strictTypes, theTypesOfThePackage } from './types.mjs';
 
 /** Of one check, builds included, on a busy machine. */
@@ -70,6 +71,9 @@ try {
   await check('errors are classes, events are iterables', () => behaviour.errors(place));
   await check('wrong types are errors that name the argument', () => behaviour.wrongTypes(place));
   await check('nonsense crashes nothing', () => nonsenseCrashesNothing(place));
+  await check('objects of another realm', () => surroundings.otherRealms(place));
+  await check('browsers whose WebRTC something has replaced', () => surroundings.replacedWebRtc(place, relay.addresses.webrtc));
+  await check('databases that answer later', () => surroundings.databasesThatAnswerLater(place));
   await check('every call fails after a crash', () => behaviour.crash(place));
   for (const name of ['plain', 'vite', 'webpack']) {
     await check(`one message in a ${name} application`, async () => {
@@ -88,6 +92,7 @@ try {
   });
   await check('what is not used is left out', () => leavesOutWhatIsUnused(join(WORK, 'webpack')));
   await check('one message from Node', () => inNode(tarball, relay.addresses.ws));
+  await check('a process of Node ends after the last stop', () => surroundings.theProcessEnds(tarball, relay.addresses.ws));
   await check('the other examples of the documents', () => runExamples({ ...place, relay: relay.addresses.ws }));
   await check('the cold start', async () => {
     for (const module of ['kernel/kernel.js', 'kernel/inline.js', 'network/network.js', 'network/inline.js']) {

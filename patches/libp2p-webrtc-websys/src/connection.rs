@@ -14,8 +14,7 @@ use send_wrapper::SendWrapper;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    Event, RtcConfiguration, RtcDataChannel, RtcDataChannelEvent, RtcDataChannelInit,
-    RtcDataChannelType, RtcPeerConnectionState, RtcSessionDescriptionInit,
+    Event, RtcConfiguration, RtcDataChannel, RtcDataChannelInit, RtcDataChannelType, RtcSessionDescriptionInit,
 };
 
 use super::{Error, Stream};
@@ -56,9 +55,10 @@ impl Connection {
             move |_: Event| state_waker.wake()
         });
         let on_state_change = onconnectionstatechange_closure.as_ref();
-        peer_connection
+        // PATCH: without it the end is noticed by the silence.
+        let _ = peer_connection
             .inner
-            .set_onconnectionstatechange(Some(on_state_change.unchecked_ref()));
+            .set_onconnectionstatechange(on_state_change);
         peer_connection.on_sctp_state_change(on_state_change);
 
         Self {
@@ -92,10 +92,7 @@ impl Connection {
         if !self.closed {
             tracing::trace!("connection::close_connection");
             // PATCH: unset the handlers, as they are dropped before JS forgets them.
-            self.inner.inner.set_ondatachannel(None);
-            self.inner.inner.set_onconnectionstatechange(None);
-            self.inner.on_sctp_state_change(&JsValue::NULL);
-            self.inner.inner.close();
+            self.inner.close();
             self.closed = true;
             // PATCH: closing a connection fires no events on its data channels.
             for wakers in self.stream_wakers.drain(..) {
@@ -168,11 +165,7 @@ impl StreamMuxer for Connection {
     ) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
         // PATCH: end the connection when the browser has given it up.
         self.state_waker.register(cx.waker());
-        if matches!(
-            self.inner.inner.connection_state(),
-            RtcPeerConnectionState::Failed | RtcPeerConnectionState::Closed
-        ) || self.inner.is_sctp_closed()
-        {
+        if self.inner.is_lost() {
             return Poll::Ready(Err(Error::Connection("connection lost".to_owned())));
         }
 
@@ -192,7 +185,7 @@ impl StreamMuxer for Connection {
 }
 
 pub(crate) struct RtcPeerConnection {
-    inner: web_sys::RtcPeerConnection,
+    inner: Browser,
 
     /// An [`mpsc::channel`] for all inbound data channels.
     ///
@@ -204,29 +197,24 @@ pub(crate) struct RtcPeerConnection {
     inbound_data_channels: mpsc::Receiver<PollDataChannel>,
     /// PATCH: what is unread on all data channels.
     unread: Unread,
-    _ondatachannel_closure: Closure<dyn FnMut(RtcDataChannelEvent)>,
+    _ondatachannel_closure: Closure<dyn FnMut(JsValue)>,
 }
 
 /// PATCH: browsers count connections that were not closed against a limit, also after a failed dial.
 impl Drop for RtcPeerConnection {
     fn drop(&mut self) {
-        self.inner.set_ondatachannel(None);
-        self.inner.close();
+        self.close();
     }
 }
 
 impl RtcPeerConnection {
     pub(crate) async fn new(algorithm: String) -> Result<Self, Error> {
-        let algo: Object = Object::new();
-        Reflect::set(&algo, &"name".into(), &"ECDSA".into()).unwrap();
-        Reflect::set(&algo, &"namedCurve".into(), &"P-256".into()).unwrap();
-        Reflect::set(&algo, &"hash".into(), &algorithm.into()).unwrap();
+        let algo = Object::new();
+        Reflect::set(&algo, &"name".into(), &"ECDSA".into())?;
+        Reflect::set(&algo, &"namedCurve".into(), &"P-256".into())?;
+        Reflect::set(&algo, &"hash".into(), &algorithm.into())?;
 
-        let certificate_promise =
-            web_sys::RtcPeerConnection::generate_certificate_with_object(&algo)
-                .expect("certificate to be valid");
-
-        let certificate = JsFuture::from(certificate_promise).await?;
+        let certificate = settled(Browser::generate_certificate(&algo)).await?;
 
         let config = RtcConfiguration::default();
         // wrap certificate in a js Array first before adding it to the config object
@@ -234,7 +222,7 @@ impl RtcPeerConnection {
         certificate_arr.push(&certificate);
         config.set_certificates(&certificate_arr);
 
-        let inner = web_sys::RtcPeerConnection::new_with_configuration(&config)?;
+        let inner = Browser::new(&config)?;
 
         // An ondatachannel Future enables us to poll for incoming data channel events in
         // poll_incoming
@@ -242,11 +230,15 @@ impl RtcPeerConnection {
 
         let unread = Unread::default();
         let unread_inbound = unread.clone();
-        let ondatachannel_closure = Closure::new(move |ev: RtcDataChannelEvent| {
+        let ondatachannel_closure = Closure::<dyn FnMut(JsValue)>::new(move |ev: JsValue| {
             tracing::trace!("New data channel");
 
-            let data_channel = PollDataChannel::new(ev.channel(), &unread_inbound);
-            if let Err(e) = tx_ondatachannel.try_send(data_channel) {
+            let channel = Reflect::get(&ev, &"channel".into()).and_then(JsCast::dyn_into);
+            let Ok(channel) = channel else {
+                tracing::debug!("the browser opened something that is no data channel");
+                return;
+            };
+            if let Err(e) = tx_ondatachannel.try_send(PollDataChannel::new(channel, &unread_inbound)) {
                 if e.is_full() {
                     tracing::debug!("Remote is opening too many data channels, we can't keep up!");
                     return;
@@ -257,14 +249,31 @@ impl RtcPeerConnection {
                 }
             }
         });
-        inner.set_ondatachannel(Some(ondatachannel_closure.as_ref().unchecked_ref()));
-
-        Ok(Self {
+        let connection = Self {
             inner,
             inbound_data_channels: rx_ondatachannel,
             unread,
             _ondatachannel_closure: ondatachannel_closure,
-        })
+        };
+        let handler = connection._ondatachannel_closure.as_ref();
+        connection.inner.set_ondatachannel(handler)?;
+        Ok(connection)
+    }
+
+    /// PATCH: closing is the end whatever the browser says of it.
+    fn close(&self) {
+        let _ = self.inner.set_ondatachannel(&JsValue::NULL);
+        let _ = self.inner.set_onconnectionstatechange(&JsValue::NULL);
+        self.on_sctp_state_change(&JsValue::NULL);
+        let _ = self.inner.close();
+    }
+
+    /// PATCH: whether the browser has given the connection up. What has no state is of no use.
+    fn is_lost(&self) -> bool {
+        match self.inner.connection_state() {
+            Ok(state) => state == "failed" || state == "closed" || self.is_sctp_closed(),
+            Err(_) => true,
+        }
     }
 
     /// PATCH: sets the handler for changes of what carries the data channels, or none. When the remote
@@ -325,35 +334,26 @@ impl RtcPeerConnection {
     }
 
     pub(crate) async fn create_offer(&self) -> Result<String, Error> {
-        let offer = JsFuture::from(self.inner.create_offer()).await?;
+        let offer = settled(self.inner.create_offer()).await?;
 
-        let offer = Reflect::get(&offer, &JsValue::from_str("sdp"))
-            .expect("sdp should be valid")
-            .as_string()
-            .expect("sdp string should be valid string");
-
-        Ok(offer)
+        text(&offer, "sdp").ok_or_else(|| Error::Js("No SDP in the offer".to_string()))
     }
 
     pub(crate) async fn set_local_description(
         &self,
         sdp: RtcSessionDescriptionInit,
     ) -> Result<(), Error> {
-        let promise = self.inner.set_local_description(&sdp);
-        JsFuture::from(promise).await?;
+        settled(self.inner.set_local_description(&sdp)).await?;
 
         Ok(())
     }
 
     pub(crate) fn local_fingerprint(&self) -> Result<Fingerprint, Error> {
-        let sdp = &self
-            .inner
-            .local_description()
-            .ok_or_else(|| Error::Js("No local description".to_string()))?
-            .sdp();
+        let sdp = text(&self.inner.local_description()?, "sdp")
+            .ok_or_else(|| Error::Js("No local description".to_string()))?;
 
         let fingerprint =
-            parse_fingerprint(sdp).ok_or_else(|| Error::Js("No fingerprint in SDP".to_string()))?;
+            parse_fingerprint(&sdp).ok_or_else(|| Error::Js("No fingerprint in SDP".to_string()))?;
 
         Ok(fingerprint)
     }
@@ -362,11 +362,49 @@ impl RtcPeerConnection {
         &self,
         sdp: RtcSessionDescriptionInit,
     ) -> Result<(), Error> {
-        let promise = self.inner.set_remote_description(&sdp);
-        JsFuture::from(promise).await?;
+        settled(self.inner.set_remote_description(&sdp)).await?;
 
         Ok(())
     }
+}
+
+/// PATCH: the browser's connection. web-sys takes the answers for what they should be, and what throws for what cannot; but
+/// extensions replace `RTCPeerConnection`, and a policy may make any of it throw.
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_name = RTCPeerConnection)]
+    type Browser;
+
+    #[wasm_bindgen(constructor, catch, js_class = RTCPeerConnection)]
+    fn new(config: &RtcConfiguration) -> Result<Browser, JsValue>;
+    #[wasm_bindgen(static_method_of = Browser, catch, js_class = RTCPeerConnection, js_name = generateCertificate)]
+    fn generate_certificate(algorithm: &Object) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, structural, catch, js_name = createOffer)]
+    fn create_offer(this: &Browser) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, structural, catch, js_name = setLocalDescription)]
+    fn set_local_description(this: &Browser, sdp: &JsValue) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, structural, catch, js_name = setRemoteDescription)]
+    fn set_remote_description(this: &Browser, sdp: &JsValue) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, structural, catch)]
+    fn close(this: &Browser) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, structural, catch, getter, js_name = connectionState)]
+    fn connection_state(this: &Browser) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, structural, catch, getter, js_name = localDescription)]
+    fn local_description(this: &Browser) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, structural, catch, setter)]
+    fn set_ondatachannel(this: &Browser, handler: &JsValue) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, structural, catch, setter)]
+    fn set_onconnectionstatechange(this: &Browser, handler: &JsValue) -> Result<(), JsValue>;
+}
+
+/// PATCH: waits for an answer, which need not be a promise.
+async fn settled(answer: Result<JsValue, JsValue>) -> Result<JsValue, JsValue> {
+    JsFuture::from(js_sys::Promise::resolve(&answer?)).await
+}
+
+/// PATCH: a member that is a text.
+fn text(object: &JsValue, name: &str) -> Option<String> {
+    Reflect::get(object, &name.into()).ok()?.as_string()
 }
 
 /// Parse Fingerprint from a SDP.
@@ -378,10 +416,11 @@ fn parse_fingerprint(sdp: &str) -> Option<Fingerprint> {
     // get the value after the first space
     // return the value as a Fingerprint
     for line in lines {
+        // PATCH: no panic when it is another.
         if line.starts_with("a=fingerprint:") {
-            let fingerprint = line.split(' ').nth(1).unwrap();
-            let bytes = hex::decode(fingerprint.replace(':', "")).unwrap();
-            let arr: [u8; 32] = bytes.as_slice().try_into().unwrap();
+            let fingerprint = line.split(' ').nth(1)?;
+            let bytes = hex::decode(fingerprint.replace(':', "")).ok()?;
+            let arr: [u8; 32] = bytes.as_slice().try_into().ok()?;
             return Some(Fingerprint::raw(arr));
         }
     }
@@ -391,6 +430,13 @@ fn parse_fingerprint(sdp: &str) -> Option<Fingerprint> {
 #[cfg(test)]
 mod sdp_tests {
     use super::*;
+
+    #[test]
+    fn no_fingerprint_is_read_from_a_line_that_has_none() {
+        for line in ["", " sha-256", "sha-256 ", "sha-256 xx", "sha-256 A8:17", "sha-512 A8"] {
+            assert_eq!(parse_fingerprint(&format!("a=fingerprint:{line}\r\n")), None, "{line}");
+        }
+    }
 
     #[test]
     fn test_fingerprint() {

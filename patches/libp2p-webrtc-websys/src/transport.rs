@@ -5,12 +5,15 @@ use std::{
 };
 
 use futures::future::FutureExt;
+use js_sys::Reflect;
 use libp2p_core::{
     multiaddr::Multiaddr,
     muxing::StreamMuxerBox,
     transport::{Boxed, DialOpts, ListenerId, Transport as _, TransportError, TransportEvent},
 };
 use libp2p_identity::{Keypair, PeerId};
+
+use wasm_bindgen::JsValue;
 
 use super::{Connection, Error, upgrade};
 
@@ -115,9 +118,12 @@ impl libp2p_core::Transport for Transport {
     }
 }
 
-/// PATCH: whether this context (a window, not a Worker) can make WebRTC connections.
+/// PATCH: whether this context (a window, not a Worker) can make WebRTC connections. Extensions that block WebRTC leave
+/// something in its place.
 fn has_rtc_peer_connection() -> bool {
-    js_sys::Reflect::has(&js_sys::global(), &"RTCPeerConnection".into()).unwrap_or(false)
+    let member = |object: &JsValue, name: &str| Reflect::get(object, &name.into()).unwrap_or_default();
+    let constructor = member(&js_sys::global(), "RTCPeerConnection");
+    constructor.is_function() && member(&constructor, "generateCertificate").is_function()
 }
 
 /// Checks if local Firefox.

@@ -209,8 +209,8 @@ impl Inner {
             0 => ReadyState::Connecting,
             1 => ReadyState::Open,
             2 => ReadyState::Closing,
-            3 => ReadyState::Closed,
-            unknown => unreachable!("invalid `ReadyState` value: {unknown}"),
+            // PATCH: no panic for a state that no browser has.
+            _ => ReadyState::Closed,
         }
     }
 

@@ -5,7 +5,7 @@ use std::{
     rc::Rc,
 };
 
-use js_sys::{Array, Function, Reflect};
+use js_sys::Array;
 use serde_json::Value;
 use tracing::{debug, warn};
 use wasm_bindgen::{JsCast as _, closure::Closure, prelude::*};
@@ -16,7 +16,13 @@ use super::{
     convert::{Kind as Message, from_js, packet_to_js, to_js},
     spares::Spares,
 };
-use crate::{bridge::packet, runtime::thrown};
+use crate::{
+    bridge::packet,
+    runtime::{
+        objects::{has_functions, member},
+        thrown,
+    },
+};
 
 /// A packet in memory of this length or more is transferred: to let go of memory costs more than to copy what is short.
 const TRANSFERRED: u32 = 2 << 10;
@@ -90,8 +96,7 @@ impl BrowserPort {
     /// [`PortError::Refused`] if the object is none of these.
     pub fn new(target: impl Into<JsValue>) -> Result<Self, PortError> {
         let target = target.into();
-        let member = |of: &JsValue, name: &str| Reflect::get(of, &name.into()).unwrap_or_default();
-        let has = |of: &JsValue, name: &str| member(of, name).is_instance_of::<Function>();
+        let has = |of: &JsValue, name: &str| has_functions(of, &[name]);
         let kind = if !has(&target, "postMessage") {
             None
         } else if has(&member(&target, "onMessage"), "addListener") {
@@ -116,7 +121,8 @@ impl BrowserPort {
         match self.kind {
             Kind::Events => {
                 self.target.add_event_listener("message", message)?;
-                if self.target.has_type::<MessagePort>() {
+                // A `MessagePort` hears nothing before.
+                if has_functions(&self.target, &["start"]) {
                     self.target.start()?;
                 }
                 Ok(())
@@ -185,7 +191,8 @@ impl Port for BrowserPort {
                     Ok((_, Message::Foreign)) => debug!("message on the port is not the bridge's: ignored"),
                     Ok((message, Message::Response)) if kind == Kind::Events => {
                         let ports = event.unchecked_ref::<web_sys::MessageEvent>().ports();
-                        let transfer = (ports.length() > 0).then(|| ports.get(0).dyn_into().ok()).flatten();
+                        let port = (ports.length() > 0).then(|| ports.get(0));
+                        let transfer = port.filter(|port| has_functions(port, &["postMessage"])).map(JsCast::unchecked_into);
                         listener(PortEvent::Message { message, transfer });
                     }
                     Ok((message, kind)) => {

@@ -12,10 +12,13 @@ use super::{
     spares::Spares,
     words::{to_js_string, with_word},
 };
-use crate::bridge::{
-    message::{JSONRPC, SIGNALS},
-    methods,
-    packet::{self, Packet},
+use crate::{
+    bridge::{
+        message::{JSONRPC, SIGNALS},
+        methods,
+        packet::{self, Packet},
+    },
+    runtime::objects,
 };
 
 /// Deepest nesting of a message. Structured clones may be cyclic, and the stack is not endless.
@@ -93,7 +96,7 @@ pub(super) enum Kind {
 
 /// Reads a message; the reason if it is not JSON, or too large. Each string is copied once.
 pub(super) fn from_js(value: &JsValue) -> Result<(Value, Kind), &'static str> {
-    if let Some(bytes) = value.dyn_ref::<Uint8Array>() {
+    if let Some(bytes) = objects::as_bytes(value) {
         let message = packet::read(bytes.to_vec());
         return Ok(message.map_or((Value::Null, Kind::Foreign), |message| (message, Kind::Packet)));
     }

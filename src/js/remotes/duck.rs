@@ -5,17 +5,13 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
 use crate::js::error::type_error;
+pub(super) use crate::runtime::objects::member;
 
 /// An object whose functions are called by name, each time as they are then.
 #[derive(Clone)]
 pub(super) struct Duck {
     object: JsValue,
     what: &'static str,
-}
-
-/// A member of an object, `undefined` if there is none.
-pub(super) fn member(object: &JsValue, name: &str) -> JsValue {
-    Reflect::get(object, &name.into()).unwrap_or_default()
 }
 
 /// The array of these.
@@ -47,7 +43,7 @@ impl Duck {
     }
 
     pub(super) fn has(&self, function: &str) -> bool {
-        member(&self.object, function).is_instance_of::<Function>()
+        member(&self.object, function).is_function()
     }
 
     pub(super) fn value(&self) -> JsValue {

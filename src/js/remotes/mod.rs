@@ -89,7 +89,7 @@ fn plain_error(message: &str) -> JsValue {
 
 /// A kernel's own store, or ours over its key-value store.
 fn store(given: JsValue) -> Result<Duck, JsValue> {
-    let is_store = |name: &str| member(&given, name).is_instance_of::<Function>();
+    let is_store = |name: &str| member(&given, name).is_function();
     if given.is_object()
         && !is_store("getRemoteSeqState")
         && (is_store("get") || member(&given, "kernelKVStore").is_object())

@@ -2,12 +2,14 @@
 
 use std::cell::Cell;
 
-use js_sys::{Function, Reflect};
 use wasm_bindgen::prelude::*;
 
 use crate::{
     js::error::type_error,
-    runtime::thrown,
+    runtime::{
+        objects::{has_functions, member},
+        thrown,
+    },
     storage::{KeyValueStore, StorageError},
 };
 
@@ -20,18 +22,18 @@ extern "C" {
     #[wasm_bindgen(method, catch, js_name = getNextKey)]
     fn get_next_key(this: &KeyValues, key: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
-    fn set(this: &KeyValues, key: &str, value: &str) -> Result<(), JsValue>;
+    fn set(this: &KeyValues, key: &str, value: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
-    fn delete(this: &KeyValues, key: &str) -> Result<(), JsValue>;
+    fn delete(this: &KeyValues, key: &str) -> Result<JsValue, JsValue>;
 
     type Savepoints;
 
     #[wasm_bindgen(method, catch, js_name = createSavepoint)]
-    fn create_savepoint(this: &Savepoints, name: &str) -> Result<(), JsValue>;
+    fn create_savepoint(this: &Savepoints, name: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = rollbackSavepoint)]
-    fn rollback_savepoint(this: &Savepoints, name: &str) -> Result<(), JsValue>;
+    fn rollback_savepoint(this: &Savepoints, name: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = releaseSavepoint)]
-    fn release_savepoint(this: &Savepoints, name: &str) -> Result<(), JsValue>;
+    fn release_savepoint(this: &Savepoints, name: &str) -> Result<JsValue, JsValue>;
 }
 
 thread_local! {
@@ -52,15 +54,14 @@ pub(super) struct JsDatabase {
 impl JsDatabase {
     /// Takes an object that has every function, or one whose `kernelKVStore` has those for rows.
     pub(super) fn new(database: &JsValue) -> Result<Self, JsValue> {
-        let property = |object: &JsValue, key: &str| Reflect::get(object, &key.into()).unwrap_or_default();
-        let inner = property(database, "kernelKVStore");
+        let inner = member(database, "kernelKVStore");
         let rows = if inner.is_object() { inner } else { database.clone() };
         for (object, methods) in [
             (&rows, &["get", "getNextKey", "set", "delete"][..]),
             (database, &["createSavepoint", "rollbackSavepoint", "releaseSavepoint"]),
         ] {
             for method in methods {
-                if !property(object, method).is_instance_of::<Function>() {
+                if !has_functions(object, &[method]) {
                     return Err(type_error(&format!("the database has no function `{method}`")));
                 }
             }
@@ -73,6 +74,15 @@ impl JsDatabase {
         let answer = call(self);
         IN_DATABASE.set(false);
         answer.map_err(|thrown| StorageError::Io(format!("{what} threw {}", describe(&thrown))))
+    }
+
+    /// Calls what must be done when it returns. A promise would be kept, or broken, later than its result is relied on.
+    fn tell(&self, what: &str, call: impl FnOnce(&Self) -> Result<JsValue, JsValue>) -> Result<(), StorageError> {
+        let answer = self.ask(what, call)?;
+        match answer.is_object() && has_functions(&answer, &["then"]) {
+            true => Err(StorageError::Io(format!("{what} gave a promise; it must be done when it returns"))),
+            false => Ok(()),
+        }
     }
 
     fn ask_for_text(
@@ -109,22 +119,22 @@ impl KeyValueStore for JsDatabase {
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), StorageError> {
-        self.ask("set", |database| database.rows.set(key, value))
+        self.tell("set", |database| database.rows.set(key, value))
     }
 
     fn delete(&mut self, key: &str) -> Result<(), StorageError> {
-        self.ask("delete", |database| database.rows.delete(key))
+        self.tell("delete", |database| database.rows.delete(key))
     }
 
     fn create_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
-        self.ask("createSavepoint", |database| database.savepoints.create_savepoint(name))
+        self.tell("createSavepoint", |database| database.savepoints.create_savepoint(name))
     }
 
     fn rollback_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
-        self.ask("rollbackSavepoint", |database| database.savepoints.rollback_savepoint(name))
+        self.tell("rollbackSavepoint", |database| database.savepoints.rollback_savepoint(name))
     }
 
     fn release_savepoint(&mut self, name: &str) -> Result<(), StorageError> {
-        self.ask("releaseSavepoint", |database| database.savepoints.release_savepoint(name))
+        self.tell("releaseSavepoint", |database| database.savepoints.release_savepoint(name))
     }
 }

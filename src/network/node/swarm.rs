@@ -145,17 +145,19 @@ fn swarm_config() -> swarm::Config {
     swarm::Config::with_wasm_executor()
 }
 
-/// Whether this context can make WebRTC connections; a Worker cannot.
+/// Whether this context can make WebRTC connections: a Worker cannot, nor a window in which an extension blocks them.
 #[cfg(target_arch = "wasm32")]
 fn has_webrtc() -> bool {
-    js_sys::Reflect::has(&js_sys::global(), &"RTCPeerConnection".into()).unwrap_or(false)
+    let member = |object: &wasm_bindgen::JsValue, name: &str| js_sys::Reflect::get(object, &name.into()).unwrap_or_default();
+    let constructor = member(&js_sys::global(), "RTCPeerConnection");
+    constructor.is_function() && member(&constructor, "generateCertificate").is_function()
 }
 
 /// Whether the first hop of the address is of a kind that this context can dial, or why not.
 pub(super) fn can_dial(address: &Multiaddr) -> Result<(), &'static str> {
     if address::is_webrtc(address) {
         #[cfg(target_arch = "wasm32")]
-        return if has_webrtc() { Ok(()) } else { Err("WebRTC does not exist in this context (a Worker?)") };
+        return if has_webrtc() { Ok(()) } else { Err("WebRTC does not exist in this context: a Worker, or something blocks it") };
         #[cfg(not(target_arch = "wasm32"))]
         return Err("WebRTC is dialled in browsers only");
     }

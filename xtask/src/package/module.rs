@@ -204,6 +204,10 @@ fn bindings(name: &str, glue: &str) -> Result<String> {
 const COPIES: [(&str, &str); 3] =
     [("passStringToWasm0(", "text"), ("passArrayJsValueToWasm0(", "texts"), ("passArray8ToWasm0(", "bytes")];
 
+/// How the bindings tell that the memory has grown under a view of it. Some `lockdown` gives engines without `detached` one that never
+/// says so; that the buffer is another is the fact itself.
+const DETACHED: [&str; 2] = [".buffer.detached === true || (", ".buffer.detached === undefined && "];
+
 /// What describes a value for the wasm's errors; `arguments.js` has one that comes to an end.
 const DESCRIBED: &str = "const ret = debugString(";
 
@@ -225,8 +229,22 @@ fn checked(line: &str) -> Result<String> {
         None if line.contains("ToWasm0(") && !line.starts_with("function ") => {
             bail!("nobody checks what the bindings copy in `{line}`")
         }
-        _ => Ok(line.replace(DESCRIBED, "const ret = describe(")),
+        _ => Ok(with_own_detached_check(&line.replace(DESCRIBED, "const ret = describe("))?),
     }
+}
+
+/// `view.buffer.detached === true || (view.buffer.detached === undefined && view.buffer !== memory)` becomes
+/// `(view.buffer !== memory)`.
+fn with_own_detached_check(line: &str) -> Result<String> {
+    let [first, second] = DETACHED;
+    let Some((before, rest)) = line.split_once(first) else {
+        ensure!(!line.contains(".detached"), "the bindings tell in another way that memory has grown: `{line}`");
+        return Ok(line.to_owned());
+    };
+    let view = before.rsplit([' ', '(']).next().unwrap_or_default();
+    let rest = rest.strip_prefix(view).and_then(|rest| rest.strip_prefix(second));
+    let rest = rest.with_context(|| format!("the bindings tell in another way that memory has grown: `{line}`"))?;
+    Ok(format!("{}({rest}", before.strip_suffix(view).unwrap_or(before)))
 }
 
 /// The classes that have a method `stop`.
@@ -325,6 +343,13 @@ mod tests {
             assert_eq!(checked(line).unwrap(), expected);
         }
         assert!(checked("const p = passArrayF64ToWasm0(it, wasm.m);").is_err());
+    }
+
+    #[test]
+    fn memory_has_grown_when_its_buffer_is_another() {
+        let line = "    if (v === null || v.buffer.detached === true || (v.buffer.detached === undefined && v.buffer !== wasm.memory.buffer)) {";
+        assert_eq!(checked(line).unwrap(), "    if (v === null || (v.buffer !== wasm.memory.buffer)) {");
+        assert!(checked("if (v.buffer.detached) {").is_err());
     }
 
     #[test]
