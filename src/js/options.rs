@@ -91,5 +91,9 @@ fn object(options: &JsValue) -> Result<Object, JsValue> {
     if options.is_undefined() || options.is_null() {
         return Ok(Object::new());
     }
-    if options.is_object() { Ok(options.clone().unchecked_into()) } else { Err(type_error("options must be an object")) }
+    if options.is_object() {
+        Ok(options.clone().unchecked_into())
+    } else {
+        Err(type_error("options must be an object"))
+    }
 }

@@ -6,10 +6,10 @@
 mod browser;
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
-#[cfg(any(all(target_arch = "wasm32", target_os = "unknown"), test))]
-mod steady;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub(crate) mod objects;
+#[cfg(any(all(target_arch = "wasm32", target_os = "unknown"), test))]
+mod steady;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub(crate) mod thrown;
 

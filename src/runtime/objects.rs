@@ -10,7 +10,6 @@ pub(crate) fn member(object: &JsValue, name: &str) -> JsValue {
 }
 
 /// Whether an object has all these functions.
-#[cfg_attr(not(feature = "kernel"), allow(dead_code))] // The network's port asks for one at a time.
 pub(crate) fn has_functions(object: &JsValue, names: &[&str]) -> bool {
     names.iter().all(|name| member(object, name).is_function())
 }

@@ -192,7 +192,8 @@ impl Port for BrowserPort {
                     Ok((message, Message::Response)) if kind == Kind::Events => {
                         let ports = event.unchecked_ref::<web_sys::MessageEvent>().ports();
                         let port = (ports.length() > 0).then(|| ports.get(0));
-                        let transfer = port.filter(|port| has_functions(port, &["postMessage"])).map(JsCast::unchecked_into);
+                        let transfer =
+                            port.filter(|port| has_functions(port, &["postMessage"])).map(JsCast::unchecked_into);
                         listener(PortEvent::Message { message, transfer });
                     }
                     Ok((message, kind)) => {

@@ -22,6 +22,8 @@ use super::{
     stream::Cuts,
     streams,
 };
+#[cfg(target_arch = "wasm32")]
+use crate::runtime::objects::{has_functions, member};
 
 /// How long the set-up of one connection may take: dial, encryption, multiplexing.
 const SET_UP_LIMIT: Duration = Duration::from_secs(20);
@@ -148,16 +150,19 @@ fn swarm_config() -> swarm::Config {
 /// Whether this context can make WebRTC connections: a Worker cannot, nor a window in which an extension blocks them.
 #[cfg(target_arch = "wasm32")]
 fn has_webrtc() -> bool {
-    let member = |object: &wasm_bindgen::JsValue, name: &str| js_sys::Reflect::get(object, &name.into()).unwrap_or_default();
     let constructor = member(&js_sys::global(), "RTCPeerConnection");
-    constructor.is_function() && member(&constructor, "generateCertificate").is_function()
+    constructor.is_function() && has_functions(&constructor, &["generateCertificate"])
 }
 
 /// Whether the first hop of the address is of a kind that this context can dial, or why not.
 pub(super) fn can_dial(address: &Multiaddr) -> Result<(), &'static str> {
     if address::is_webrtc(address) {
         #[cfg(target_arch = "wasm32")]
-        return if has_webrtc() { Ok(()) } else { Err("WebRTC does not exist in this context: a Worker, or something blocks it") };
+        return if has_webrtc() {
+            Ok(())
+        } else {
+            Err("WebRTC does not exist in this context: a Worker, or something blocks it")
+        };
         #[cfg(not(target_arch = "wasm32"))]
         return Err("WebRTC is dialled in browsers only");
     }

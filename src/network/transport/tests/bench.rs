@@ -57,9 +57,7 @@ impl Bench {
         let mut effects = Vec::new();
         while let Some(effect) = self.transport.poll_effect() {
             let answer = match effect {
-                Effect::Weigh { channel } => {
-                    Input::Weighed { channel, circuit: self.circuits.get(&channel).cloned() }
-                }
+                Effect::Weigh { channel } => Input::Weighed { channel, circuit: self.circuits.get(&channel).cloned() },
                 Effect::CheckLine { channel, .. } => Input::LineChecked { channel, carrying: self.carrying },
                 effect => {
                     effects.push(effect);
