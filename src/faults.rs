@@ -38,12 +38,14 @@ pub enum Fault {
     RepeatReplyKeys,
     /// The end of a redemption is lost when the storage fails while it is noted.
     LoseEndOfRedemption,
+    /// A peer is not told that its objects are held no more.
+    KeepDropsToOneself,
 }
 
 #[cfg(feature = "seeded-faults")]
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 16] = [
+    pub const ALL: [Fault; 17] = [
         Fault::AcceptGaps,
         Fault::ReverseHeld,
         Fault::DeliverDuplicates,
@@ -60,6 +62,7 @@ impl Fault {
         Fault::RedeemOvertakes,
         Fault::RepeatReplyKeys,
         Fault::LoseEndOfRedemption,
+        Fault::KeepDropsToOneself,
     ];
 }
 

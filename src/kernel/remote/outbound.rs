@@ -8,8 +8,12 @@ use super::{
     },
     RemoteHandle,
 };
-use crate::wire::{
-    CapData, Delivery, Eref, Kref, LimitType, RemoteCommand, RemoteError, Resolution, Retirement, Seq, StoredCommand,
+use crate::{
+    faults::{Fault, seeded},
+    wire::{
+        CapData, Delivery, Eref, Kref, LimitType, RemoteCommand, RemoteError, Resolution, Retirement, Seq,
+        StoredCommand,
+    },
 };
 
 /// Room for the numbers that are added when a stored command is written.
@@ -138,6 +142,9 @@ impl RemoteHandle {
         erefs: &[Eref],
         make: fn(Vec<Eref>) -> Delivery,
     ) -> Result<(), KernelError> {
+        if seeded(Fault::KeepDropsToOneself) {
+            return Ok(());
+        }
         let room = self.max_message_bytes.saturating_sub(COMMAND_BYTES + ENVELOPE_BYTES + RETIREMENT_BYTES);
         let most = (room / REFERENCE_BYTES).clamp(1, GARBAGE_LIST);
         for part in erefs.chunks(most) {

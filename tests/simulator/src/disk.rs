@@ -53,6 +53,16 @@ impl Disk {
         self.commits.get()
     }
 
+    /// A row of what was committed.
+    pub(crate) fn row(&self, key: &str) -> Option<String> {
+        self.rows.borrow().get(key).cloned()
+    }
+
+    /// The keys of what was committed.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.rows.borrow().keys().cloned().collect()
+    }
+
     /// Whether it is empty: no kernel ever committed anything.
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.borrow().is_empty()

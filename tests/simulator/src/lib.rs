@@ -4,10 +4,12 @@
 //! A run is a [`Schedule`] of operations and a seed for everything else. From the bottom up: `executor` is time and tasks;
 //! `stream` and `network` are what lies below the transport; `bridge` and `disk` are what lies around the kernel; a `host`
 //! joins the real parts; its `program` uses them and writes down what it sees; the `oracle` says what it may have seen; the
-//! `world` performs a schedule; [`explore()`] runs many and makes a failing one short.
+//! `world` performs a schedule; `conservation` looks at what is left in the end; [`explore()`] runs many and makes a failing one
+//! short.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // a simulation that is wrong should stop
 
 mod bridge;
+mod conservation;
 mod crash_points;
 mod disk;
 mod executor;

@@ -163,11 +163,15 @@ impl Oracle {
         }
     }
 
+    /// Whether one of two hosts ever gave the other up.
+    pub(crate) fn severed(&self, one: usize, other: usize) -> bool {
+        self.gave_up.contains(&(one, other)) || self.gave_up.contains(&(other, one))
+    }
+
     /// Ends that understand each other reject nothing. Once one gave the other up, or lost its memory, each may have settled
     /// what the other still mentions.
     fn reject(&self, by: Life, host: usize, reason: &str) -> Result<(), String> {
-        let severed = self.gave_up.contains(&(by.host, host)) || self.gave_up.contains(&(host, by.host));
-        if severed || self.wiped.contains(&by.host) || self.wiped.contains(&host) {
+        if self.severed(by.host, host) || self.wiped.contains(&by.host) || self.wiped.contains(&host) {
             return Ok(());
         }
         Err(format!("{by:?} rejects a message of host {host}: {reason}"))

@@ -40,6 +40,8 @@ struct Owed {
 struct Knowledge {
     objects: BTreeMap<Kref, u32>,
     references: BTreeMap<Kref, Reference>,
+    /// What came with the outcome of a promise that it was given, and of which nobody told it what it is.
+    unnamed: BTreeSet<Kref>,
     /// The reference that the last redemption of a URL gave; another may have come by way of somebody who is gone.
     redeemed: BTreeMap<Label, Kref>,
     /// Results that it waits for.
@@ -285,7 +287,22 @@ impl Program {
         let Some(kref) = self.known.references.keys().nth(usize::try_from(index).unwrap()).copied() else { return };
         if driver.call(|kernel, _| kernel.release(&[kref])).is_ok() {
             self.known.references.remove(&kref);
+            self.known.unnamed.remove(&kref);
         }
+    }
+
+    /// Lets go of all that it holds, its own objects included: whatever was given away is all that keeps them.
+    pub(crate) fn let_go_of_everything(&mut self) {
+        let Some(driver) = self.driver.upgrade() else { return };
+        let Knowledge { references, objects, unnamed, .. } = &self.known;
+        let held: BTreeSet<Kref> = references.keys().chain(objects.keys()).chain(unnamed).copied().collect();
+        let held: Vec<Kref> = held.into_iter().collect();
+        if let Err(error) = driver.call(|kernel, _| kernel.release(&held)) {
+            return self.blame(format!("{:?} cannot let go of what it holds: {error}", self.life));
+        }
+        self.known.references.clear();
+        self.known.unnamed.clear();
+        self.known.offers.clear();
     }
 
     /// It was given something, of which it was told what it is.
@@ -364,7 +381,8 @@ impl Program {
         let was_passed = self.known.passed.remove(&promise) || self.known.answered.contains(&promise);
         let Some((id, _)) = self.known.awaited.remove(&promise) else {
             if was_passed {
-                return;
+                let unnamed = value.slots.iter().filter(|slot| !self.known.objects.contains_key(slot));
+                return self.known.unnamed.extend(unnamed.filter(|slot| !slot.is_promise()));
             }
             return self.blame(format!("{promise} was settled, for which {:?} does not wait", self.life));
         };

@@ -129,6 +129,16 @@ impl World {
         &self.hosts[host]
     }
 
+    /// The hosts' peer ids.
+    pub(crate) fn peers(&self) -> &[PeerId] {
+        &self.peers
+    }
+
+    /// Whether one of two hosts ever gave the other up.
+    pub(crate) fn severed(&self, one: usize, other: usize) -> bool {
+        self.oracle.borrow().severed(one, other)
+    }
+
     /// What it came to so far.
     pub fn statistics(&self) -> Statistics {
         Statistics {
@@ -291,7 +301,7 @@ impl World {
         self.hosts[host].in_kernel(|driver| async move { drop(driver.reconnect_peer(peer, Vec::new()).await) });
     }
 
-    fn pairs() -> impl Iterator<Item = (usize, usize)> {
+    pub(crate) fn pairs() -> impl Iterator<Item = (usize, usize)> {
         (0..HOSTS).flat_map(|one| (0..HOSTS).map(move |other| (one, other))).filter(|(one, other)| one != other)
     }
 
@@ -319,7 +329,7 @@ impl World {
                 return Err(format!("host {index} has {} messages that nobody acknowledges", host.pending()));
             }
         }
-        Ok(())
+        self.conserve()
     }
 
     fn settle_everything(&mut self) -> Result<(), String> {
