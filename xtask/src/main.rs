@@ -28,7 +28,6 @@ use crate::{
     config::Config,
     project::Project,
     setup::{Need, Tools},
-    soak::Soaked,
     suite::{Selection, Step},
 };
 
@@ -60,29 +59,7 @@ enum Chore {
     },
     /// Simulate whole kernels under faults, or keep the network or a page of a real browser busy; the last line on stdout is
     /// the outcome as JSON
-    Soak {
-        /// What
-        #[arg(value_enum, default_value_t = Soaked::Kernels)]
-        what: Soaked,
-        /// Of the network: WebRTC connections that are made and closed
-        #[arg(long, default_value_t = 2_000)]
-        cycles: u32,
-        /// Of the network: messages of 1 MiB each way
-        #[arg(long, default_value_t = 1_000)]
-        messages: u32,
-        /// Of the page: how many kernels are on it
-        #[arg(long, default_value_t = 20)]
-        kernels: u32,
-        /// Of the page: for how long
-        #[arg(long, default_value_t = 10)]
-        minutes: u32,
-        /// Of the kernels: how many steps, each a task's turn, or something that arrives
-        #[arg(long, default_value_t = 10_000_000)]
-        steps: u64,
-        /// Of the kernels: where to begin, to repeat a run; at random if absent
-        #[arg(long)]
-        seed: Option<u64>,
-    },
+    Soak(soak::Options),
     /// Measure; the last line on stdout is the figures as JSON
     Bench {
         /// What
@@ -133,12 +110,9 @@ fn run(chore: Chore) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Chore::Test { only, filter } => suite::run(&project, &config, &Selection::new(&only, filter)?),
-        Chore::Soak { what: Soaked::Kernels, steps, seed, .. } => soak::kernels(&project, &prepare(&[])?, steps, seed),
-        Chore::Soak { what: Soaked::Network, cycles, messages, .. } => {
-            soak::network(&project, &config, &prepare(Need::DEMO)?, cycles, messages)
-        }
-        Chore::Soak { what: Soaked::Page, kernels, minutes, .. } => {
-            soak::page(&project, &config, &prepare(Need::DEMO)?, kernels, minutes)
+        Chore::Soak(options) => {
+            options.check()?;
+            soak::run(&project, &config, &prepare(options.needs())?, &options)
         }
         Chore::Bench { area } => {
             bench::run(&project, &config, &prepare(Area::NEEDS)?, area)?;

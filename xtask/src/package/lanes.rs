@@ -1,10 +1,10 @@
-//! Builds side by side: the last stage of each, which sees the whole program at once, keeps one processor busy for a long time.
+//! Builds side by side: our own crate, which each compiles last, is one unit of code, and keeps one processor busy for a long time.
 
 use std::{collections::BTreeMap, thread};
 
 use anyhow::{Context as _, Result, anyhow};
 
-/// How many builds run at once. Each of them may take 2 GB in its last stage.
+/// How many builds run at once.
 const LANES: usize = 2;
 
 /// Which builds go one after the other, by their numbers. Cargo builds one thing at a time with a profile, and what has a profile in

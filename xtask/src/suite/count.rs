@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::process;
 
-/// How long one runner may take, builds with a cold cache on 2 cores included.
+/// How long one runner may take on a busy machine.
 const RUNNER_LIMIT: Duration = Duration::from_secs(25 * 60);
 
 /// Checks that passed and failed.

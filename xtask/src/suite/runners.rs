@@ -186,7 +186,8 @@ impl<'a> Runners<'a> {
         let tests = || files.iter().flat_map(|file| ["--test", file]);
         let (package, folder) = BROWSER_TESTS;
         let mut build = self.tools.wasm_command("cargo");
-        build.args(["build", "--target", WASM, "--package", package]).args(tests());
+        // All of them, as wasm-pack will have it.
+        build.args(["build", "--target", WASM, "--package", package, "--tests"]);
         self.build(build.current_dir(self.project.root()))?;
 
         let mut command = self.tools.wasm_command("wasm-pack");
