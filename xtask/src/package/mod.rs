@@ -73,20 +73,22 @@ fn build_with(project: &Project, config: &Config, tools: &Tools, others: &[Build
     let made = lanes::run(&lanes::plan(&profiles), |number| {
         let (build, flags) = builds.get(number).context("a lane has a build that there is not")?;
         let made = one_build(project, config, tools, build, *flags);
-        made.with_context(|| format!("build `{}`", build.name))
+        let made = made.with_context(|| format!("build `{}`", build.name))?;
+        let wasm = project.root().join(&build.out_dir).join(build.wasm_file());
+        let weight = flags.map(|_| Weight::of(build, &wasm, tools)).transpose()?;
+        Ok((made, weight))
     })?;
-    let mut weights = Vec::new();
+    let (manifests, weights): (Vec<_>, Vec<_>) = made.into_iter().unzip();
     let (mut types, mut seen) = (String::new(), Exports::default());
     for build in &config.wasm_pack.builds {
         let folder = project.root().join(&build.out_dir);
-        weights.push(Weight::of(build, &folder.join(build.wasm_file()), tools)?);
         let names = Exports::of(&fs::read_to_string(folder.join(format!("{}.d.ts", build.name)))?, &module::TYPES);
         let names = names.without(&seen);
         types += &names.hand_on("export type", &format!("./{0}/{0}.js", build.name));
         seen.extend(names);
     }
     module::copy_shared(project, &package)?;
-    let generated = made.into_iter().next().context("no build")?;
+    let generated = manifests.into_iter().next().context("no build")?;
     module::write_index(
         project,
         &package,
@@ -102,7 +104,7 @@ fn build_with(project: &Project, config: &Config, tools: &Tools, others: &[Build
     for file in config.manifest.exported_files()? {
         ensure!(package.join(file).is_file(), "pkg.json exports `{file}`, which no build made");
     }
-    Ok(Package { weights, crash_test: None })
+    Ok(Package { weights: weights.into_iter().flatten().collect(), crash_test: None })
 }
 
 /// Makes one build's folder, and returns the manifest that wasm-pack wrote for it. With the `flags` of [`paths`] its bytes depend on

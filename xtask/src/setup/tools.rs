@@ -72,7 +72,18 @@ fn with_path<'a>(program: &str, folders: impl Iterator<Item = &'a PathBuf>) -> C
     let path = env::join_paths(folders.cloned().chain(env::split_paths(&inherited))).unwrap_or(inherited);
     let mut command = Command::new(resolve(program, &path));
     command.env("PATH", path);
+    // Build scripts ask for these, and cargo runs them again, with all that is compiled after them, where they differ: as they would
+    // from those of the same command that is typed by hand.
+    for (name, _) in env::vars_os().filter(|(name, _)| tells_of_this_program(name)) {
+        command.env_remove(name);
+    }
     command
+}
+
+/// Whether cargo sets a variable to tell this program of its own package.
+fn tells_of_this_program(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
 }
 
 /// The full path of a program, so that the new PATH decides which one is started.
@@ -81,4 +92,17 @@ fn resolve(program: &str, path: &OsStr) -> OsString {
         .map(|folder| folder.join(program))
         .find(|file| crate::process::is_program(file))
         .map_or_else(|| program.into(), PathBuf::into_os_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_not_told_of_the_package_that_starts_them() {
+        assert!(env::vars_os().any(|(name, _)| tells_of_this_program(&name)), "cargo tells the tests as well");
+        let printed = crate::process::output_of(&mut Tools::default().command("env")).unwrap();
+        let told: Vec<_> = printed.lines().filter(|line| tells_of_this_program(OsStr::new(line))).collect();
+        assert!(told.is_empty() && printed.contains("PATH="), "{told:?}");
+    }
 }
