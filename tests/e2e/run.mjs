@@ -48,8 +48,10 @@ const TESTS = [
   ['the page: messages, invitations and the log', theTalkOfThePage],
   ['the page: lines and lives', together(theLinesOfThePage, theLivesOfThePage)],
   ['the page: its looks, with keyboard and axe, and a short soak', together(theLooksOfThePage, aShortSoakOfThePage)],
-  ['a page whose network is in a Worker is killed in mid-stream', aPageKilledInMidStream('window', 'worker')],
-  ['a page whose network is in the window is killed in mid-stream', aPageKilledInMidStream('worker', 'window')],
+  [
+    'pages with the network in a Worker and in the window are killed in mid-stream',
+    together(aPageKilledInMidStream('window', 'worker'), aPageKilledInMidStream('worker', 'window')),
+  ],
   ['an origin without space', aFullDisk],
   ['a second tab with the same store', aSecondTabWithTheSameStore],
   ['two kernels in JavaScript with our remotes and transport', twoKernelsInJavaScript],
