@@ -14,6 +14,8 @@ import { LabPage, onLab } from './lab.mjs';
 const BATCH = 20;
 /** How often a round begins, in milliseconds. */
 const ROUND_MS = 1_000;
+/** Rounds at least, however long each takes on a busy machine: memory is compared between them. */
+const ROUNDS_AT_LEAST = 8;
 /** In every so manieth round something goes wrong. */
 const TROUBLE_EVERY = 3;
 /** What the second half may need more than the end of the first, in parts of it and in bytes: collectors take their time. */
@@ -93,19 +95,19 @@ async function soak({ kernels, seconds, tell }) {
     const session = await browser.newBrowserCDPSession();
     const page = await context.newCDPSession(lab.page);
     await page.send('Performance.enable');
-    /** @type {{ seconds: number, bytes: number, modules: number }[]} */
+    /** @type {{ bytes: number, modules: number }[]} Of each round. */
     const memories = [];
     const startedAt = Date.now();
     const passed = () => (Date.now() - startedAt) / 1_000;
     await onLab(lab, async () => {
-      for (let round = 1; passed() < seconds; round += 1) {
+      for (let round = 1; passed() < seconds || round <= ROUNDS_AT_LEAST; round += 1) {
         const roundAt = Date.now();
         const troubled = round % TROUBLE_EVERY === 0 ? trouble(lab, round / TROUBLE_EVERY) : undefined;
         await Promise.all([sendRound(lab), troubled]);
         await page.send('HeapProfiler.collectGarbage');
         const bytes = await memory(session);
         if (bytes !== undefined) {
-          memories.push({ seconds: passed(), bytes, modules: await moduleMemory(lab) });
+          memories.push({ bytes, modules: await moduleMemory(lab) });
         }
         await lab.kept();
         if (round % 30 === 0) {
@@ -120,9 +122,9 @@ async function soak({ kernels, seconds, tell }) {
       }
       await lab.settled(120);
     });
-    // The most in a part of the time; the first quarter is warming up.
+    // The most in a part of the rounds; the first quarter is warming up.
     const most = (/** @type {number} */ from, /** @type {number} */ to) => {
-      const part = memories.filter(({ seconds: at }) => at >= from * seconds && at <= to * seconds);
+      const part = memories.slice(Math.floor(from * memories.length), Math.ceil(to * memories.length));
       return {
         modules: Math.max(0, ...part.map(({ modules }) => modules)),
         rest: Math.max(0, ...part.map(({ bytes, modules }) => bytes - modules)),

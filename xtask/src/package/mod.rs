@@ -46,8 +46,7 @@ pub(crate) fn build_to_crash(project: &Project, config: &Config, tools: &Tools) 
     let folder = project.target().join("crash-test");
     let build = Build {
         name: "kernel".to_owned(),
-        // With all that the browser's tests have, whose dependencies then serve here.
-        features: ["kernel", "durable", "guests", "network", "crash-test"].map(str::to_owned).to_vec(),
+        features: ["kernel", "guests", "network", "crash-test"].map(str::to_owned).to_vec(),
         target: Target::Web,
         profile: Profile::Dev,
         out_dir: folder.join("kernel"),
