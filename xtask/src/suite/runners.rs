@@ -1,6 +1,6 @@
 //! What the steps of `cargo xtask test` do.
 
-use std::{cell::OnceCell, env, fs, path::PathBuf, process::Command, thread, time::Duration};
+use std::{cell::OnceCell, fs, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -29,8 +29,6 @@ const FAULTS: &str = "seeded-faults";
 /// The crate whose tests run in a browser, and its folder.
 const BROWSER_TESTS: (&str, &str) = ("browser-tests", "tests/browser");
 const WASM: &str = "wasm32-unknown-unknown";
-/// How many tests of a program run at once. Those with sockets and processes wait more than they compute.
-const TEST_THREADS: &str = "RUST_TEST_THREADS";
 /// How long the download of the advisory database may take.
 const DATABASE_LIMIT: Duration = Duration::from_secs(30);
 /// How long the tests of one browser page may take. The runner's own limit of 20 s is short for a loaded machine.
@@ -136,10 +134,6 @@ impl<'a> Runners<'a> {
         let command = |arguments: &[&str]| {
             let mut native = self.cargo(&["test", "--no-fail-fast"]);
             native.args(natives::packages()).args(arguments);
-            if env::var_os(TEST_THREADS).is_none() {
-                let processors = thread::available_parallelism().map_or(1, usize::from);
-                native.env(TEST_THREADS, processors.saturating_mul(2).to_string());
-            }
             native
         };
         self.build(&mut command(&["--no-run"]))?;
