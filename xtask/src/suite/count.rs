@@ -1,8 +1,8 @@
 //! How many checks passed and failed.
 
-use std::{fmt, ops::AddAssign, process::Command, time::Duration};
+use std::{fmt, ops::AddAssign, process::Command, thread, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use crate::process;
 
@@ -36,6 +36,15 @@ impl Count {
             None => line.split_once(", ")?,
         };
         Some(Count { passed: number(passed, " passed")?, failed: number(failed, " failed")? })
+    }
+
+    /// Runs a test runner, and another beside it.
+    pub(crate) fn of_two(command: &mut Command, beside: Option<Command>) -> (Result<Self>, Option<Result<Self>>) {
+        thread::scope(|scope| {
+            let beside = beside.map(|mut command| scope.spawn(move || Count::of_runner(&mut command)));
+            let own = Count::of_runner(command);
+            (own, beside.map(|running| running.join().unwrap_or_else(|_| Err(anyhow!("a runner panicked")))))
+        })
     }
 
     /// Runs a test runner and adds up what it prints. One that fails without saying where counts as one failure.
@@ -116,5 +125,24 @@ mod tests {
         }
         // One of several runners may have nothing to run.
         assert_eq!(runner("echo 'test result: ok. 0 passed; 0 failed; x'").unwrap(), Count::default());
+    }
+
+    #[test]
+    fn two_runners_run_at_once_and_are_counted_apart() {
+        let folder = std::env::temp_dir().join(format!("xtask-two-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        // Each waits for the other.
+        let shell = |own: &str, other: &str, sum: &str| {
+            let mut command = Command::new("sh");
+            let script = format!("touch {own}; while [ ! -e {other} ]; do sleep 0.01; done; echo '{sum}'");
+            command.args(["-c", &script]).current_dir(&folder);
+            command
+        };
+        let (own, beside) =
+            Count::of_two(&mut shell("a", "b", "1 passed, 0 failed"), Some(shell("b", "a", "2 passed, 0 failed")));
+        assert_eq!((own.unwrap().passed, beside.unwrap().unwrap().passed), (1, 2));
+        let (own, beside) = Count::of_two(&mut shell("c", "a", "0 passed, 3 failed"), None);
+        assert!(own.unwrap().failed == 3 && beside.is_none());
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

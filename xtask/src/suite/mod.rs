@@ -73,16 +73,27 @@ pub(crate) fn run(project: &Project, config: &Config, selection: &Selection) -> 
     tell("setup", "", Cost::default(), meter.now());
     let filter = selection.filter.as_deref();
     let runners = Runners::new(project, config, &tools, selection, &meter);
+    let mut waiting = None;
     for step in &selection.steps {
         eprintln!("test: {step}");
         let before = meter.now();
-        let count = runners.run(*step).and_then(|count| ran(count, filter)).unwrap_or_else(|error| {
-            eprintln!("test: {step}: {error:#}");
-            Count::FAILED
-        });
+        let outcome = runners.run(*step);
         let building = meter.take_building();
-        tell(&step.to_string(), &count.to_string(), building, meter.now() - before - building);
-        total += count;
+        let running = meter.now() - before - building;
+        let Some(outcome) = outcome.transpose() else {
+            waiting = Some((*step, building, running));
+            continue;
+        };
+        let waited =
+            waiting.take().map(|(step, building, running)| (step, runners.outcome_of_waiting(), building, running));
+        for (step, outcome, building, running) in waited.into_iter().chain([(*step, outcome, building, running)]) {
+            let count = outcome.and_then(|count| ran(count, filter)).unwrap_or_else(|error| {
+                eprintln!("test: {step}: {error:#}");
+                Count::FAILED
+            });
+            tell(&step.to_string(), &count.to_string(), building, running);
+            total += count;
+        }
     }
     table.push(cost::row("all", &total.to_string(), all_building, all_running));
     for line in table {

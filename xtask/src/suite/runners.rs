@@ -1,8 +1,14 @@
 //! What the steps of `cargo xtask test` do.
 
-use std::{cell::OnceCell, fs, path::PathBuf, process::Command, time::Duration};
+use std::{
+    cell::{Cell, OnceCell},
+    fs,
+    path::PathBuf,
+    process::Command,
+    time::Duration,
+};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use serde_json::{Value, json};
 
 use super::{Selection, cost::Meter, count::Count, step::Step};
@@ -45,6 +51,11 @@ pub(super) struct Runners<'a> {
     /// Whether the build that can be told to crash is needed.
     crash_test: bool,
     package: OnceCell<Package>,
+    /// Whether conformance, which waits for most of its minute, is run beside the evidence, whose time is simulated.
+    has_evidence: bool,
+    /// What then waits for the evidence, and what came of it.
+    conformance: Cell<Option<Command>>,
+    conformed: Cell<Option<Result<Count>>>,
 }
 
 impl<'a> Runners<'a> {
@@ -55,12 +66,36 @@ impl<'a> Runners<'a> {
         selection: &'a Selection,
         meter: &'a Meter,
     ) -> Self {
-        let (filter, crash_test) = (selection.filter.as_deref(), selection.steps.contains(&Step::Package));
-        Runners { project, config, tools, filter, meter, crash_test, package: OnceCell::new() }
+        let has = |step| selection.steps.contains(&step);
+        Runners {
+            project,
+            config,
+            tools,
+            filter: selection.filter.as_deref(),
+            meter,
+            crash_test: has(Step::Package),
+            package: OnceCell::new(),
+            has_evidence: has(Step::Evidence),
+            conformance: Cell::default(),
+            conformed: Cell::default(),
+        }
     }
 
-    /// Runs a step. An error counts as one failure.
-    pub(super) fn run(&self, step: Step) -> Result<Count> {
+    /// Runs a step, or builds it and lets it wait for the next. An error counts as one failure.
+    pub(super) fn run(&self, step: Step) -> Result<Option<Count>> {
+        if step == Step::Conformance && self.has_evidence {
+            self.conformance.set(Some(self.conformance()?));
+            return Ok(None);
+        }
+        self.run_now(step).map(Some)
+    }
+
+    /// What came of the step that waited for the one that was run last.
+    pub(super) fn outcome_of_waiting(&self) -> Result<Count> {
+        self.conformed.take().unwrap_or_else(|| Err(anyhow!("was not run, for what it waited for failed")))
+    }
+
+    fn run_now(&self, step: Step) -> Result<Count> {
         match step {
             Step::Fmt => check(&mut self.cargo(&["fmt", "--all", "--check"])),
             Step::Deny => self.deny(),
@@ -71,7 +106,7 @@ impl<'a> Runners<'a> {
             Step::ClippyWasm => self.clippy_wasm(),
             Step::Doc => self.doc(),
             Step::Native => self.native(),
-            Step::Conformance => self.conformance(),
+            Step::Conformance => Count::of_runner(&mut self.conformance()?),
             Step::Evidence => self.evidence(),
             Step::Package => self.package(),
             Step::BrowserWindow => self.in_browser(&["window", "abort", "bridge", "halves", "network", "vectors"]),
@@ -140,12 +175,12 @@ impl<'a> Runners<'a> {
         Count::of_runner(command(&["--"]).args(self.filter))
     }
 
-    fn conformance(&self) -> Result<Count> {
+    fn conformance(&self) -> Result<Command> {
         let binaries = self.natives(&[CONFORMANCE_KERNEL])?;
         let mut suite = self.tools.command("node");
         suite.arg(self.project.root().join(CONFORMANCE)).args(self.filter).current_dir(self.project.root());
         suite.env("OCAP_CONFORMANCE_KERNEL", binaries.join(CONFORMANCE_KERNEL));
-        Count::of_runner(&mut suite)
+        Ok(suite)
     }
 
     /// Runs what takes long in a profile with optimizations and every check.
@@ -160,7 +195,13 @@ impl<'a> Runners<'a> {
                 evidence
             };
             self.build(&mut command(&["--no-run"]))?;
-            count += Count::of_runner(command(&["--", "--nocapture"]).args(self.filter))?;
+            // Nothing is compiled until both have ended.
+            let (own, conformed) =
+                Count::of_two(command(&["--", "--nocapture"]).args(self.filter), self.conformance.take());
+            if conformed.is_some() {
+                self.conformed.set(conformed);
+            }
+            count += own?;
         }
         Ok(count)
     }
