@@ -19,10 +19,7 @@ use ocap_remotes::{
     wire::{CapData, FrameDecoder, Handshake, Kref, PeerId, encode_frame},
 };
 use support::{ANY_PORT, Party, start};
-use tokio::{
-    io::AsyncReadExt as _,
-    net::{TcpListener, TcpSocket},
-};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// The honest pair: Alice sends, Bob answers; and where the attackers find Bob.
 struct Honest {
@@ -31,6 +28,8 @@ struct Honest {
     object: Kref,
     target: Target,
     sent: usize,
+    /// What may have to be waited for.
+    patience: Duration,
 }
 
 #[derive(Clone)]
@@ -66,7 +65,8 @@ fn under_attack<T: Send + 'static, F>(
             "hostile peers: {name}: an honest round trip {usual:?} before, {during:?} during the attack (median), \
              {worst:?} at worst; memory of both sides +{growth} KB"
         );
-        assert!(worst < Duration::from_secs(5), "the honest are kept waiting for {worst:?}");
+        honest.patience = patience(usual);
+        assert!(worst < honest.patience, "the honest are kept waiting for {worst:?}");
         honest.nothing_is_lost().await;
         afterwards(&honest, outcome).await;
         for party in [&honest.alice, &honest.bob] {
@@ -76,10 +76,15 @@ fn under_attack<T: Send + 'static, F>(
     });
 }
 
+/// What an honest kernel may have to wait, by what is usual on this machine when nobody attacks.
+fn patience(usual: Duration) -> Duration {
+    Duration::from_secs(5).max(usual * 400)
+}
+
 fn story<T>(story: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let local = tokio::task::LocalSet::new();
-    let bounded = async { tokio::time::timeout(Duration::from_secs(120), story).await };
+    let bounded = async { tokio::time::timeout(Duration::from_secs(300), story).await };
     runtime.block_on(local.run_until(bounded)).expect("the story does not hang")
 }
 
@@ -95,7 +100,7 @@ impl Honest {
         alice.knows(&bob);
         let object = alice.redeem(&bob.issue().await).await.unwrap();
         let target = Target { address: bob.address.clone(), peer: bob.peer.clone() };
-        Honest { alice, bob, object, target, sent: 0 }
+        Honest { alice, bob, object, target, sent: 0, patience: patience(Duration::ZERO) }
     }
 
     /// Sends and waits for the answer, until `enough` says so of the count; gives the median and the worst round trip.
@@ -108,7 +113,7 @@ impl Honest {
             self.answer_all().await;
             while !self.is_settled(promise) {
                 self.answer_all().await;
-                assert!(begun.elapsed() < Duration::from_secs(30), "no answer for 30 s");
+                assert!(begun.elapsed() < Duration::from_secs(60), "no answer for a minute");
             }
             times.push(begun.elapsed());
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -181,7 +186,7 @@ impl Attacker {
 
     async fn open(&self, target: &Target) -> Option<NodeStream> {
         let opening = self.node.open(&target.peer, std::slice::from_ref(&target.address));
-        tokio::time::timeout(Duration::from_secs(2), opening).await.ok()?.ok()
+        tokio::time::timeout(Duration::from_secs(20), opening).await.ok()?.ok()
     }
 
     /// A stream on which the handshake was completed.
@@ -209,6 +214,9 @@ fn redeem_nonsense(seq: u64) -> Vec<u8> {
     encode_frame(&format!(r#"{{"seq":{seq},"method":"redeemURL","params":["ocap:nonsense","key-{seq}"]}}"#))
 }
 
+/// Connections of one address that may be half open.
+const HALF_OPEN: usize = 16;
+
 /// Connections from another address that never say a word, `count` of them at once.
 async fn silent_connections(target: Target, count: usize) -> usize {
     let mut open = Vec::new();
@@ -219,12 +227,15 @@ async fn silent_connections(target: Target, count: usize) -> usize {
             open.push(connection);
         }
     }
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let mut held = 0;
-    for mut connection in open {
-        // A connection that was refused has ended.
-        let ended = tokio::time::timeout(Duration::from_millis(1), connection.read_u8()).await;
-        held += usize::from(ended.is_err());
+    // A connection that was refused has ended, as soon as Bob has come to it; those that are kept have 20 s.
+    let is_held = |connection: &TcpStream| matches!(connection.try_read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
+    let mut held = count;
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        held = open.iter().filter(|connection| is_held(connection)).count();
+        if held <= HALF_OPEN {
+            break;
+        }
     }
     held
 }
@@ -235,13 +246,13 @@ fn a_flood_of_connections_that_never_speak() {
         "1,000 connections of one address that never speak",
         |target| silent_connections(target, 1_000),
         async |honest, held| {
-            assert!(held <= 16, "{held} half-open connections are kept for one address");
+            assert!(held <= HALF_OPEN, "{held} half-open connections are kept for one address");
             let target = honest.target.clone();
             let attacker = std::thread::spawn(move || story(silent_connections(target, 100)));
             tokio::time::sleep(Duration::from_millis(500)).await;
             let time = honest.newcomer().await;
             eprintln!("hostile peers: meanwhile a newcomer is served in {time:?}");
-            assert!(time < Duration::from_secs(5));
+            assert!(time < honest.patience);
             attacker.join().unwrap();
         },
     );
@@ -267,7 +278,7 @@ fn a_crowd_of_half_open_handshakes() {
         assert!(opened > 100, "only {opened} attacked");
         let time = honest.newcomer().await;
         eprintln!("hostile peers: after it a newcomer is served in {time:?}");
-        assert!(time < Duration::from_secs(5));
+        assert!(time < honest.patience);
     });
 }
 
@@ -280,7 +291,10 @@ fn a_newcomer_comes_through_a_crowd() {
             story(async {
                 let mut held = Vec::new();
                 let until = Instant::now() + Duration::from_secs(20);
-                for number in (0..100).take_while(|_| Instant::now() < until) {
+                for number in 0..100 {
+                    if Instant::now() > until && held.len() > 20 {
+                        break;
+                    }
                     let attacker = Attacker::new(number);
                     if let Some(mut stream) = attacker.open(&target).await {
                         let _ = stream.write_all(&[0xff]).await;
@@ -295,7 +309,7 @@ fn a_newcomer_comes_through_a_crowd() {
         tokio::time::sleep(Duration::from_secs(3)).await;
         let time = honest.newcomer().await;
         eprintln!("hostile peers: in a crowd of half-open handshakes a newcomer is served in {time:?}");
-        assert!(time < Duration::from_secs(5));
+        assert!(time < honest.patience);
         assert!(attacker.join().unwrap() > 20);
         for party in [&honest.alice, &honest.bob] {
             party.driver.stop().await.unwrap();
@@ -378,13 +392,13 @@ fn a_flood_of_messages() {
         let attacker = Attacker::new(0);
         let until = Instant::now() + Duration::from_secs(4);
         let mut written = 0_u64;
-        while Instant::now() < until {
+        while Instant::now() < until || written <= 1_000 {
             let Some(mut stream) = attacker.channel(&target, "flood").await else {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
             // What is no message, and what repeats: the kernel has to look at each.
-            while Instant::now() < until {
+            while Instant::now() < until || written <= 1_000 {
                 let frame = if written.is_multiple_of(8) { encode_frame("nonsense") } else { redeem_nonsense(1) };
                 if stream.write_all(&frame).await.is_err() || stream.flush().await.is_err() {
                     break;
@@ -412,7 +426,7 @@ fn lies_about_length_and_frames_that_never_end() {
                 // Announces 2^62 bytes: the stream is cut.
                 let _ = stream.write_all(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f]).await;
                 let _ = stream.flush().await;
-                let ended = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut [0; 64])).await;
+                let ended = tokio::time::timeout(Duration::from_secs(60), stream.read(&mut [0; 64])).await;
                 cut += usize::from(matches!(ended, Ok(Ok(0) | Err(_))));
             } else {
                 // Announces 1 MiB, sends most of it, and stops.
@@ -433,7 +447,7 @@ fn lies_about_length_and_frames_that_never_end() {
 #[test]
 fn a_peer_that_claims_a_new_incarnation_each_time() {
     let attack = async |target: Target| {
-        let attacker = Attacker::new(0);
+        let (attacker, begun) = (Attacker::new(0), Instant::now());
         let mut granted = 0;
         for number in 0..200 {
             if let Some(mut stream) = attacker.channel(&target, &format!("life-{number}")).await {
@@ -443,11 +457,13 @@ fn a_peer_that_claims_a_new_incarnation_each_time() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
-        granted
+        (granted, begun.elapsed())
     };
-    under_attack("200 incarnations of one peer", attack, async |honest, granted| {
+    under_attack("200 incarnations of one peer", attack, async |honest, (granted, took)| {
         eprintln!("hostile peers: {granted} channels granted, {} restarts taken notice of", honest.restarts());
-        assert!((1..=30).contains(&honest.restarts()));
+        // Thirty a minute.
+        let most = 30 * (1 + took.as_secs() / 60) as usize;
+        assert!((1..=most).contains(&honest.restarts()));
     });
 }
 

@@ -79,7 +79,7 @@ fn two_services_exchange_messages_over_libp2p_and_stop() {
             sent.unwrap();
         }
         let all = || bob.kernel.delivered.borrow().len() == 100 && alice.kernel.delivered.borrow().len() == 100;
-        for _ in 0..100 {
+        for _ in 0..1_200 {
             if all() {
                 break;
             }
@@ -93,7 +93,7 @@ fn two_services_exchange_messages_over_libp2p_and_stop() {
             assert_eq!((&peer.peer_id, peer.state), (&there.id, PeerState::Connected));
             let channel = peer.channel.as_ref().unwrap();
             assert_eq!((channel.kind, &channel.relay), (ChannelKind::Ws, &None));
-            assert!(channel.round_trip_ms.is_some_and(|time| time > 0.0 && time < 1_000.0), "{channel:?}");
+            assert!(channel.round_trip_ms.is_some_and(|time| time > 0.0 && time < 60_000.0), "{channel:?}");
         }
         alice.service.stop_remote_comms().await.unwrap();
         bob.service.stop_remote_comms().await.unwrap();

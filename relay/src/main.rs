@@ -20,8 +20,16 @@ use libp2p::{
     swarm::{self, NetworkBehaviour, SwarmEvent},
     tcp, yamux,
 };
+use ocap_remotes::{
+    network::node::{Lines, Meters},
+    runtime::{NativeRuntime, Runtime as _},
+};
 use options::Options;
 use tokio::io::AsyncReadExt as _;
+
+/// How long a ping may take on a line that carries nothing else. A relay learns from nothing but pings that a page which used
+/// WebRTC is gone.
+const PING_LIMIT: Duration = Duration::from_secs(4);
 
 #[derive(NetworkBehaviour)]
 struct Behaviour {
@@ -40,8 +48,11 @@ async fn main() -> Result<()> {
 
     let (key, certificate) = state::load_or_create(options.state.as_deref())?;
     let peer = key.public().to_peer_id();
+    let (runtime, meters) = (NativeRuntime::new(), Meters::default());
+    let mut lines = Lines::new(PING_LIMIT);
+    let mut looks = tokio::time::interval(PING_LIMIT / 4);
     let mut swarm = Swarm::new(
-        transport(&key, certificate)?,
+        transport(&key, certificate, &meters)?,
         behaviour(&key, &options),
         peer,
         swarm::Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(60)),
@@ -59,6 +70,10 @@ async fn main() -> Result<()> {
                 tracing::info!(reason, "stopping");
                 return Ok(());
             }
+            _ = looks.tick() => {
+                lines.look(runtime.now(), |_| false);
+                continue;
+            }
             event = swarm.select_next_some() => event,
         };
         match event {
@@ -75,17 +90,23 @@ async fn main() -> Result<()> {
             SwarmEvent::ListenerClosed { addresses, reason, .. } => {
                 reason.with_context(|| format!("the listener of {addresses:?} ended"))?;
             }
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { connection, result: Ok(_), .. })) => {
+                lines.answered(connection, runtime.now());
+            }
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { connection, result: Err(error), .. })) => {
-                if !matches!(error, ping::Failure::Unsupported) {
+                // On a slow line a ping waits behind what circuits carry.
+                if !matches!(error, ping::Failure::Unsupported) && !lines.shows_life(connection, runtime.now()) {
                     tracing::info!(%connection, %error, "closing a silent connection");
                     swarm.close_connection(connection);
                 }
             }
             SwarmEvent::Behaviour(BehaviourEvent::Relay(event)) => tracing::info!(?event, "relay"),
-            SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => {
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                lines.watch(connection_id, meters.take(&peer_id, &endpoint), runtime.now());
                 tracing::info!(peer = %peer_id, address = %endpoint.get_remote_address(), "connected");
             }
-            SwarmEvent::ConnectionClosed { peer_id, cause, .. } => {
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, .. } => {
+                lines.forget(connection_id);
                 tracing::info!(peer = %peer_id, ?cause, "disconnected");
             }
             event => tracing::debug!(?event),
@@ -96,8 +117,11 @@ async fn main() -> Result<()> {
 fn transport(
     key: &identity::Keypair,
     certificate: libp2p_webrtc::tokio::Certificate,
+    meters: &Meters,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>> {
+    let meters = meters.clone();
     let ws = libp2p_websocket::Config::new(tcp::tokio::Transport::new(tcp::Config::default().nodelay(true)))
+        .map(move |stream, endpoint| meters.meter_direct(stream, &endpoint))
         .upgrade(upgrade::Version::V1Lazy)
         .authenticate(noise::Config::new(key)?)
         .multiplex(yamux::Config::default())
@@ -110,8 +134,7 @@ fn transport(
 
 fn behaviour(key: &identity::Keypair, options: &Options) -> Behaviour {
     let peer = key.public().to_peer_id();
-    // A relay learns from nothing but pings that a page which used WebRTC is gone.
-    let ping = ping::Config::new().with_interval(Duration::from_secs(3)).with_timeout(Duration::from_secs(4));
+    let ping = ping::Config::new().with_interval(Duration::from_secs(3)).with_timeout(PING_LIMIT);
     let identify = identify::Config::new("/ocap-kernel/id/1.0.0".to_owned(), key.public())
         .with_agent_version(concat!("ocap-relay/", env!("CARGO_PKG_VERSION")).to_owned());
     Behaviour {

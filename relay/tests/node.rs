@@ -55,6 +55,9 @@ fn mebibyte() -> Vec<u8> {
     (0..1024 * 1024_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 
+/// Left to TCP, either would take minutes.
+const SOON: Duration = Duration::from_secs(30);
+
 #[test]
 fn long_messages_pass_through_the_relay_both_ways() {
     let state = tempfile::tempdir().unwrap();
@@ -92,13 +95,13 @@ fn both_ends_notice_a_killed_relay_and_come_back_with_it() {
         assert!(at_alice.write_all(b"lost").await.is_err() || at_alice.flush().await.is_err());
         futures::join!(alice.relay_down(), bob.relay_down());
         assert!(alice.node.listen_addresses().is_empty());
-        assert!(killed.elapsed() < Duration::from_secs(5), "noticed after {:?}", killed.elapsed());
+        assert!(killed.elapsed() < SOON, "noticed after {:?}", killed.elapsed());
 
         let relay = Relay::start(state.path(), port, &[]);
         assert_eq!(relay.ws_address, address, "identity and address survive");
         let restarted = Instant::now();
         futures::join!(alice.relay_up(), bob.relay_up());
-        assert!(restarted.elapsed() < Duration::from_secs(10), "back after {:?}", restarted.elapsed());
+        assert!(restarted.elapsed() < SOON, "back after {:?}", restarted.elapsed());
         joined(&alice, &mut bob, &relay).await;
     });
 }

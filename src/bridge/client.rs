@@ -136,6 +136,10 @@ impl<T: 'static> Service<T> for KernelEnd {
                 let reply = self.kernel.remote_give_up(Params::named(params)?.peer("peerId", &self.peers)?);
                 Ok(async move { Ok(Value::from(reply.await?).into()) }.boxed_local())
             }
+            methods::REMOTE_MOVING => {
+                self.kernel.remote_moving(Params::named(params)?.peer("peerId", &self.peers)?);
+                Ok(async { Ok(Value::Null.into()) }.boxed_local())
+            }
             methods::REMOTE_INCARNATION_CHANGE => {
                 let mut params = Params::named(params)?;
                 let peer = params.peer("peerId", &self.peers)?;

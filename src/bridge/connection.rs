@@ -234,6 +234,12 @@ impl<T, R> Connection<T, R> {
         }
     }
 
+    /// What the other end can do, as far as it has told.
+    #[cfg(feature = "transport")] // only the server asks for it
+    pub(super) fn theirs(&self) -> Extensions {
+        if let State::Open { theirs, .. } = &self.state { *theirs } else { Extensions::NONE }
+    }
+
     /// Whether a call waits for an answer of an end that answers pings too.
     pub(super) fn waits_for_pinged_end(&self) -> bool {
         matches!(&self.state, State::Open { pending, theirs, .. } if theirs.pings && !pending.is_empty())

@@ -16,6 +16,8 @@ pub(super) struct Extensions {
     pub(super) packets: bool,
     /// It answers pings.
     pub(super) pings: bool,
+    /// It wants to hear of long messages that move.
+    pub(super) moving: bool,
     /// Requests that it runs at once. Further calls wait, in their order, at the end that makes them.
     pub(super) calls: usize,
 }
@@ -23,16 +25,16 @@ pub(super) struct Extensions {
 impl Extensions {
     /// What is taken for granted.
     pub(super) const NONE: Extensions =
-        Extensions { batches: false, packets: false, pings: false, calls: MAX_PENDING_CALLS };
+        Extensions { batches: false, packets: false, pings: false, moving: false, calls: MAX_PENDING_CALLS };
 
     /// What an end of ours can do, over a port that transfers bytes or one that makes JSON of everything anyway.
     pub(super) fn ours(transfers: bool) -> Self {
-        Extensions { batches: true, packets: transfers, pings: true, calls: MAX_RUNNING_REQUESTS }
+        Extensions { batches: true, packets: transfers, pings: true, moving: true, calls: MAX_RUNNING_REQUESTS }
     }
 
     pub(super) fn to_params(self) -> Value {
-        let Extensions { batches, packets, pings, calls } = self;
-        json!({ "batches": batches, "packets": packets, "pings": pings, "calls": calls })
+        let Extensions { batches, packets, pings, moving, calls } = self;
+        json!({ "batches": batches, "packets": packets, "pings": pings, "moving": moving, "calls": calls })
     }
 
     /// Members that are missing, unknown or not of their type count as never said.
@@ -43,6 +45,7 @@ impl Extensions {
             batches: is("batches"),
             packets: is("packets"),
             pings: is("pings"),
+            moving: is("moving"),
             // Without room for one call nothing would ever be asked.
             calls: calls.map_or(MAX_PENDING_CALLS, |calls| calls.clamp(1, MAX_PENDING_CALLS)),
         }

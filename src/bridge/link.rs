@@ -78,6 +78,11 @@ impl<P: Port> Link<P> {
         &self.end.runtime
     }
 
+    #[cfg(feature = "transport")] // only the server asks for it
+    pub(super) fn theirs(&self) -> Extensions {
+        self.end.connection.borrow().theirs()
+    }
+
     /// Begins to listen, and the opening. Only the first start has an effect.
     pub(super) fn start(&self, service: Rc<dyn Service<P::Transfer>>) {
         if self.end.service.borrow().is_some() {

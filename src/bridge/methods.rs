@@ -22,6 +22,8 @@ pub(super) const RESET_ALL_BACKOFFS: &str = "resetAllBackoffs";
 
 pub(super) const REMOTE_DELIVER: &str = "remoteDeliver";
 pub(super) const REMOTE_GIVE_UP: &str = "remoteGiveUp";
+/// For a kernel of ours that asked for it.
+pub(super) const REMOTE_MOVING: &str = "remoteMoving";
 pub(super) const REMOTE_INCARNATION_CHANGE: &str = "remoteIncarnationChange";
 
 /// What an end of ours can do beyond protocol §9, told by a notification: whoever knows nothing of it ignores it.
@@ -38,7 +40,7 @@ pub(super) fn may_share_post(method: &str) -> bool {
 
 /// All of them, and the names of their params.
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
-pub(super) const WORDS: [&str; 19] = [
+pub(super) const WORDS: [&str; 20] = [
     LAUNCH,
     TERMINATE,
     TERMINATE_ALL,
@@ -51,6 +53,7 @@ pub(super) const WORDS: [&str; 19] = [
     RESET_ALL_BACKOFFS,
     REMOTE_DELIVER,
     REMOTE_GIVE_UP,
+    REMOTE_MOVING,
     REMOTE_INCARNATION_CHANGE,
     "to",
     "from",

@@ -80,6 +80,20 @@ impl<P: Port> KernelServices for PlatformServicesServer<P> {
         .boxed_local()
     }
 
+    fn remote_moving(&self, peer: PeerId) {
+        // An incumbent's kernel would refuse it.
+        if !self.link.theirs().moving {
+            return;
+        }
+        let told = self.link.call_for_null(methods::REMOTE_MOVING, object([("peerId", peer.as_str().into())]));
+        let told = told.map(|told| {
+            if let Err(error) = told {
+                tracing::debug!(%error, "the kernel was not told that a message moves");
+            }
+        });
+        self.link.runtime().spawn(told.boxed_local());
+    }
+
     fn remote_give_up(&self, peer: PeerId) -> Reply<()> {
         self.link.call_for_null(methods::REMOTE_GIVE_UP, object([("peerId", peer.as_str().into())]))
     }

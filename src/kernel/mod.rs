@@ -306,6 +306,11 @@ impl Kernel {
         Ok(())
     }
 
+    /// The network sees a long message move. See [`RemoteManager::handle_remote_moving`].
+    pub fn handle_remote_moving(&mut self, peer: &PeerId, now: Timestamp) {
+        self.remotes.handle_remote_moving(peer, now);
+    }
+
     /// A peer has shown its incarnation in a handshake; true means that it restarted. The verdict may be told after the next
     /// [`commit`](Self::commit). See [`RemoteManager::handle_incarnation_change`].
     ///

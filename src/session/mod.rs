@@ -367,6 +367,13 @@ impl Session {
         [ack_due, self.timer.deadline(), self.link.resumes_at()].into_iter().flatten().min()
     }
 
+    /// The network sees a long message move, to the peer or from it. See [`KernelServices::remote_moving`].
+    ///
+    /// [`KernelServices::remote_moving`]: crate::bridge::KernelServices::remote_moving
+    pub fn moving(&mut self, now: Timestamp) {
+        self.timer.moving(now, self.outbox.bytes());
+    }
+
     /// Tells the time.
     pub fn handle_timeout(&mut self, now: Timestamp) -> TimerOutcome {
         match self.timer.handle_timeout(now, self.outbox.bytes()) {

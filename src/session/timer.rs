@@ -15,6 +15,9 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// The slowest line, in bytes per second, on which what is under way is not taken for lost too early.
 const SLOWEST_LINE: u64 = 16 << 10;
 
+/// What a channel holds at most between its two ends.
+const MOST_UNDER_WAY: u64 = 2 << 20;
+
 /// The round trip, smoothed as RFC 6298 says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct RoundTrip {
@@ -92,8 +95,23 @@ impl RetransmissionTimer {
         }
     }
 
+    /// A long message is under way on the channel, and moves: it, what is behind it, and the acknowledgements behind what the
+    /// peer writes are waited for anew.
+    pub(super) fn moving(&mut self, now: Timestamp, bytes: usize) {
+        self.put_off(now, bytes);
+        let patience = self.patience(bytes);
+        if let Some(waiting) = &mut self.waiting {
+            waiting.give_up_at = waiting.give_up_at.max(now.after(patience));
+            waiting.give_up_at_last = waiting.give_up_at_last.max(now.after(patience.saturating_mul(2)));
+        }
+    }
+
+    fn patience(&self, bytes: usize) -> Duration {
+        self.ack_timeout.saturating_mul(self.max_retransmissions.saturating_add(1)).saturating_add(carriage(bytes))
+    }
+
     fn restart(&mut self, now: Timestamp, bytes: usize) {
-        let patience = self.ack_timeout.saturating_mul(self.max_retransmissions.saturating_add(1));
+        let patience = self.patience(bytes);
         self.waiting = Some(Waiting {
             retransmit_at: now.after(self.timeout(bytes, 0)),
             give_up_at: now.after(patience),
@@ -165,12 +183,19 @@ impl RetransmissionTimer {
     }
 
     fn timeout(&self, bytes: usize, retransmissions: u32) -> Duration {
-        let Some(round_trip) = self.round_trip else { return self.ack_timeout };
+        let longest = self.ack_timeout.saturating_add(carriage(bytes));
+        let Some(round_trip) = self.round_trip else { return longest };
         let transmission = Duration::from_millis((bytes as u64).saturating_mul(1000) / SLOWEST_LINE);
         let factor = 1_u32.checked_shl(retransmissions).unwrap_or(u32::MAX);
         let timeout = round_trip.timeout().saturating_add(transmission).saturating_mul(factor);
-        timeout.min(self.ack_timeout)
+        timeout.min(longest)
     }
+}
+
+/// The time that what was written may be on its way on the slowest line, in whole seconds: it is in buffers that nobody can
+/// look into.
+fn carriage(bytes: usize) -> Duration {
+    Duration::from_secs((bytes as u64).min(MOST_UNDER_WAY) / SLOWEST_LINE)
 }
 
 #[cfg(test)]
@@ -229,7 +254,30 @@ mod tests {
     fn much_data_under_way_is_not_suspected_early() {
         let mut timer = measured(80);
         timer.start(at(0), 1 << 20);
-        assert_eq!(timer.deadline(), Some(at(10_000)));
+        assert_eq!(timer.deadline(), Some(at(65_000)), "1 s, and 64 s at 16 KiB/s");
+        let mut unmeasured = RetransmissionTimer::new(10 * SECOND, 3);
+        unmeasured.start(at(0), 1 << 20);
+        assert_eq!(unmeasured.deadline(), Some(at(74_000)));
+        assert_eq!(unmeasured.handle_timeout(at(103_999), 1 << 20), Elapsed::Retransmit);
+        assert_eq!(unmeasured.handle_timeout(at(104_000), 1 << 20), Elapsed::GiveUp);
+        unmeasured.progress(at(0), usize::MAX);
+        assert_eq!(unmeasured.handle_timeout(at(168_000), 1 << 20), Elapsed::GiveUp, "there is an end to it");
+    }
+
+    #[test]
+    fn while_something_moves_nothing_is_written_again_or_given_up_and_40_s_later_it_is() {
+        let mut timer = measured(80);
+        timer.start(at(0), 100);
+        let mut now = 0;
+        while now < 600_000 {
+            timer.moving(at(now), 100);
+            now += 2_000;
+            // The first timeout is a second; what is written again costs the line little.
+            timer.handle_timeout(at(now), 100);
+            assert!(timer.waiting.is_some());
+        }
+        assert_eq!(timer.handle_timeout(at(637_999), 100), Elapsed::Retransmit);
+        assert_eq!(timer.handle_timeout(at(638_000), 100), Elapsed::GiveUp);
     }
 
     #[test]

@@ -37,11 +37,11 @@ pub struct RemoteCommsOptions {
     pub delayed_ack_ms: u64,
     /// Retransmissions without progress before giving a remote up. Default 3; at most 1,000.
     pub max_retransmissions: u32,
-    /// How long the handshake of a new channel may take, in milliseconds. Default 10,000; 1 to one hour.
+    /// How long the handshake of a new channel may take while nothing moves, in milliseconds. Default 10,000; 1 to one hour.
     pub handshake_timeout_ms: u64,
     /// How long one dial may take, in milliseconds. Default 30,000; 1 to one hour.
     pub dial_timeout_ms: u64,
-    /// How long one write may take, in milliseconds. Default 10,000; 1 to one hour.
+    /// How long one write may stand still, in milliseconds. Default 10,000; 1 to one hour.
     pub write_timeout_ms: u64,
     /// First reconnection delay, in milliseconds; each next is twice as long, then drawn between 0 and that (full jitter).
     /// Default 500; 1 to `reconnection_max_delay_ms`.
@@ -50,8 +50,8 @@ pub struct RemoteCommsOptions {
     pub reconnection_max_delay_ms: u64,
     /// How often each connection is pinged, in milliseconds. Default 1,000; 100 to one hour.
     pub heartbeat_interval_ms: u64,
-    /// Silence after which a connection that answers no ping is closed, in milliseconds. Default 4,000; longer than
-    /// `heartbeat_interval_ms`, at most one day. A peer that was closed for it gets twice the time, and so on up to 64 s,
+    /// Silence after which a connection that answers no ping, and on which nothing moves, is closed, in milliseconds. Default
+    /// 4,000; longer than `heartbeat_interval_ms`, at most one day. A peer that was closed for it gets twice the time, and so on up to 64 s,
     /// until it has answered for a minute.
     pub heartbeat_timeout_ms: u64,
     /// Silence after which a channel is taken for dead, in milliseconds. Default 120,000; 5,000 to one day.

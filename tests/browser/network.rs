@@ -49,7 +49,7 @@ async fn a_relay_that_is_down_is_told_and_shown_and_tried_again_when_the_browser
     let is_down = |event: &JsValue| get(event, "type") == "relay" && get(event, "state") == "down";
     let downs = || events.iter().filter(is_down).count();
     let wait_for = async |count: usize| {
-        for _ in 0..100 {
+        for _ in 0..600 {
             if downs() >= count {
                 return;
             }

@@ -8,7 +8,7 @@ import { equal, numbers } from '../../www/story/tally.mjs';
 
 /** Sent in both directions while the page is killed. */
 const STREAM = numbers(1, 150);
-const STREAM_PAUSE_MS = 20;
+const STREAM_PAUSE_MS = 40;
 /** How much of it has arrived by then. */
 const MID_STREAM = 30;
 /** Sent in both directions afterwards. */

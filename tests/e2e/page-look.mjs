@@ -74,7 +74,7 @@ export const theLooksOfThePage = () =>
         for (const width of WIDTHS) {
           await page.setViewportSize({ width, height: 900 });
           await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-          await page.waitForTimeout(150);
+          await lab.until(`the layout at ${width} px`, 30, async () => (await overflow(page)) === 0).catch(() => {}); // told next
           equal(await overflow(page), 0, `pixels beyond the page at ${width} px`);
           equal(await violations(page, axe), [], `what axe finds at ${width} px, ${colorScheme}`);
           if (folder) {

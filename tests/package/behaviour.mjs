@@ -288,7 +288,7 @@ export const crash = ({ browser, blank, modules, crashTest, kernels }) =>
       const { Database } = await import(`${kernels}database.mjs`);
       const { idleParts } = await import(`${kernels}idle-parts.mjs`);
       await Promise.all([half.default(), network.default()]);
-      const late = () => new Promise((resolve) => setTimeout(() => resolve('it still waits'), 10_000));
+      const late = () => new Promise((resolve) => setTimeout(() => resolve('it still waits'), 60_000));
       const failure = (/** @type {() => unknown} */ call) =>
         Promise.race([Promise.resolve().then(call).then(() => 'nothing', (error) => error), late()]);
       const nobody = '12D3KooWGRUaF6FmXGbxcBRsjBgnLvmrWvjSSW9HvN3gEkCxvbKB';

@@ -42,7 +42,7 @@ pub(crate) async fn start(seed: u8, address: &str) -> Party {
     let Native { driver, network } =
         native::start(store, Some(seed), options(address), native::libp2p, on_event).await.unwrap();
     let peer = driver.inspect(|kernel| kernel.peer_id().clone());
-    let address = timeout(Duration::from_secs(10), listening(&network)).await.unwrap();
+    let address = timeout(Duration::from_secs(60), listening(&network)).await.unwrap();
     Party { driver, peer, address, events }
 }
 
@@ -72,13 +72,13 @@ impl Party {
 
     /// Waits for an event that `wanted` takes, and gives what it makes of it.
     pub(crate) async fn hears<T>(&self, what: &str, wanted: impl Fn(&KernelEvent) -> Option<T>) -> T {
-        for _ in 0..400 {
+        for _ in 0..2_400 {
             if let Some(found) = self.events.borrow().iter().find_map(&wanted) {
                 return found;
             }
             sleep(Duration::from_millis(25)).await;
         }
-        panic!("waited 10 s for {what}; there were {:?}", self.events.borrow());
+        panic!("waited 60 s for {what}; there were {:?}", self.events.borrow());
     }
 
     pub(crate) async fn redeem(&self, url: &str) -> Result<Kref, KernelError> {

@@ -133,7 +133,7 @@ export class Stage {
 
   /** @param {Tab} tab */
   untilRunning(tab) {
-    return this.waitFor(`${tab.name}'s kernel to run`, 30, async () => {
+    return this.waitFor(`${tab.name}'s kernel to run`, 120, async () => {
       const { status, error } = await tab.call('state');
       if (error) {
         throw new Error(`${tab.name}'s kernel does not start: ${error}`);

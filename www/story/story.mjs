@@ -6,7 +6,7 @@ import { equal, numbers, Tally } from './tally.mjs';
 /** Messages in each direction, in each of the three rounds. */
 const ROUND = 100;
 /** Pause between two messages of a stream, so that it lasts long enough to be interrupted in the middle. */
-const STREAM_PAUSE_MS = 20;
+const STREAM_PAUSE_MS = 50;
 /** How much of a stream has arrived when the relay is killed. */
 const MID_STREAM = 20;
 /** How long the relay is away. */

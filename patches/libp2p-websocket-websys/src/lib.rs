@@ -74,6 +74,10 @@ pub struct Transport {
 /// Arbitrary, maximum amount we are willing to buffer before we throttle our user.
 const MAX_BUFFER: usize = 1024 * 1024;
 
+/// PATCH: what a socket may buffer until it has shown that it sends faster. What waits there tells nobody how it fares, and
+/// keeps pings behind it.
+const MIN_BUFFER: usize = 64 * 1024;
+
 impl libp2p_core::Transport for Transport {
     type Output = Connection;
     type Error = Error;
@@ -120,6 +124,18 @@ impl libp2p_core::Transport for Transport {
         _cx: &mut Context<'_>,
     ) -> std::task::Poll<TransportEvent<Self::ListenerUpgrade, Self::Error>> {
         Poll::Pending
+    }
+}
+
+/// PATCH: how much may be buffered by a socket that was full at `limit` some milliseconds ago and has `buffered` left: twice as
+/// much if it ran dry, half as much if it hardly moved.
+fn next_limit(limit: usize, buffered: usize) -> usize {
+    if buffered == 0 {
+        min(limit * 2, MAX_BUFFER)
+    } else if buffered > limit / 4 * 3 {
+        std::cmp::max(limit / 2, MIN_BUFFER)
+    } else {
+        limit
     }
 }
 
@@ -201,6 +217,10 @@ struct Inner {
     _on_message_closure: Rc<Closure<dyn FnMut(MessageEvent)>>,
     /// PATCH: the timer that wakes a writer which found the buffer full.
     write_retry: Option<i32>,
+    /// PATCH: how much may be buffered now.
+    write_limit: usize,
+    /// PATCH: the timer of a writer which found the buffer full has rung.
+    write_retried: Rc<AtomicBool>,
 }
 
 impl Inner {
@@ -317,6 +337,7 @@ impl Connection {
         let onmessage_closure = Closure::<dyn FnMut(_)>::new({
             let read_buffer = read_buffer.clone();
             let new_data_waker = new_data_waker.clone();
+            let write_waker_of_messages = write_waker.clone();
             let errored = errored.clone();
             move |e: MessageEvent| {
                 // PATCH: a text message is none of ours, and `new Uint8Array("1e9")` is a gigabyte.
@@ -340,14 +361,21 @@ impl Connection {
 
                 read_buffer.extend_from_slice(&data.to_vec());
                 new_data_waker.wake();
+                // PATCH: something moves, and in a hidden page timers are slow.
+                write_waker_of_messages.wake();
             }
         });
         socket.set_onmessage(Some(onmessage_closure.as_ref().unchecked_ref()));
 
         // PATCH: a timer that runs only while a writer waits, instead of an interval of 100 ms.
+        let write_retried = Rc::new(AtomicBool::new(false));
         let on_write_retry_closure = Closure::<dyn FnMut(_)>::new({
             let write_waker = write_waker.clone();
-            move |_| write_waker.wake()
+            let write_retried = write_retried.clone();
+            move |_| {
+                write_retried.store(true, Ordering::SeqCst);
+                write_waker.wake();
+            }
         });
 
         Self {
@@ -366,6 +394,8 @@ impl Connection {
                 _on_error_closure: Rc::new(onerror_closure),
                 _on_message_closure: Rc::new(onmessage_closure),
                 write_retry: None,
+                write_limit: MIN_BUFFER,
+                write_retried,
             }),
         }
     }
@@ -416,8 +446,12 @@ impl AsyncWrite for Connection {
         this.inner.error_barrier()?;
         futures::ready!(this.inner.poll_open(cx))?;
 
-        debug_assert!(this.buffered_amount() <= MAX_BUFFER);
-        let remaining_space = MAX_BUFFER - this.buffered_amount();
+        // PATCH: the limit follows what the socket sends while a writer waits.
+        let buffered = this.buffered_amount();
+        if this.inner.write_retried.swap(false, Ordering::SeqCst) {
+            this.inner.write_limit = next_limit(this.inner.write_limit, buffered);
+        }
+        let remaining_space = this.inner.write_limit.saturating_sub(buffered);
 
         if remaining_space == 0 {
             this.inner.write_waker.register(cx.waker());
@@ -497,6 +531,20 @@ mod tests {
     use libp2p_identity::PeerId;
 
     use super::*;
+
+    #[test]
+    fn the_limit_follows_what_the_socket_sends() {
+        let mut limit = MIN_BUFFER;
+        for _ in 0..10 {
+            limit = next_limit(limit, 0);
+        }
+        assert_eq!(limit, MAX_BUFFER);
+        assert_eq!(next_limit(limit, limit / 2), limit);
+        for _ in 0..10 {
+            limit = next_limit(limit, limit);
+        }
+        assert_eq!(limit, MIN_BUFFER);
+    }
 
     #[test]
     fn extract_url() {

@@ -1,9 +1,10 @@
 //! A relay as a real process, and a thread for a story.
 
-#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // each story takes what it needs
+#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // each story takes what it needs
 
 mod line;
 mod node;
+mod party;
 
 use std::{
     future::Future,
@@ -16,6 +17,7 @@ use std::{
 
 pub(crate) use line::Line;
 pub(crate) use node::Kernel;
+pub(crate) use party::{Party, body, party, start};
 
 /// A relay process on a fixed WebSocket port; killed when dropped.
 pub(crate) struct Relay {
@@ -59,6 +61,6 @@ pub(crate) fn free_port() -> u16 {
 pub(crate) fn story(story: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let local = tokio::task::LocalSet::new();
-    let bounded = async { tokio::time::timeout(Duration::from_secs(90), story).await };
+    let bounded = async { tokio::time::timeout(Duration::from_secs(300), story).await };
     runtime.block_on(local.run_until(bounded)).expect("the story does not hang");
 }

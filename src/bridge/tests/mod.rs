@@ -128,6 +128,10 @@ impl KernelServices for Kernel {
         self.on_deliver.borrow().as_ref().map_or_else(|| ready(None), |answer| answer(message))
     }
 
+    fn remote_moving(&self, peer: PeerId) {
+        self.told.borrow_mut().push(format!("moving {peer}"));
+    }
+
     fn remote_give_up(&self, peer: PeerId) -> Reply<()> {
         self.told.borrow_mut().push(format!("give up {peer}"));
         ready(())

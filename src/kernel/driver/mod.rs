@@ -480,6 +480,15 @@ impl KernelServices for KernelDriver {
         reply(self.call(|kernel, now| kernel.handle_remote_message(&from, &message, now).map(|()| None)))
     }
 
+    fn remote_moving(&self, peer: PeerId) {
+        let moving = self.call(|kernel, now| {
+            kernel.handle_remote_moving(&peer, now);
+            Ok(())
+        });
+        // A kernel that has stopped waits for nothing.
+        moving.ok();
+    }
+
     fn remote_give_up(&self, peer: PeerId) -> Reply<()> {
         reply(self.call(|kernel, _| kernel.handle_remote_give_up(&peer)))
     }

@@ -416,6 +416,13 @@ impl KernelServices for RemotesDriver {
         taken.map(|answer| answer.map(|()| None)).boxed_local()
     }
 
+    fn remote_moving(&self, peer: PeerId) {
+        // Told again soon, should the kernel be in the middle of something.
+        if let Ok(mut core) = self.core.try_borrow_mut() {
+            core.remotes.handle_remote_moving(&peer, self.runtime.now());
+        }
+    }
+
     fn remote_give_up(&self, peer: PeerId) -> Reply<()> {
         self.take(|answer| Told::GiveUp { peer, answer })
     }

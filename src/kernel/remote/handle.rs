@@ -187,6 +187,10 @@ impl RemoteHandle {
         self.session.poll_timeout()
     }
 
+    pub(in crate::kernel) fn moving(&mut self, now: Timestamp) {
+        self.session.moving(now);
+    }
+
     pub(in crate::kernel) fn handle_timeout(&mut self, now: Timestamp) -> TimerOutcome {
         self.session.handle_timeout(now)
     }

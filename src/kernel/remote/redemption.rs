@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, time::Duration};
 
 use crate::{runtime::Timestamp, session::SessionConfig, wire::EndpointId};
 
-/// How long the redemption of a URL may take: as long as its delivery may be retried.
+/// How long the redemption of a URL may take while nothing moves: as long as its delivery may be retried.
 pub(super) fn redemption_timeout(config: &SessionConfig) -> Duration {
     config.ack_timeout.saturating_mul(config.max_retransmissions.saturating_add(1))
 }
@@ -46,6 +46,13 @@ impl Redemptions {
 
     pub(super) fn wait(&mut self, id: RedemptionId, key: String, remote: EndpointId, deadline: Timestamp) {
         self.pending.insert(key, Pending { id, remote, deadline });
+    }
+
+    /// What waits for one remote waits at least until then.
+    pub(super) fn put_off(&mut self, remote: EndpointId, until: Timestamp) {
+        for pending in self.pending.values_mut().filter(|pending| pending.remote == remote) {
+            pending.deadline = pending.deadline.max(until);
+        }
     }
 
     /// Whether anybody waits for this answer of that remote. Nobody else can give it.

@@ -77,6 +77,25 @@ fn a_redemption_that_nobody_answers_times_out() {
     assert!(["RedemptionTimeoutError", "ConnectionLostError"].contains(&refused.name()), "{refused}");
 }
 
+#[test]
+fn a_redemption_behind_a_long_message_that_moves_waits_for_it_and_no_longer() {
+    let (mut world, _, of_bob) = World::introduced();
+    let (nonce, now) = (world.bob.fresh_bytes(), world.now);
+    let url = world.bob.kernel().issue_ocap_url(of_bob, nonce).unwrap();
+    world.cut();
+    let random = world.alice.fresh_bytes();
+    world.alice.kernel().redeem_ocap_url(&url, random, now).unwrap();
+    let bob = world.bob.kernel().peer_id().clone();
+    for _ in 0..100 {
+        let now = world.now;
+        world.alice.kernel().handle_remote_moving(&bob, now);
+        world.wait(Duration::from_secs(2));
+    }
+    assert!(!world.alice.take_events().iter().any(|event| matches!(event, KernelEvent::Redeemed { .. })));
+    world.wait(Duration::from_secs(39));
+    outcome(world.alice.take_events()).unwrap_err();
+}
+
 /// Defect 9 of the incumbent: reply keys began at 1 again, and a late reply gave another object.
 #[test]
 fn defect_09_a_reply_to_a_former_life_resolves_nothing() {

@@ -1,8 +1,9 @@
-//! What relays grant circuits, and what each circuit has carried.
+//! What relays grant circuits, and what each connection has carried.
 //!
 //! libp2p tells limits and connections apart from each other, and bytes not at all. A relay's limits are the same for all
 //! its circuits, so the last that it told are taken for each; the bytes are counted below encryption, and the count
-//! finds its connection by peer and direction.
+//! finds its connection by direction and peer for a circuit, by direction and address for any other. (WebRTC has no such
+//! place; there pings do not wait behind data.)
 
 use std::{
     collections::HashMap,
@@ -10,49 +11,114 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use futures::{AsyncRead, AsyncWrite};
-use libp2p::{PeerId, core::ConnectedPoint, relay};
+use libp2p::{Multiaddr, PeerId, core::ConnectedPoint, relay};
 
 use super::address;
 use crate::network::circuit::CircuitLimit;
 
-/// The counts of circuits that are being set up; shared with the transport, which may run on another thread.
-#[derive(Clone, Default)]
-pub(super) struct Meters(Arc<Mutex<Vec<Pending>>>);
+/// What passes a connection, below encryption.
+#[derive(Debug, Default)]
+pub struct Meter {
+    /// Bytes in both directions.
+    carried: Arc<AtomicU64>,
+    written: AtomicU64,
+    alive: AtomicBool,
+}
 
+impl Meter {
+    /// The count of bytes in both directions, which goes on.
+    pub(super) fn carried(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.carried)
+    }
+
+    /// The bytes written so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Whether bytes came, or a write that had to wait could go on, since this was last asked.
+    pub(super) fn take_sign_of_life(&self) -> bool {
+        self.alive.swap(false, Ordering::Relaxed)
+    }
+
+    pub(super) fn note_life(&self) {
+        self.alive.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn wrote(&self, bytes: usize) {
+        self.carried.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn read(&self, bytes: usize) {
+        self.carried.fetch_add(bytes as u64, Ordering::Relaxed);
+        if bytes > 0 {
+            self.note_life();
+        }
+    }
+}
+
+/// The meters of connections that are being set up; shared with the transport, which may run on another thread.
+#[derive(Clone, Debug, Default)]
+pub struct Meters(Arc<Mutex<Vec<Pending>>>);
+
+/// By what a connection is found when it is made.
+#[derive(Debug, PartialEq, Eq)]
+enum Mark {
+    Circuit { peer: PeerId, dialled: bool },
+    Direct { address: Multiaddr, dialled: bool },
+}
+
+impl Mark {
+    fn direct(endpoint: &ConnectedPoint) -> Self {
+        Mark::Direct { address: endpoint.get_remote_address().clone(), dialled: endpoint.is_dialer() }
+    }
+}
+
+#[derive(Debug)]
 struct Pending {
-    peer: PeerId,
-    dialled: bool,
-    /// Gone with the circuit, when its set-up fails.
-    carried: Weak<AtomicU64>,
+    mark: Mark,
+    /// Gone with the connection, when its set-up fails.
+    meter: Weak<Meter>,
 }
 
 impl Meters {
     /// Counts what a circuit carries from now on.
-    pub(super) fn meter<S>(&self, stream: S, endpoint: &ConnectedPoint) -> Metered<S> {
-        let carried = Arc::<AtomicU64>::default();
-        if let Some(peer) = address::far_end(endpoint) {
-            let mut pending = self.pending();
-            pending.retain(|pending| pending.carried.strong_count() > 0);
-            let (dialled, carried) = (endpoint.is_dialer(), Arc::downgrade(&carried));
-            pending.push(Pending { peer, dialled, carried });
-        }
-        Metered { stream, carried }
+    pub(super) fn meter_circuit<S>(&self, stream: S, endpoint: &ConnectedPoint) -> Metered<S> {
+        let dialled = endpoint.is_dialer();
+        self.meter(stream, address::far_end(endpoint).map(|peer| Mark::Circuit { peer, dialled }))
     }
 
-    /// The count of the connection that was just made. Of two to one peer at once the older comes first.
-    pub(super) fn take(&self, peer: &PeerId, endpoint: &ConnectedPoint) -> Option<Arc<AtomicU64>> {
-        let mut pending = self.pending();
-        let of_it = |pending: &Pending| {
-            pending.peer == *peer && pending.dialled == endpoint.is_dialer() && pending.carried.strong_count() > 0
+    /// Counts what any other connection carries from now on.
+    pub fn meter_direct<S>(&self, stream: S, endpoint: &ConnectedPoint) -> Metered<S> {
+        self.meter(stream, Some(Mark::direct(endpoint)))
+    }
+
+    fn meter<S>(&self, stream: S, mark: Option<Mark>) -> Metered<S> {
+        let meter = Arc::<Meter>::default();
+        if let Some(mark) = mark {
+            let mut pending = self.pending();
+            pending.retain(|pending| pending.meter.strong_count() > 0);
+            pending.push(Pending { mark, meter: Arc::downgrade(&meter) });
+        }
+        Metered { stream, meter, blocked: false }
+    }
+
+    /// The meter of the connection that was just made. Of two that are alike the older comes first.
+    pub fn take(&self, peer: &PeerId, endpoint: &ConnectedPoint) -> Option<Arc<Meter>> {
+        let mark = match address::relay_of(endpoint) {
+            Some(_) => Mark::Circuit { peer: *peer, dialled: endpoint.is_dialer() },
+            None => Mark::direct(endpoint),
         };
-        let place = pending.iter().position(of_it)?;
-        pending.remove(place).carried.upgrade()
+        let mut pending = self.pending();
+        let place = pending.iter().position(|pending| pending.mark == mark && pending.meter.strong_count() > 0)?;
+        pending.remove(place).meter.upgrade()
     }
 
     /// A list stays usable whatever happened while it was locked.
@@ -62,30 +128,38 @@ impl Meters {
 }
 
 /// A stream whose bytes are counted.
-pub(super) struct Metered<S> {
+#[derive(Debug)]
+pub struct Metered<S> {
     stream: S,
-    carried: Arc<AtomicU64>,
-}
-
-impl<S> Metered<S> {
-    fn count(&self, bytes: usize) {
-        self.carried.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
+    meter: Arc<Meter>,
+    /// A write waits for room.
+    blocked: bool,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        self.count(read);
-        Poll::Ready(Ok(read))
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let Poll::Ready(Ok(bytes)) = read {
+            self.meter.read(bytes);
+        }
+        read
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
-        self.count(written);
-        Poll::Ready(Ok(written))
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        match written {
+            Poll::Pending => self.blocked = true,
+            Poll::Ready(Ok(bytes)) => {
+                self.meter.wrote(bytes);
+                if std::mem::take(&mut self.blocked) {
+                    self.meter.note_life();
+                }
+            }
+            Poll::Ready(Err(_)) => {}
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -150,28 +224,43 @@ mod tests {
     #[test]
     fn a_count_is_found_by_peer_and_direction_and_goes_with_its_circuit() {
         let (meters, alice, bob) = (Meters::default(), PeerId::random(), PeerId::random());
-        let failed = meters.meter((), &dialled(&alice));
+        let failed = meters.meter_circuit((), &dialled(&alice));
         drop(failed);
         assert!(meters.take(&alice, &dialled(&alice)).is_none());
 
-        let first = meters.meter((), &dialled(&alice));
-        let second = meters.meter((), &dialled(&alice));
-        let inbound = meters.meter((), &accepted(&alice));
+        let first = meters.meter_circuit((), &dialled(&alice));
+        let second = meters.meter_circuit((), &dialled(&alice));
+        let inbound = meters.meter_circuit((), &accepted(&alice));
         assert!(meters.take(&bob, &dialled(&bob)).is_none());
-        assert!(Arc::ptr_eq(&meters.take(&alice, &accepted(&alice)).unwrap(), &inbound.carried));
-        assert!(Arc::ptr_eq(&meters.take(&alice, &dialled(&alice)).unwrap(), &first.carried));
-        assert!(Arc::ptr_eq(&meters.take(&alice, &dialled(&alice)).unwrap(), &second.carried));
+        assert!(Arc::ptr_eq(&meters.take(&alice, &accepted(&alice)).unwrap(), &inbound.meter));
+        assert!(Arc::ptr_eq(&meters.take(&alice, &dialled(&alice)).unwrap(), &first.meter));
+        assert!(Arc::ptr_eq(&meters.take(&alice, &dialled(&alice)).unwrap(), &second.meter));
         assert!(meters.take(&alice, &dialled(&alice)).is_none());
+    }
+
+    #[test]
+    fn a_count_of_any_other_connection_is_found_by_its_address() {
+        let (meters, alice) = (Meters::default(), PeerId::random());
+        let accepted = |port: u16| ConnectedPoint::Listener {
+            local_addr: "/ip4/127.0.0.1/tcp/1/ws".parse().unwrap(),
+            send_back_addr: format!("/ip4/127.0.0.1/tcp/{port}/ws").parse().unwrap(),
+        };
+        let [first, second] = [7, 8].map(|port| meters.meter_direct((), &accepted(port)));
+        assert!(Arc::ptr_eq(&meters.take(&alice, &accepted(8)).unwrap(), &second.meter));
+        assert!(Arc::ptr_eq(&meters.take(&alice, &accepted(7)).unwrap(), &first.meter));
+        assert!(meters.take(&alice, &accepted(7)).is_none());
     }
 
     #[test]
     fn both_directions_are_counted() {
         let alice = PeerId::random();
-        let mut stream = Meters::default().meter(Cursor::new(vec![0; 10]), &dialled(&alice));
+        let mut stream = Meters::default().meter_circuit(Cursor::new(vec![0; 10]), &dialled(&alice));
         futures::executor::block_on(async {
             stream.write_all(&[1; 4]).await.unwrap();
+            assert!(!stream.meter.take_sign_of_life(), "what is written may go nowhere");
             stream.read_exact(&mut [0; 6]).await.unwrap();
         });
-        assert_eq!(stream.carried.load(Ordering::Relaxed), 10);
+        assert_eq!((stream.meter.carried().load(Ordering::Relaxed), stream.meter.written()), (10, 4));
+        assert!(stream.meter.take_sign_of_life() && !stream.meter.take_sign_of_life());
     }
 }

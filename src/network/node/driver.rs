@@ -21,6 +21,7 @@ use super::{
     dial_error::{chain, error_code},
     heartbeat::Heartbeat,
     known::Known,
+    lines::Lines,
     relays::{self, Action, Loss, RelayIndex, Relays},
     streams::{Inbound, answer},
     swarm::{self, Behaviour, BehaviourEvent},
@@ -41,6 +42,7 @@ pub(super) struct Driver {
     reservations: HashMap<ListenerId, RelayIndex>,
     heartbeat: Heartbeat<ConnectionId, PeerId>,
     known: Known,
+    lines: Lines<ConnectionId>,
     /// Who waits for which dial.
     dials: HashMap<ConnectionId, (StreamReply, bool)>,
     meters: Meters,
@@ -88,6 +90,7 @@ impl Driver {
             reservations: HashMap::new(),
             heartbeat: Heartbeat::new(config.silence_limit),
             known,
+            lines: Lines::new(config.silence_limit),
             dials: HashMap::new(),
             meters,
             circuit_limits: Limits::default(),
@@ -133,7 +136,7 @@ impl Driver {
     }
 
     fn timer(&self) -> futures::future::Fuse<futures::future::LocalBoxFuture<'static, ()>> {
-        let deadlines = [self.relays.next_deadline(), self.heartbeat.next_check()];
+        let deadlines = [self.relays.next_deadline(), self.heartbeat.next_check(), self.lines.next_look()];
         match deadlines.into_iter().flatten().min() {
             Some(deadline) => self.runtime.sleep(deadline.since(self.now())).fuse(),
             None => futures::future::Fuse::terminated(),
@@ -182,7 +185,8 @@ impl Driver {
     fn handle_timeout(&mut self) {
         let now = self.now();
         let streams = &self.swarm.behaviour().streams;
-        let shows_life = |connection| streams.take_sign_of_life(connection);
+        self.lines.look(now, |connection| streams.take_sign_of_life(connection));
+        let shows_life = |connection| self.lines.shows_life(connection, now);
         for connection in self.heartbeat.silent(now, shows_life, |peer| self.known.contains(peer)) {
             tracing::debug!(%connection, "closing a silent connection");
             self.swarm.behaviour_mut().streams.cut(connection);
@@ -218,24 +222,29 @@ impl Driver {
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { connection, result, peer })) => match result {
                 Ok(round_trip) => {
                     self.heartbeat.answered(connection, self.now());
+                    self.lines.answered(connection, self.now());
                     self.swarm.behaviour().streams.take_sign_of_life(connection);
                     if let Some(path) = self.swarm.behaviour().streams.path(&peer, connection) {
                         path.note_round_trip(self.now(), round_trip);
                     }
                 }
-                Err(ping::Failure::Unsupported) => self.heartbeat.forget(connection),
+                Err(ping::Failure::Unsupported) => {
+                    self.heartbeat.forget(connection);
+                    self.lines.forget(connection);
+                }
                 Err(error) => tracing::debug!(%connection, %error, "ping failed"),
             },
             SwarmEvent::Behaviour(BehaviourEvent::Relay(event)) => self.circuit_limits.heard(&event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.heartbeat.watch(connection_id, peer_id, self.now());
-                self.note_circuit(peer_id, connection_id, &endpoint);
+                self.note_meter(peer_id, connection_id, &endpoint);
                 if let Some((reply, _)) = self.dials.remove(&connection_id) {
                     self.swarm.behaviour_mut().streams.open_on(peer_id, connection_id, reply);
                 }
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, cause, .. } => {
                 self.heartbeat.forget(connection_id);
+                self.lines.forget(connection_id);
                 if num_established == 0 {
                     self.circuit_limits.forget(&peer_id);
                     let reason = cause.map_or_else(|| "closed".to_owned(), |cause| chain(&cause));
@@ -280,11 +289,13 @@ impl Driver {
         }
     }
 
-    /// Lets streams on the connection tell how much of a circuit is left.
-    fn note_circuit(&self, peer: PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
-        let Some(relay) = address::relay_of(endpoint) else { return };
+    /// Watches what passes the connection, and lets its streams tell how much of a circuit is left.
+    fn note_meter(&mut self, peer: PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
         // Taken in any case, so that the next connection does not find it.
-        let carried = self.meters.take(&peer, endpoint).unwrap_or_default();
+        let meter = self.meters.take(&peer, endpoint);
+        self.lines.watch(connection, meter.clone(), self.now());
+        let Some(relay) = address::relay_of(endpoint) else { return };
+        let carried = meter.map(|meter| meter.carried()).unwrap_or_default();
         let limit = self.circuit_limits.of(&relay);
         if let Some(path) = self.swarm.behaviour().streams.path(&peer, connection)
             && limit.is_limited()

@@ -14,6 +14,7 @@ mod driver;
 mod heartbeat;
 mod known;
 mod limits;
+mod lines;
 mod links;
 mod muxers;
 #[cfg(not(target_arch = "wasm32"))]
@@ -27,11 +28,13 @@ mod swarm;
 use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
 
 pub use address::{WsPolicy, circuit_address};
+pub use circuits::{Meter, Metered, Meters};
 use futures::{
     SinkExt as _,
     channel::{mpsc, oneshot},
 };
 use known::Known;
+pub use lines::Lines;
 pub use links::Libp2p;
 pub use protocol::{LEGACY_PROTOCOL, PROTOCOL};
 use stream::Cuttable;

@@ -22,6 +22,7 @@ use libp2p::{
 
 use super::{
     DialError, ErrorCode, StreamReply, address,
+    heartbeat::LONGEST_SILENCE,
     protocol::Offer,
     stream::{Cut, Cuts, Cuttable},
 };
@@ -232,9 +233,9 @@ impl ConnectionHandler for Handler {
             && let Some(reply) = self.waiting.pop_front()
         {
             self.negotiating = Some(reply);
-            return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
-                protocol: SubstreamProtocol::new(self.offer, ()),
-            });
+            // On a slow line it waits behind what is being sent; a dead one is noticed by the heartbeat, and a dial has an end.
+            let protocol = SubstreamProtocol::new(self.offer, ()).with_timeout(LONGEST_SILENCE);
+            return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
         }
         Poll::Pending
     }

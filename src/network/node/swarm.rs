@@ -83,13 +83,15 @@ pub(super) fn build(config: &NodeConfig, meters: &Meters, known: &Known) -> Resu
 
 type Secured = Boxed<(PeerId, StreamMuxerBox)>;
 
-/// Noise and Yamux over byte streams. The relay's part comes first: the others would take a circuit's first hop for all.
+/// Noise and Yamux over byte streams, which are counted. The relay's part comes first: the others would take a circuit's first
+/// hop for all.
 macro_rules! secured {
     ($key:expr, $relay:expr, $meters:expr, $relays:expr, $base:expr) => {{
-        let (meters, relays): (Meters, Arc<[PeerId]>) = ($meters.clone(), $relays);
+        let (circuits, others): (Meters, Meters) = ($meters.clone(), $meters.clone());
+        let relays: Arc<[PeerId]> = $relays;
         $relay
-            .map(move |circuit, endpoint| meters.meter(circuit, &endpoint))
-            .or_transport($base)
+            .map(move |circuit, endpoint| circuits.meter_circuit(circuit, &endpoint))
+            .or_transport($base.map(move |stream, endpoint| others.meter_direct(stream, &endpoint)))
             .upgrade(upgrade::Version::V1Lazy)
             .authenticate(noise::Config::new($key).map_err(|error| NodeError::Key(error.to_string()))?)
             .multiplex_ext(move |peer, endpoint| muxers::yamux(peer, endpoint, &relays))

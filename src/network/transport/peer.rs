@@ -289,13 +289,14 @@ impl Peer {
         }
         match (&mut self.outbound, &mut self.inbound) {
             (Outbound::AwaitingAck { writer, waiting, attempt }, _) if writer.channel == channel => {
-                let attempt = *attempt;
-                if stands_still(waiting, policy.handshake_timeout) {
+                let (attempt, over) = (*attempt, stands_still(waiting, policy.handshake_timeout));
+                if over {
                     self.ack_missing(cx, channel, attempt);
                 }
             }
             (_, Inbound::AwaitingHello { channel: awaited, waiting }) if *awaited == channel => {
-                if stands_still(waiting, policy.handshake_timeout) {
+                let over = stands_still(waiting, policy.handshake_timeout);
+                if over {
                     self.hello_missing(cx, channel);
                 }
             }

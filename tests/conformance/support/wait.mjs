@@ -3,7 +3,7 @@
 import { within as withinLimit } from '../../../www/story/within.mjs';
 
 /** How long anything may take, in milliseconds; machines that are busy with other things are slow. */
-export const LIMIT = 15_000;
+export const LIMIT = 60_000;
 
 /** Like that of the story, with a limit that suits most. */
 export const within = (promise, what, limit = LIMIT) => withinLimit(promise, what, limit);

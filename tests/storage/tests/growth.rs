@@ -52,12 +52,14 @@ fn a_hundred_thousand_rows_open_quickly_and_leave_little_when_they_go() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let mut store = open_file(&path).unwrap();
+    let started = Instant::now();
     store.create_savepoint("fill").unwrap();
     for number in 0..100_000 {
         store.set(&format!("row.{number}"), &"x".repeat(100)).unwrap();
     }
     store.release_savepoint("fill").unwrap();
     drop(store);
+    let filling = started.elapsed();
     let full = length(&path);
     println!("100,000 rows of 100 bytes: a file of {full} bytes");
     assert!(full < 40 << 20, "{full} bytes");
@@ -65,10 +67,9 @@ fn a_hundred_thousand_rows_open_quickly_and_leave_little_when_they_go() {
     let started = Instant::now();
     let mut store = open_file(&path).unwrap();
     let took = started.elapsed();
-    println!("opened, with every page checked, in {took:?}");
-    // The aim is 250 ms for a build with optimizations on a quiet machine.
-    let limit = Duration::from_millis(if cfg!(debug_assertions) { 10_000 } else { 1_000 });
-    assert!(took < limit, "{took:?}");
+    println!("filled in {filling:?}; opened, with every page checked, in {took:?}");
+    // The aim is 250 ms for a build with optimizations on a quiet machine; any machine takes several times as long to fill it.
+    assert!(took < filling.max(Duration::from_secs(1)), "{took:?}");
 
     store.create_savepoint("empty").unwrap();
     for number in 1_000..100_000 {

@@ -19,9 +19,10 @@ use super::unread::{Share, Unread};
 use web_sys::{Event, MessageEvent, RtcDataChannel, RtcDataChannelEvent, RtcDataChannelState, RtcDataChannelType};
 
 /// PATCH: how much the browser may have to send before a writer waits, and how much is left of it when it goes on. With
-/// no more than one message of [`MAX_MSG_LEN`], the network waits for the page after each.
-const MAX_BUFFERED_AMOUNT: usize = 256 * 1024;
-const LOW_BUFFERED_AMOUNT: usize = 128 * 1024;
+/// no more than one message of [`MAX_MSG_LEN`], the network waits for the page after each; with much more, nothing is seen for
+/// long of what a slow line does.
+const MAX_BUFFERED_AMOUNT: usize = 64 * 1024;
+const LOW_BUFFERED_AMOUNT: usize = 32 * 1024;
 
 /// [`PollDataChannel`] is a wrapper around [`RtcDataChannel`] which implements [`AsyncRead`] and
 /// [`AsyncWrite`].

@@ -5,6 +5,7 @@ use super::{
         super::{KernelError, host::HostKernel},
         Effect, RemoteEvent, UrlTicket,
         inbound::{Inbound, Outcome},
+        redemption::redemption_timeout,
     },
     RemoteManager,
 };
@@ -34,6 +35,15 @@ impl RemoteManager {
         let handled = remote.handle_remote_message(now, &mut context, message, &mut outcomes);
         self.finish(id, from, outcomes);
         handled.and_then(|()| self.review(host, id))
+    }
+
+    /// The network sees a long message to a peer, or from it, move: what waits for the peer waits on.
+    pub fn handle_remote_moving(&mut self, peer: &PeerId, now: Timestamp) {
+        let Some(id) = self.by_peer.get(peer).copied() else { return };
+        if let Some(remote) = self.remotes.get_mut(&id) {
+            remote.moving(now);
+        }
+        self.redemptions.put_off(id, now.after(redemption_timeout(&self.config.session)));
     }
 
     /// A URL that an [`Effect::OpenUrl`] asked for is open, or there is a reason for the peer why it cannot be opened. The

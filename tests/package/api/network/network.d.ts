@@ -176,11 +176,11 @@ export interface RemoteCommsOptions {
     delayedAckMs?: number;
     /** Retransmissions without progress before a remote is given up. Default 3; at most 1,000. */
     maxRetransmissions?: number;
-    /** How long the handshake of a channel may take. Default 10,000; 1 to one hour. */
+    /** How long the handshake of a channel may take while nothing moves. Default 10,000; 1 to one hour. */
     handshakeTimeoutMs?: number;
     /** How long one dial may take. Default 30,000; 1 to one hour. */
     dialTimeoutMs?: number;
-    /** How long one write may take. Default 10,000; 1 to one hour. */
+    /** How long one write may stand still. Default 10,000; 1 to one hour. */
     writeTimeoutMs?: number;
     /** First reconnection delay; each next is twice as long, drawn between 0 and that. Default 500; 1 to the longest. */
     reconnectionBaseDelayMs?: number;
@@ -189,7 +189,7 @@ export interface RemoteCommsOptions {
     /** How often each connection is pinged. Default 1,000; 100 to one hour. */
     heartbeatIntervalMs?: number;
     /**
-     * Silence after which a connection that answers no ping is closed. Default 4,000; longer than `heartbeatIntervalMs`, at most
+     * Silence after which a connection that answers no ping, and on which nothing moves, is closed. Default 4,000; longer than `heartbeatIntervalMs`, at most
      * one day. A peer that was closed for it gets twice the time, and so on up to 64 s, until it has answered for a minute.
      */
     heartbeatTimeoutMs?: number;
