@@ -9,10 +9,21 @@ function refusal(value, name, expected) {
   return new TypeError(`${name} must be ${expected}, not ${found}`);
 }
 
+/**
+ * Whether every half of a character has its other half. What has not stands for no text, and would arrive as another.
+ * @param {string} value
+ */
+function isWellFormed(value) {
+  return value.isWellFormed ? value.isWellFormed() : !/\p{Surrogate}/u.test(value);
+}
+
 /** @param {unknown} value @param {string} name of the parameter */
 export function text(value, name) {
   if (typeof value !== 'string') {
     throw refusal(value, name, 'a string');
+  }
+  if (!isWellFormed(value)) {
+    throw new TypeError(`${name} must be text, without lone surrogates`);
   }
   return value;
 }
@@ -22,6 +33,7 @@ export function texts(value, name) {
   if (!Array.isArray(value) || !value.every((item) => typeof item === 'string')) {
     throw refusal(value, name, 'an array of strings');
   }
+  value.forEach((item) => text(item, name));
   return value;
 }
 

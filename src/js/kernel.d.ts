@@ -7,6 +7,9 @@ export interface KernelOptions extends RemoteCommsOptions {
   /**
    * Called with each event, in order, never within a call into the kernel, nor before what waits for `Kernel.start` has run. What it calls before it returns is made durable
    * together with the event, or not at all: after a crash the event comes again.
+   *
+   * If it throws, or returns a promise that is rejected, that is logged, what it has done stays, and the result of its message, unless it is
+   * settled, is rejected with an `Error`: `[KERNEL:HANDLER_FAILED] the program threw an error`. Nothing else is disturbed.
    */
   onEvent: (event: KernelEvent) => void;
   /** Ends the waiting for the network's end; the promise is rejected with the signal's reason, and the store is closed. */

@@ -1,12 +1,17 @@
 //! The kernel's end, for the context that holds the program; usually a Worker.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    rc::{Rc, Weak},
+    time::Duration,
+};
 
 use futures::channel::oneshot;
 use js_sys::{Function, Promise, Reflect, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::{JsCast as _, prelude::*};
-use wasm_bindgen_futures::{future_to_promise, spawn_local};
+use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
 
 use super::{
     BridgePort, KernelStore, abort,
@@ -19,7 +24,7 @@ use super::{
 use crate::{
     bridge::{BrowserPort, PlatformServicesClient},
     kernel::{Kernel as KernelCore, KernelDriver, KernelError, KernelEvent, RedemptionId, RemoteEvent, SeedSource},
-    runtime::{BrowserRuntime, Runtime, timeout},
+    runtime::{BrowserRuntime, Runtime, timeout, worth_a_line},
     wire::{CapData, Kref, RemoteError},
 };
 
@@ -56,10 +61,12 @@ struct Inbox {
     on_event: RefCell<Option<Function>>,
     hub: EventHub,
     redemptions: RefCell<HashMap<RedemptionId, oneshot::Sender<Result<Kref, KernelError>>>>,
+    /// The kernel, once there is one.
+    driver: RefCell<Weak<KernelDriver>>,
 }
 
 impl Inbox {
-    fn tell(&self, event: KernelEvent) {
+    fn tell(self: &Rc<Self>, event: KernelEvent) {
         match Told::from(event) {
             Told::Redemption { id, result } => {
                 if let Some(waiting) = self.redemptions.borrow_mut().remove(&id) {
@@ -70,8 +77,19 @@ impl Inbox {
             Told::Event(event) => {
                 let told = to_js(&event);
                 let on_event = self.on_event.borrow().clone();
-                if let Some(Err(thrown)) = on_event.map(|on_event| on_event.call1(&JsValue::UNDEFINED, &told)) {
-                    web_sys::console::error_2(&"ocap-remotes: onEvent threw".into(), &thrown);
+                let result = event.awaited_result();
+                match on_event.map(|on_event| on_event.call1(&JsValue::UNDEFINED, &told)) {
+                    Some(Err(thrown)) => self.handler_failed(result, &thrown),
+                    Some(Ok(returned)) if is_thenable(&returned) => {
+                        let inbox = Rc::downgrade(self);
+                        spawn_local(async move {
+                            let Err(thrown) = JsFuture::from(Promise::resolve(&returned)).await else { return };
+                            if let Some(inbox) = inbox.upgrade() {
+                                inbox.handler_failed(result, &thrown);
+                            }
+                        });
+                    }
+                    _ => {}
                 }
                 if event.may_be_read_later() {
                     self.hub.push(&told);
@@ -79,6 +97,25 @@ impl Inbox {
             }
         }
     }
+
+    /// The program threw when it was told of an event. Whoever waits for the result of a message must not wait for ever.
+    fn handler_failed(&self, result: Option<Kref>, thrown: &JsValue) {
+        if let Some(times) = worth_a_line("kernel's onEvent", "") {
+            web_sys::console::error_2(&format!("ocap-remotes: onEvent threw ({times})").into(), thrown);
+        }
+        let driver = self.driver.borrow().upgrade();
+        if let (Some(driver), Some(result)) = (driver, result)
+            && let Err(error) = driver.call(|kernel, _| kernel.handler_failed(result))
+        {
+            // A kernel that was stopped, or a store that failed, which is told of elsewhere.
+            tracing::debug!(%error, "the result of a message could not be rejected");
+        }
+    }
+}
+
+/// Whether a handler goes on after it has returned, as an async one does.
+fn is_thenable(returned: &JsValue) -> bool {
+    returned.is_object() && Reflect::get(returned, &"then".into()).is_ok_and(|then| then.is_function())
 }
 
 /// A kernel that serves one program, and its remotes.
@@ -142,11 +179,13 @@ impl Kernel {
             on_event: RefCell::new(Some(on_event)),
             hub: EventHub::new(),
             redemptions: RefCell::default(),
+            driver: RefCell::default(),
         });
         let client = Rc::new(PlatformServicesClient::new(port, Rc::clone(&runtime)));
         let events = Rc::clone(&inbox);
         let driver =
             KernelDriver::start(kernel, Rc::clone(&client) as _, runtime, Box::new(move |event| events.tell(event)));
+        inbox.driver.replace(Rc::downgrade(&driver));
         // Until this has returned the program does not have the kernel that an event is about.
         driver.hold_events();
         let (weak, again) = (Rc::downgrade(&driver), comms.clone());
@@ -503,6 +542,14 @@ enum Event {
 }
 
 impl Event {
+    /// The promise that the program is to settle, if this is a message whose sender waits for an answer.
+    fn awaited_result(&self) -> Option<Kref> {
+        match self {
+            Event::Message { result, .. } => *result,
+            _ => None,
+        }
+    }
+
     /// Whether nothing that a program does about it has to become durable with it.
     fn may_be_read_later(&self) -> bool {
         !matches!(self, Event::Message { .. } | Event::Notify { .. } | Event::Retired { .. })

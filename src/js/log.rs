@@ -8,6 +8,8 @@ use std::{
 use tracing::{Level, Metadata, Subscriber, field, span};
 use wasm_bindgen::prelude::*;
 
+use crate::runtime::worth_a_line;
+
 const LEVELS: [(&str, u8); 6] = [("off", 0), ("error", 1), ("warn", 2), ("info", 3), ("debug", 4), ("trace", 5)];
 
 static LEVEL: AtomicU8 = AtomicU8::new(2);
@@ -58,6 +60,12 @@ impl Subscriber for Console {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &tracing::Event<'_>) {
+        let metadata = event.metadata();
+        let is_ours = metadata.target().starts_with(env!("CARGO_CRATE_NAME"));
+        // Ours are counted where they are made; libp2p's are not.
+        if !is_ours && *metadata.level() <= Level::WARN && worth_a_line(metadata.name(), "").is_none() {
+            return;
+        }
         let mut line = Line(format!("[{}]", event.metadata().target()));
         event.record(&mut line);
         let line = JsValue::from_str(&line.0);

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     bridge::{BrowserPort, KernelServices, PlatformServices, PlatformServicesServer, Reply, VatWorkerService},
     network::{NetworkService, node::Libp2p},
-    runtime::{BrowserRuntime, Runtime, objects::has_functions},
+    runtime::{BrowserRuntime, Runtime, objects::has_functions, worth_a_line},
     wire::RemoteError,
 };
 
@@ -158,7 +158,10 @@ impl Network {
             }
             let event = to_js(&event);
             if let Some(Err(thrown)) = on_event.as_ref().map(|told| told.call1(&JsValue::UNDEFINED, &event)) {
-                tracing::error!(error = %thrown_remote(&thrown), "onEvent threw");
+                let error = thrown_remote(&thrown);
+                if let Some(times) = worth_a_line("network's onEvent", "") {
+                    tracing::error!(%error, times, "onEvent threw");
+                }
             }
             readers.push(&event);
         });

@@ -123,6 +123,8 @@ pub enum RejectionCode {
     DeliveryFailed,
     /// A promise was resolved to something that takes no messages.
     BadPromiseResolution,
+    /// The program threw an error when it was given the message.
+    HandlerFailed,
 }
 
 impl RejectionCode {
@@ -134,6 +136,7 @@ impl RejectionCode {
             RejectionCode::ObjectDeleted => "OBJECT_DELETED",
             RejectionCode::DeliveryFailed => "DELIVERY_FAILED",
             RejectionCode::BadPromiseResolution => "BAD_PROMISE_RESOLUTION",
+            RejectionCode::HandlerFailed => "HANDLER_FAILED",
         }
     }
 

@@ -2,7 +2,7 @@
 //! was given or made: its c-list, that of vat `v1`, says which.
 
 use super::{
-    Kernel, KernelError, KernelEvent, RedemptionId, RemoteHandle,
+    Kernel, KernelError, KernelEvent, RedemptionId, RejectionCode, RemoteHandle,
     host::HostKernel as _,
     store::{KernelMessage, KernelStore, Party},
 };
@@ -118,6 +118,19 @@ impl Kernel {
         })?;
         self.settle();
         Ok(())
+    }
+
+    /// The program failed with a message that wanted this result: it is rejected with [`RejectionCode::HandlerFailed`], unless
+    /// the program has settled it. What else the program did stays.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn handler_failed(&mut self, result: Kref) -> Result<(), KernelError> {
+        let rejection = RejectionCode::HandlerFailed.rejection("the program threw an error");
+        match self.resolve(result, true, rejection) {
+            Err(KernelError::NotHeld(_) | KernelError::Reference(_)) => Ok(()),
+            rejected => rejected,
+        }
     }
 
     /// Lets go of references, the program's own objects included. Their names mean nothing to the program afterwards.

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     faults::{Fault, seeded},
+    runtime::worth_a_line,
     wire::{CapData, Delivery, EndpointId, Eref, Kref, Resolution},
 };
 
@@ -94,7 +95,9 @@ impl Kernel {
     pub(super) fn settle(&mut self) {
         self.unsettled = self.try_settle().err();
         if let Some(error) = &self.unsettled {
-            tracing::error!(%error, "the kernel's queue could not be run; it will be tried again");
+            if let Some(times) = worth_a_line("queue not run", error.name()) {
+                tracing::error!(%error, times, "the kernel's queue could not be run; it will be tried again");
+            }
         }
     }
 
@@ -164,7 +167,9 @@ impl Kernel {
                     match store.transaction("reject", |store| reject_item(store, remotes, item, &error)) {
                         Err(error) if !error.is_storage_failure() => {
                             remotes.roll_back_staged();
-                            tracing::error!(name = error.name(), "nobody can be told of a queued item");
+                            if let Some(times) = worth_a_line("untold item", error.name()) {
+                                tracing::error!(name = error.name(), times, "nobody can be told of a queued item");
+                            }
                         }
                         told => told?,
                     }
@@ -192,7 +197,9 @@ impl Kernel {
     fn collect_garbage(&mut self) -> Result<bool, KernelError> {
         match self.collect_by(KernelStore::collect_garbage) {
             Err(error) if !error.is_storage_failure() => {
-                tracing::error!(%error, "something in the store keeps its garbage from being collected at once");
+                if let Some(times) = worth_a_line("garbage", "") {
+                    tracing::error!(%error, times, "something in the store keeps its garbage from being collected at once");
+                }
                 self.collect_by(KernelStore::collect_what_can_be)
             }
             collected => collected,
@@ -259,7 +266,9 @@ fn reject_item(
     item: RunItem,
     error: &KernelError,
 ) -> Result<(), KernelError> {
-    tracing::warn!(name = error.name(), "a queued item could not be delivered");
+    if let Some(times) = worth_a_line("undelivered item", error.name()) {
+        tracing::warn!(name = error.name(), times, "a queued item could not be delivered");
+    }
     tracing::debug!(%error, "why");
     match item {
         RunItem::Send { message: KernelMessage { result: Some(promise), .. }, .. } => {
@@ -365,7 +374,9 @@ impl Turn<'_> {
         if error.is_storage_failure() {
             return Err(error);
         }
-        tracing::error!(remote = %endpoint, name = error.name(), "a remote could not be told of its garbage");
+        if let Some(times) = worth_a_line("untold garbage", endpoint) {
+            tracing::error!(remote = %endpoint, name = error.name(), times, "a remote could not be told of its garbage");
+        }
         Ok(())
     }
 }

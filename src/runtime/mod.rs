@@ -8,6 +8,7 @@ mod browser;
 mod native;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub(crate) mod objects;
+mod sparse;
 #[cfg(any(all(target_arch = "wasm32", target_os = "unknown"), test))]
 mod steady;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
@@ -20,6 +21,7 @@ pub use browser::BrowserRuntime;
 use futures::future::LocalBoxFuture;
 #[cfg(not(target_arch = "wasm32"))]
 pub use native::NativeRuntime;
+pub(crate) use sparse::worth_a_line;
 
 /// A point in time: milliseconds since the Unix epoch, on a clock that never runs backwards within one process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,7 +8,7 @@ use serde::{
     ser::SerializeTuple,
 };
 
-use super::Eref;
+use super::{Eref, surrogates::without_lone_surrogates};
 
 /// Marshalled data: an opaque body, and the references that it mentions by position.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -78,6 +78,14 @@ impl Delivery {
 /// A sequenced command.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RemoteCommand {
+    /// A `deliver` with a text in it that is none, for it holds a lone surrogate. It cannot be delivered as it was meant, nor as
+    /// anything else; whoever waits for what comes of it is told.
+    Garbled {
+        /// What it is beside that, if that can be read.
+        delivery: Option<Delivery>,
+        /// The JSON text of its parameters.
+        params: String,
+    },
     /// `deliver`.
     Deliver(Delivery),
     /// `redeemURL`: asks the issuer of an OCAP URL for the object behind it.
@@ -100,7 +108,7 @@ impl RemoteCommand {
     /// The method name on the wire.
     pub fn method(&self) -> &'static str {
         match self {
-            RemoteCommand::Deliver(_) => "deliver",
+            RemoteCommand::Deliver(_) | RemoteCommand::Garbled { .. } => "deliver",
             RemoteCommand::RedeemUrl { .. } => "redeemURL",
             RemoteCommand::RedeemUrlReply { .. } => "redeemURLReply",
         }
@@ -129,6 +137,7 @@ impl RemoteCommand {
     pub(super) fn params(&self) -> Result<String, serde_json::Error> {
         match self {
             RemoteCommand::Deliver(delivery) => serde_json::to_string(delivery),
+            RemoteCommand::Garbled { params, .. } => Ok(params.clone()),
             RemoteCommand::RedeemUrl { url, reply_key } => serde_json::to_string(&(url, reply_key)),
             RemoteCommand::RedeemUrlReply { reply_key, result: Ok(eref) } => {
                 serde_json::to_string(&(true, reply_key, eref))
@@ -141,6 +150,20 @@ impl RemoteCommand {
 
     /// Reads `params` of `method`; `None` when the method is unknown.
     pub(super) fn parse(method: &str, params: &str) -> Option<Result<Self, serde_json::Error>> {
+        let read = Self::read(method, params)?;
+        let lossy = if read.is_err() { without_lone_surrogates(params) } else { None };
+        let Some(lossy) = lossy else { return Some(read) };
+        Some(match Self::read(method, &lossy)? {
+            Ok(RemoteCommand::Deliver(delivery)) => {
+                Ok(RemoteCommand::Garbled { delivery: Some(delivery), params: params.to_owned() })
+            }
+            Err(_) if method == "deliver" => Ok(RemoteCommand::Garbled { delivery: None, params: params.to_owned() }),
+            // A URL, a key or the words of a refusal: what they say besides is of use.
+            read => read,
+        })
+    }
+
+    fn read(method: &str, params: &str) -> Option<Result<Self, serde_json::Error>> {
         Some(match method {
             "deliver" => serde_json::from_str(params).map(RemoteCommand::Deliver),
             "redeemURL" => {

@@ -15,6 +15,7 @@ mod message;
 mod options;
 mod peer;
 mod reference;
+mod surrogates;
 
 pub use command::{CapData, Delivery, RemoteCommand, Resolution};
 pub use error::{LimitType, RemoteError, WireError};

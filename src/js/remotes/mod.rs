@@ -32,7 +32,7 @@ use super::{
 use crate::{
     bridge::KernelServices as _,
     kernel::{Crank, RemoteEvent, RemoteManager as Remotes, RemoteManagerConfig, RemotesDriver},
-    runtime::{BrowserRuntime, Runtime as _},
+    runtime::{BrowserRuntime, Runtime as _, worth_a_line},
     wire::{IncarnationId, PeerId, RemoteCommsOptions, WireError},
 };
 
@@ -126,6 +126,15 @@ impl Parts {
     /// Tells the logger of the kernel what happened to a remote.
     fn log(&self, event: &RemoteEvent) {
         let Some(logger) = &self.logger else { return };
+        let (kind, peer) = match event {
+            RemoteEvent::PeerRestarted { peer, .. } => ("peerRestarted", peer),
+            RemoteEvent::GivenUp { peer, .. } => ("givenUp", peer),
+            RemoteEvent::MessagesLost { peer, .. } => ("messagesLost", peer),
+            RemoteEvent::MessageRejected { peer, .. } => ("messageRejected", peer),
+        };
+        if worth_a_line(kind, peer).is_none() {
+            return;
+        }
         let (level, text) = match event {
             RemoteEvent::PeerRestarted { peer, former, current, discarded, promises_rejected } => (
                 "log",
@@ -149,6 +158,7 @@ impl Parts {
             }
         };
         if let Err(thrown) = logger.call(level, &[text.into()]) {
+            // No more often than it was called, which is bounded.
             web_sys::console::error_2(&"ocap-remotes: the logger threw".into(), &thrown);
         }
     }

@@ -29,7 +29,7 @@ pub use remotes::{Crank, RemotesDriver};
 use super::{Kernel, KernelEffect, KernelError, KernelEvent, RemoteWrite, UrlTicket, store::StoreError};
 use crate::{
     bridge::{ALREADY_INITIALIZED, KernelServices, PlatformServices, Reply},
-    runtime::{Runtime, Timestamp, random_bytes},
+    runtime::{Runtime, Timestamp, random_bytes, worth_a_line},
     session::WriteToken,
     wire::{EndpointId, IncarnationId, Kref, PeerId, RemoteCommsOptions, RemoteError},
 };
@@ -435,8 +435,10 @@ fn keep_polling<D: 'static>(
 /// Tells the network where a peer may be found. Without an answer the peer is dialled as before.
 fn register_hints(platform: &dyn PlatformServices, runtime: &dyn Runtime, peer: PeerId, hints: Vec<String>) {
     let reply = platform.register_location_hints(peer, hints).map(|result| {
-        if let Err(error) = result {
-            tracing::warn!(%error, "the network did not take location hints");
+        if let Err(error) = result
+            && let Some(times) = worth_a_line("hints not taken", "")
+        {
+            tracing::warn!(%error, times, "the network did not take location hints");
         }
     });
     runtime.spawn(reply.boxed_local());
@@ -462,7 +464,9 @@ async fn start_platform(
 fn log_failure(what: &'static str, handled: Result<(), KernelError>) {
     if let Err(error) = handled {
         // The error may quote a message.
-        tracing::error!(name = error.name(), "the kernel could not handle {what}");
+        if let Some(times) = worth_a_line(what, error.name()) {
+            tracing::error!(name = error.name(), times, "the kernel could not handle {what}");
+        }
         tracing::debug!(%error, "why");
     }
 }

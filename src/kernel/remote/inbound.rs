@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{
     faults::{Fault, seeded},
-    runtime::Timestamp,
+    runtime::{Timestamp, worth_a_line},
     session::{Arrived, Lost, Receipt},
-    wire::{Delivery, EndpointId, Eref, Kref, Message, RemoteCommand, Resolution, Seq},
+    wire::{Delivery, EndpointId, Eref, Kref, Message, RemoteCommand, Resolution, Seq, WireError},
 };
 
 /// What came of one message from the peer, beyond what the store holds.
@@ -193,7 +193,10 @@ impl RemoteHandle {
                     return Err(failure);
                 }
                 // Not even that can be said, so it is passed over without a word.
-                tracing::warn!(remote = %self.id, %seq, name = failure.name(), "the peer cannot be told of a rejection");
+                if let Some(times) = worth_a_line("untold rejection", self.id) {
+                    let (remote, name) = (self.id, failure.name());
+                    tracing::warn!(%remote, %seq, name, times, "the peer cannot be told of a rejection");
+                }
                 host.transaction("passOver", |host| host.set_highest_received_seq(self.id, seq.get()))?;
             }
         }
@@ -212,6 +215,10 @@ impl RemoteHandle {
             host.forget_retired(self.id, retired)?;
         }
         match command.clone() {
+            RemoteCommand::Garbled { .. } => {
+                let what = "a text holds a lone surrogate, which stands for no character";
+                return Err(WireError::Malformed(what.to_owned()).into());
+            }
             RemoteCommand::Deliver(delivery) => {
                 let settled = delivery.settled();
                 let refused = self.process_delivery(host, delivery, *ack)?;
@@ -360,7 +367,14 @@ impl RemoteHandle {
         message: Arrived,
         error: &KernelError,
     ) -> Result<(), KernelError> {
-        match message.command {
+        let command = match message.command {
+            RemoteCommand::Garbled { delivery, .. } => {
+                let Some(delivery) = delivery else { return Ok(()) };
+                RemoteCommand::Deliver(delivery)
+            }
+            command => command,
+        };
+        match command {
             RemoteCommand::Deliver(delivery @ Delivery::Notify(_)) => {
                 let settled = delivery.settled();
                 self.reject_unsettled(host, &settled, error)?;
@@ -381,7 +395,7 @@ impl RemoteHandle {
                 host.resolve_promises(None, vec![Resolution { promise, rejected: true, value }])
             }
             RemoteCommand::RedeemUrl { reply_key, .. } => self.refuse_redemption(host, reply_key, &error.to_string()),
-            RemoteCommand::Deliver(_) | RemoteCommand::RedeemUrlReply { .. } => Ok(()),
+            RemoteCommand::Deliver(_) | RemoteCommand::Garbled { .. } | RemoteCommand::RedeemUrlReply { .. } => Ok(()),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     faults::{Fault, seeded},
+    runtime::worth_a_line,
     wire::{
         CapData, Delivery, Eref, Kref, LimitType, RemoteCommand, RemoteError, Resolution, Retirement, Seq,
         StoredCommand,
@@ -169,7 +170,9 @@ impl RemoteHandle {
         for mut resolution in resolutions {
             let mut alone = length(vec![resolution.clone()])?;
             if let Err(error) = within(alone, self.max_message_bytes) {
-                tracing::warn!(remote = %self.id, %error, "an outcome cannot be told");
+                if let Some(times) = worth_a_line("untold outcome", self.id) {
+                    tracing::warn!(remote = %self.id, %error, times, "an outcome cannot be told");
+                }
                 resolution = undeliverable(resolution.promise, &error.to_string());
                 alone = length(vec![resolution.clone()])?;
             }

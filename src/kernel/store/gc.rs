@@ -10,7 +10,10 @@ use super::{
     clist::{Entry, insist_kind},
     objects::count_key,
 };
-use crate::wire::{Direction, EndpointId, Eref, Kref, RefKind};
+use crate::{
+    runtime::worth_a_line,
+    wire::{Direction, EndpointId, Eref, Kref, RefKind},
+};
 
 /// What an endpoint is to be told, in the order in which it is to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,7 +78,11 @@ impl KernelStore {
                 match self.transaction("collect", |store| store.collect(kref, &mut told)) {
                     Ok(()) => told.into_iter().for_each(|(to, erefs)| actions.entry(to).or_default().extend(erefs)),
                     Err(error @ StoreError::Storage(_)) => return Err(error),
-                    Err(error) => tracing::error!(%kref, %error, "this cannot be collected"),
+                    Err(error) => {
+                        if let Some(times) = worth_a_line("uncollected", "") {
+                            tracing::error!(%kref, %error, times, "this cannot be collected");
+                        }
+                    }
                 }
             }
         }

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     bridge::KernelServices,
-    runtime::{Runtime, Timestamp, random_bytes},
+    runtime::{Runtime, Timestamp, random_bytes, worth_a_line},
     wire::{IncarnationId, PeerId, RemoteCommsOptions, RemoteError},
 };
 
@@ -233,15 +233,19 @@ impl<L: Links> Driver<L> {
             Effect::GiveUp { peer } => {
                 let told = self.kernel.remote_give_up(peer.clone());
                 self.spawn(|_| async move {
-                    if let Err(error) = told.await {
-                        tracing::warn!(%peer, %error, "the kernel was not told that a peer was given up");
+                    if let Err(error) = told.await
+                        && let Some(times) = worth_a_line("not told of a give-up", &peer)
+                    {
+                        tracing::warn!(%peer, %error, times, "the kernel was not told that a peer was given up");
                     }
                 });
             }
             Effect::Fault { peer, error } => {
                 // The error may quote what the peer wrote.
-                tracing::warn!(%peer, name = error.name(), "fault of a peer");
-                tracing::debug!(%error, "what it did");
+                if let Some(times) = worth_a_line("fault", &peer) {
+                    tracing::warn!(%peer, name = error.name(), times, "fault of a peer");
+                }
+                tracing::debug!(%peer, %error, "what it did");
                 let (name, message) = (error.name().to_owned(), error.to_string());
                 self.tell(NetworkEvent::Fault { peer_id: peer, name, message });
             }

@@ -26,7 +26,7 @@ use super::{
     streams::{Inbound, answer},
     swarm::{self, Behaviour, BehaviourEvent},
 };
-use crate::runtime::{Runtime, Timestamp, random_bytes, timeout};
+use crate::runtime::{Runtime, Timestamp, random_bytes, timeout, worth_a_line};
 
 /// How long closing may take when the node stops.
 const STOP_LIMIT: Duration = Duration::from_secs(1);
@@ -329,8 +329,9 @@ impl Driver {
     fn emit(&mut self, event: NodeEvent) {
         if let Err(error) = self.events.try_send(event)
             && error.is_full()
+            && let Some(times) = worth_a_line("dropped event", "")
         {
-            tracing::warn!("an event of the node was dropped: nobody reads them");
+            tracing::warn!(times, "an event of the node was dropped: nobody reads them");
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
         link::{DialError, LinkEvent, Links, Network, Started},
         status::{Path, RelayState, RelayStatus},
     },
-    runtime::Runtime,
+    runtime::{Runtime, worth_a_line},
     wire::{PeerId, RemoteCommsOptions, RemoteError},
 };
 
@@ -78,12 +78,16 @@ fn link_event(event: NodeEvent) -> Option<LinkEvent<NodeStream>> {
             return Some(LinkEvent::Relay(RelayStatus { relay, state: RelayState::Up, code: None, reason: None }));
         }
         NodeEvent::RelayDown { relay, code, reason } => {
-            tracing::warn!(relay, %code, reason, "relay lost");
+            if let Some(times) = worth_a_line("relay lost", &relay) {
+                tracing::warn!(relay, %code, reason, times, "relay lost");
+            }
             let (code, reason) = (Some(code), Some(reason));
             return Some(LinkEvent::Relay(RelayStatus { relay, state: RelayState::Down, code, reason }));
         }
         NodeEvent::RelayGaveUp { relay, code, reason } => {
-            tracing::warn!(relay, %code, reason, "relay given up");
+            if let Some(times) = worth_a_line("relay given up", &relay) {
+                tracing::warn!(relay, %code, reason, times, "relay given up");
+            }
             let (code, reason) = (Some(code), Some(reason));
             return Some(LinkEvent::Relay(RelayStatus { relay, state: RelayState::GivenUp, code, reason }));
         }

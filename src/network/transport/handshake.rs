@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     faults::{Fault, seeded},
+    runtime::worth_a_line,
     wire::{Handshake, IncarnationId, RemoteError},
 };
 
@@ -155,8 +156,10 @@ impl Peer {
 
     fn conclude(&mut self, cx: &mut Context, channel: ChannelId, verdict: &Result<bool, RemoteError>) {
         let outcome = HandshakeOutcome::of(verdict);
-        if let Err(error) = verdict {
-            tracing::warn!(peer = %self.id, %error, "no verdict on the peer's incarnation: taken for a restart");
+        if let Err(error) = verdict
+            && let Some(times) = worth_a_line("no verdict", &self.id)
+        {
+            tracing::warn!(peer = %self.id, %error, times, "no verdict on the peer's incarnation: taken for a restart");
         }
         // What waits was sent before the kernel knew of the new channel. After a gap it must not be written first: the kernel
         // sends everything that is unacknowledged again, in order, after its answer.

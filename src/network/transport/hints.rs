@@ -2,7 +2,7 @@
 
 use multiaddr::{Multiaddr, Protocol};
 
-use crate::wire::PeerId;
+use crate::{runtime::worth_a_line, wire::PeerId};
 
 /// Hints of one peer kept at most; the oldest go first.
 const MAX_HINTS: usize = 16;
@@ -30,7 +30,10 @@ impl LocationHints {
                 Some(hint) if self.hints.contains(&hint) => {}
                 Some(hint) => self.hints.push(hint),
                 None => {
-                    tracing::warn!(%peer, hint = %text.escape_debug(), "ignored a location hint that is no multiaddr")
+                    if let Some(times) = worth_a_line("no multiaddr", peer) {
+                        let hint = text.escape_debug();
+                        tracing::warn!(%peer, %hint, times, "ignored a location hint that is no multiaddr");
+                    }
                 }
             }
         }

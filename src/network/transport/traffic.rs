@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     faults::{Fault, seeded},
+    runtime::worth_a_line,
     wire::{Handshake, LimitType, RemoteError, WireError},
 };
 
@@ -173,8 +174,10 @@ impl Peer {
             DeliveryOutcome::Accepted(Some(reply)) => self.send(cx, Outgoing::new(None, reply)),
             DeliveryOutcome::Refused(error) => {
                 // The error may quote the message.
-                tracing::warn!(peer = %self.id, name = error.name(), "the kernel refused a message");
-                tracing::debug!(%error, "why");
+                if let Some(times) = worth_a_line("refused message", &self.id) {
+                    tracing::warn!(peer = %self.id, name = error.name(), times, "the kernel refused a message");
+                }
+                tracing::debug!(peer = %self.id, %error, "why");
                 if self.refusals >= REFUSALS_IN_A_ROW {
                     self.refusals = 0;
                     self.inbox.clear();
@@ -183,7 +186,9 @@ impl Peer {
             }
             DeliveryOutcome::Unreachable(error) => {
                 // What was read and not taken would be lost; on a new channel the peer sends it again.
-                tracing::warn!(peer = %self.id, %error, "the kernel cannot be reached");
+                if let Some(times) = worth_a_line("unreachable kernel", &self.id) {
+                    tracing::warn!(peer = %self.id, %error, times, "the kernel cannot be reached");
+                }
                 self.inbox.clear();
                 self.end_retiring(cx);
                 self.lose_channel(cx, "the kernel cannot be reached", End::Closed);

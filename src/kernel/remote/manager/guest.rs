@@ -9,7 +9,7 @@ use super::{
     RemoteManager,
 };
 use crate::{
-    runtime::Timestamp,
+    runtime::{Timestamp, worth_a_line},
     wire::{Delivery, EndpointId, IncarnationId, PeerId, RemoteError},
 };
 
@@ -67,7 +67,10 @@ impl RemoteManager {
         for remote in self.remotes.values_mut().filter(|remote| remote.awaits_commit()) {
             let agrees = remote.agrees_with(host).and_then(|agrees| {
                 if !agrees {
-                    tracing::warn!(remote = %remote.id(), "the kernel went back on its turn, and the remote with it");
+                    if let Some(times) = worth_a_line("went back", remote.id()) {
+                        let remote = remote.id();
+                        tracing::warn!(%remote, times, "the kernel went back on its turn, and the remote with it");
+                    }
                     remote.go_back(host, now)?;
                     self.went_back = true;
                 }
