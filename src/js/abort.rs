@@ -6,6 +6,7 @@ use futures::{
     channel::oneshot,
     future::{self, Either},
 };
+use js_sys::Reflect;
 use wasm_bindgen::{JsCast as _, prelude::*};
 use web_sys::AbortSignal;
 
@@ -16,7 +17,11 @@ use crate::runtime::objects::{has_functions, member};
 
 /// The member `signal` of an options object, if there is one.
 pub(super) fn signal(options: &JsValue) -> Result<Option<AbortSignal>, JsValue> {
-    let given = member(options, "signal");
+    if !options.is_object() {
+        return Ok(None);
+    }
+    // What a getter throws is the caller's to know.
+    let given = Reflect::get(options, &"signal".into())?;
     if given.is_undefined() {
         return Ok(None);
     }

@@ -154,8 +154,8 @@ impl Kernel {
         let options: JsValue = options.into();
         let comms = options::read_comms_beside(&options, &OWN_OPTIONS)?;
         let (key_seed, mnemonic) = (options::text(&options, "keySeed")?, options::text(&options, "mnemonic")?);
-        let on_event = Reflect::get(&options, &"onEvent".into()).ok().and_then(|value| value.dyn_into().ok());
-        let on_event: Function = on_event.ok_or_else(|| type_error("onEvent must be a function"))?;
+        let on_event = Reflect::get(&options, &"onEvent".into())?.dyn_into();
+        let on_event: Function = on_event.map_err(|_| type_error("onEvent must be a function"))?;
         let seed = match (key_seed, mnemonic) {
             (Some(_), Some(_)) => return Err(type_error("give keySeed or mnemonic, not both")),
             (Some(hex), None) => Some(SeedSource::Hex(hex.into())),

@@ -216,7 +216,10 @@ impl Network {
 }
 
 pub(super) fn function(options: &JsValue, name: &str) -> Result<Option<Function>, JsValue> {
-    let given = Reflect::get(options, &name.into()).unwrap_or_default();
+    if !options.is_object() {
+        return Ok(None);
+    }
+    let given = Reflect::get(options, &name.into())?;
     if given.is_undefined() {
         return Ok(None);
     }

@@ -1,6 +1,7 @@
 /**
  * Takes a message of a peer, one after the other, and answers what is to go back, if anything. While it has not answered
- * 16 messages of a peer, that peer is not read. What it throws is logged by name, and the next message comes.
+ * 16 messages of a peer, that peer is not read. What it throws is logged by name, as is an answer of
+ * another kind, and the next message comes.
  */
 export type RemoteMessageHandler = (
   from: string,

@@ -116,7 +116,13 @@ impl KernelServices for Handlers {
     fn remote_deliver(&self, from: PeerId, message: String) -> Reply<Option<String>> {
         let arguments = [from.as_str().into(), message.into()];
         let answer = call(self.deliver.borrow().clone(), "remoteMessageHandler", arguments);
-        answer.map(|answer| answer.map(|text| text.as_string())).boxed_local()
+        let read = |answer: JsValue| match answer.as_string() {
+            None if !answer.is_undefined() && !answer.is_null() => {
+                Err(thrown_remote(&type_error("remoteMessageHandler must answer a string, or nothing")))
+            }
+            text => Ok(text),
+        };
+        answer.map(move |answer| answer.and_then(read)).boxed_local()
     }
 
     fn remote_give_up(&self, peer: PeerId) -> Reply<()> {

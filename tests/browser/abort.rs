@@ -2,7 +2,7 @@
 #![cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 #![allow(clippy::unwrap_used)] // clippy knows tests by #[test] only
 
-use js_sys::{Array, Function, Object, Reflect};
+use js_sys::{Array, Function, Object, Promise, Reflect};
 use ocap_remotes::{
     js::{Kernel, Network, open_kernel_store},
     runtime::{BrowserRuntime, Runtime as _},
@@ -82,6 +82,69 @@ async fn a_redemption_is_waited_for_no_longer_than_wished() {
         JsFuture::from(kernel.stop()).await.unwrap();
     }
     for network in networks {
+        JsFuture::from(network.stop()).await.unwrap();
+    }
+}
+
+/// As a component of React does under its strict mode: it asks, is cancelled, and asks again, in one turn.
+#[wasm_bindgen_test]
+async fn an_aborted_redemption_takes_nothing_that_the_program_has() {
+    let channel = MessageChannel::new().unwrap();
+    let network = Network::serve(channel.port2().unchecked_into(), None).unwrap();
+    let kernel = start(&channel.port1(), &[]).await.unwrap();
+    let own = kernel.export_object().unwrap();
+    let url = JsFuture::from(kernel.issue_ocap_url(own.clone())).await.unwrap().as_string().unwrap();
+    let mut rejected = 0;
+    for ticks in 0..12 {
+        let controller = AbortController::new().unwrap();
+        let options = object(&[("signal", controller.signal().into())]);
+        let aborted = kernel.redeem_ocap_url(url.clone(), Some(options));
+        let awaited = kernel.redeem_ocap_url(url.clone(), None);
+        for _ in 0..ticks {
+            JsFuture::from(Promise::resolve(&JsValue::NULL)).await.unwrap();
+        }
+        controller.abort();
+        rejected += usize::from(JsFuture::from(aborted).await.is_err());
+        assert_eq!(JsFuture::from(awaited).await.unwrap(), JsValue::from(own.clone()));
+        BrowserRuntime.sleep(std::time::Duration::from_millis(20)).await;
+        // Its own object is still the program's.
+        kernel.send(&own, "#1".to_owned(), None).unwrap();
+        JsFuture::from(kernel.issue_ocap_url(own.clone())).await.unwrap();
+    }
+    assert!(rejected > 0);
+    JsFuture::from(kernel.stop()).await.unwrap();
+    JsFuture::from(network.stop()).await.unwrap();
+}
+
+#[wasm_bindgen_test]
+async fn whoever_waits_for_a_handler_that_throws_is_told() {
+    for failure in ["throw new Error('no')", "return Promise.reject(new Error('not yet'))"] {
+        let channel = MessageChannel::new().unwrap();
+        let network = Network::serve(channel.port2().unchecked_into(), None).unwrap();
+        let body = format!("this.seen.push(event); if (event.type === 'message') {failure};");
+        let seen = Array::new();
+        let on_event =
+            Function::new_with_args("event", &body).bind(&object::<Object>(&[("seen", seen.clone().into())]));
+        let kernel = start(&channel.port1(), &[("onEvent", on_event.into())]).await.unwrap();
+        let own = kernel.export_object().unwrap();
+        let promise = kernel.send(&own, "#1".to_owned(), None).unwrap();
+        let other = kernel.send(&own, "#2".to_owned(), None).unwrap();
+        let told = |promise: &str| {
+            let field = |event: &JsValue, name: &str| Reflect::get(event, &name.into()).unwrap().as_string();
+            let mut events = seen.iter().filter(|event| field(event, "type").as_deref() == Some("notify"));
+            let answer = events.find(|event| field(event, "promise").as_deref() == Some(promise))?;
+            field(&answer, "body")
+        };
+        for _ in 0..100 {
+            if told(&promise).is_some() && told(&other).is_some() {
+                break;
+            }
+            BrowserRuntime.sleep(std::time::Duration::from_millis(20)).await;
+        }
+        for promise in [promise, other] {
+            assert!(told(&promise).unwrap().contains("[KERNEL:HANDLER_FAILED]"), "{failure}");
+        }
+        JsFuture::from(kernel.stop()).await.unwrap();
         JsFuture::from(network.stop()).await.unwrap();
     }
 }

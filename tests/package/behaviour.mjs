@@ -236,6 +236,8 @@ export const wrongTypes = ({ browser, blank, modules, kernels }) =>
         'body must be a string, not null': () => running.send(object, null),
         'slots must be an array of strings, not string': () => running.send(object, '#1', object),
         'slots must be an array of strings, not an array of something else': () => running.send(object, '#1', [object, 7]),
+        'body must be text, without lone surrogates': () => running.send(object, '#"half a \ud83d"'),
+        'slots must be text, without lone surrogates': () => running.send(object, '#1', ['\ude00']),
         'url must be a string, not object': () => running.redeemOcapURL(new URL('ocap:x')),
         'backup must be a Uint8Array, not object': () => store.import({}),
         'level must be a string, not number': () => network.setLogLevel(3),

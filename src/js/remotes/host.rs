@@ -104,10 +104,7 @@ impl JsHost {
     /// An answer that is a text, or nothing.
     fn text(&self, name: &str, arguments: &[JsValue]) -> Result<Option<String>, KernelError> {
         let answer = self.store(name, arguments)?;
-        match answer.as_string() {
-            None if !answer.is_undefined() && !answer.is_null() => Err(self.bad_answer(name, "text")),
-            text => Ok(text),
-        }
+        text_or_nothing(&self.store, name, &answer).map_err(host_error)
     }
 
     fn parsed<T: FromStr>(&self, name: &str, expected: &str, arguments: &[JsValue]) -> Result<Option<T>, KernelError> {
@@ -249,10 +246,9 @@ impl HostKernel for JsHost {
         if answer.is_undefined() || answer.is_null() {
             return Ok(None);
         }
-        let number = |name: &str| match member(&answer, name).as_f64() {
-            None => Ok(0),
-            Some(number) if number >= 0.0 && number <= MAX_SEQ as f64 && number.fract() == 0.0 => Ok(number as u64),
-            Some(_) => Err(self.bad_answer(NAME, "sequence state")),
+        let number = |name: &str| match member(&answer, name) {
+            none if none.is_undefined() || none.is_null() => Ok(0),
+            given => whole(given.as_f64()).ok_or_else(|| self.bad_answer(NAME, "sequence state")),
         };
         Ok(Some(RemoteSeqState {
             next_send_seq: number("nextSendSeq")?,
@@ -444,12 +440,12 @@ impl<'a> IdentityRows<'a> {
 
     pub(super) fn get(&self, key: &str) -> Result<Option<String>, JsValue> {
         let name = [key.into()];
-        let value = if self.0.has("getRemoteIdentityValue") {
-            self.0.call("getRemoteIdentityValue", &name)?
-        } else {
-            self.kv()?.call("get", &name)?
-        };
-        Ok(value.as_string())
+        if self.0.has("getRemoteIdentityValue") {
+            let value = self.0.call("getRemoteIdentityValue", &name)?;
+            return text_or_nothing(&self.0, "getRemoteIdentityValue", &value);
+        }
+        let kv = self.kv()?;
+        text_or_nothing(&kv, "get", &kv.call("get", &name)?)
     }
 
     pub(super) fn set(&self, key: &str, value: &str) -> Result<(), JsValue> {
@@ -465,7 +461,8 @@ impl<'a> IdentityRows<'a> {
     /// The known relays, as JSON.
     pub(super) fn relays(&self) -> Result<Option<String>, JsValue> {
         if !self.0.has("getRelayEntries") {
-            return self.kv().map_or(Ok(None), |kv| Ok(kv.call("get", &["knownRelays".into()])?.as_string()));
+            let Ok(kv) = self.kv() else { return Ok(None) };
+            return text_or_nothing(&kv, "get", &kv.call("get", &["knownRelays".into()])?);
         }
         let entries = self.0.call("getRelayEntries", &[])?;
         Ok(js_sys::JSON::stringify(&entries)?.as_string())
@@ -486,7 +483,13 @@ impl<'a> IdentityRows<'a> {
         if !self.0.has("getLastActiveTime") {
             return Ok(None);
         }
-        Ok(self.0.call("getLastActiveTime", &[])?.as_f64())
+        let answer = self.0.call("getLastActiveTime", &[])?;
+        match answer.as_f64() {
+            None if !answer.is_undefined() && !answer.is_null() => {
+                Err(self.0.bad_answer("getLastActiveTime", "number"))
+            }
+            time => Ok(time),
+        }
     }
 
     pub(super) fn set_last_active(&self, now: f64) -> Result<(), JsValue> {
@@ -494,6 +497,20 @@ impl<'a> IdentityRows<'a> {
             self.0.call("setLastActiveTime", &[now.into()])?;
         }
         Ok(())
+    }
+}
+
+/// A sequence number, or 0.
+fn whole(number: Option<f64>) -> Option<u64> {
+    let number = number.filter(|number| *number >= 0.0 && *number <= MAX_SEQ as f64 && number.fract() == 0.0)?;
+    Some(number as u64)
+}
+
+/// An answer that is a text, or nothing.
+fn text_or_nothing(store: &Duck, name: &str, answer: &JsValue) -> Result<Option<String>, JsValue> {
+    match answer.as_string() {
+        None if !answer.is_undefined() && !answer.is_null() => Err(store.bad_answer(name, "text")),
+        text => Ok(text),
     }
 }
 
