@@ -1,6 +1,6 @@
 //! How much is logged: what peers do wrong is told, but no peer, and no crowd of keys, chooses how many warnings there are.
 #![cfg(all(feature = "kernel", feature = "network", not(target_arch = "wasm32")))]
-#![allow(clippy::unwrap_used)] // clippy knows tests by #[test] only
+#![allow(clippy::unwrap_used, clippy::panic)] // clippy knows tests by #[test] only
 
 mod support;
 

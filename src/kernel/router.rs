@@ -94,10 +94,10 @@ impl Kernel {
     /// If the storage fails, what is left to do stays queued and is tried again: whatever call led to it has succeeded.
     pub(super) fn settle(&mut self) {
         self.unsettled = self.try_settle().err();
-        if let Some(error) = &self.unsettled {
-            if let Some(times) = worth_a_line("queue not run", error.name()) {
-                tracing::error!(%error, times, "the kernel's queue could not be run; it will be tried again");
-            }
+        if let Some(error) = &self.unsettled
+            && let Some(times) = worth_a_line("queue not run", error.name())
+        {
+            tracing::error!(%error, times, "the kernel's queue could not be run; it will be tried again");
         }
     }
 

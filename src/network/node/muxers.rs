@@ -82,7 +82,8 @@ impl StreamMuxer for Prompt {
     }
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use std::time::Instant;
 
