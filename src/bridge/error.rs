@@ -91,6 +91,8 @@ impl RpcError {
     }
 
     pub(super) fn invalid_params(reason: &str) -> Self {
+        // What is wrong may be quoted, as long as it is.
+        let reason: String = reason.chars().take(200).collect();
         Self::new(Self::INVALID_PARAMS, "InvalidParamsError", format!("invalid params: {reason}"))
     }
 

@@ -61,10 +61,11 @@ pub(super) fn remote(error: &RemoteError) -> JsValue {
         return thrown;
     }
     let data = match error.data() {
-        serde_json::Value::Null => JsValue::UNDEFINED,
+        serde_json::Value::Null => Ok(JsValue::UNDEFINED),
         data => to_js(&data),
     };
-    named(error.name(), &error.to_string(), &data)
+    // Why there is no data is data as well.
+    named(error.name(), &error.to_string(), &data.unwrap_or_else(|inexact| inexact))
 }
 
 #[cfg(feature = "kernel")]
@@ -84,7 +85,18 @@ pub(super) fn failure(error: impl Into<crate::kernel::KernelError>) -> JsValue {
 }
 
 /// Plain objects, arrays, strings and numbers.
-pub(super) fn to_js(value: &impl serde::Serialize) -> JsValue {
-    // Only maps with keys that are no strings can fail, and none of ours has any.
-    value.serialize(&serde_wasm_bindgen::Serializer::json_compatible()).unwrap_or(JsValue::UNDEFINED)
+///
+/// # Errors
+/// A `RangeError` for a whole number that JavaScript cannot hold exactly: no part of the value is told then.
+pub(super) fn to_js(value: &impl serde::Serialize) -> Result<JsValue, JsValue> {
+    let told = value.serialize(&serde_wasm_bindgen::Serializer::json_compatible());
+    told.map_err(|error| js_sys::RangeError::new(&format!("JavaScript has no such value: {error}")).into())
+}
+
+/// An event for JavaScript. One that it has no value for is told on the console.
+#[cfg(any(feature = "kernel", feature = "network"))]
+pub(super) fn event_to_js(event: &impl serde::Serialize) -> Option<JsValue> {
+    to_js(event)
+        .inspect_err(|error| web_sys::console::error_2(&"ocap-remotes: an event cannot be told".into(), error))
+        .ok()
 }

@@ -17,7 +17,7 @@ use super::{
     BridgePort, KernelStore, abort,
     arguments::parsed,
     crash,
-    error::{kernel as kernel_error, named, remote as remote_error, to_js, type_error},
+    error::{event_to_js, kernel as kernel_error, named, remote as remote_error, to_js, type_error},
     events::{EventHub, EventsOptions},
     options,
 };
@@ -75,7 +75,7 @@ impl Inbox {
                 }
             }
             Told::Event(event) => {
-                let told = to_js(&event);
+                let Some(told) = event_to_js(&event) else { return };
                 let on_event = self.on_event.borrow().clone();
                 let result = event.awaited_result();
                 match on_event.map(|on_event| on_event.call1(&JsValue::UNDEFINED, &told)) {
@@ -427,7 +427,7 @@ impl Kernel {
             };
             kernel.remotes().remotes().map(status).collect()
         });
-        Ok(to_js(&remotes).unchecked_into())
+        Ok(to_js(&remotes)?.unchecked_into())
     }
 
     /// What happens to peers and to this kernel, from now on, to be read with `for await`. It ends when the kernel is stopped.

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 
-use futures::{FutureExt as _, TryFutureExt as _};
+use futures::{FutureExt as _, TryFutureExt as _, future::ready};
 use js_sys::{Function, Promise, Reflect};
 use serde_json::Value;
 use wasm_bindgen::{JsCast as _, prelude::*};
@@ -11,7 +11,7 @@ use web_sys::MessagePort;
 
 use super::{
     BridgePort, crash,
-    error::{remote, thrown_remote, to_js, type_error},
+    error::{event_to_js, remote, thrown_remote, to_js, type_error},
     events::{EventHub, EventsOptions},
     network_changes::NetworkChanges,
     options,
@@ -156,7 +156,7 @@ impl Network {
             if on_event.is_none() && !readers.is_read() {
                 return;
             }
-            let event = to_js(&event);
+            let Some(event) = event_to_js(&event) else { return };
             if let Some(Err(thrown)) = on_event.as_ref().map(|told| told.call1(&JsValue::UNDEFINED, &event)) {
                 let error = thrown_remote(&thrown);
                 if let Some(times) = worth_a_line("network's onEvent", "") {
@@ -184,7 +184,7 @@ impl Network {
     /// A `CrashError` after a crash.
     pub fn status(&self) -> Result<NetworkStatus, JsValue> {
         crash::check()?;
-        Ok(to_js(&self.service.status()).unchecked_into())
+        Ok(to_js(&self.service.status())?.unchecked_into())
     }
 
     /// Each change from now on, to be read with `for await`; `status` tells what was before. It ends when the network is stopped.
@@ -258,7 +258,11 @@ impl VatWorkerService for Vats {
 
     fn launch(&self, vat_id: String, config: Value) -> Reply<MessagePort> {
         let launched = Rc::clone(&self.launched);
-        call(self.launch.clone(), "launch", [vat_id.as_str().into(), to_js(&config)])
+        let config = match to_js(&config) {
+            Ok(config) => config,
+            Err(inexact) => return ready(Err(thrown_remote(&inexact))).boxed_local(),
+        };
+        call(self.launch.clone(), "launch", [vat_id.as_str().into(), config])
             .and_then(|port| async move {
                 launched.borrow_mut().insert(vat_id);
                 match has_functions(&port, &["postMessage", "start"]) {

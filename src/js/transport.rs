@@ -212,8 +212,8 @@ fn two(act: impl Fn(JsValue, JsValue) -> Result<Reply<()>, JsValue> + 'static) -
     crash::handed(&Closure::<dyn Fn(JsValue, JsValue) -> Promise>::new(function).into_js_value()).into()
 }
 
-fn plain(read: impl Fn() -> JsValue + 'static) -> JsValue {
-    let function = move || -> Result<JsValue, JsValue> { crash::check().map(|()| read()) };
+fn plain(read: impl Fn() -> Result<JsValue, JsValue> + 'static) -> JsValue {
+    let function = move || -> Result<JsValue, JsValue> { crash::check().and_then(|()| read()) };
     crash::handed(&Closure::<dyn Fn() -> Result<JsValue, JsValue>>::new(function).into_js_value()).into()
 }
 

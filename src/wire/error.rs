@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::PeerId;
+use super::{MAX_SEQ, PeerId};
 
 /// Why bytes from outside are not what the protocol allows. Every decoder of this crate answers with one of these.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +49,11 @@ pub enum WireError {
 }
 
 impl WireError {
+    /// What is wrong with a message, in so many words as others can bear: readers of JSON quote all of what they did not expect.
+    pub(super) fn malformed(error: &impl ToString) -> Self {
+        WireError::Malformed(error.to_string().chars().take(200).collect())
+    }
+
     pub(crate) fn bad_reference(text: &str, expected: &'static str) -> Self {
         let text = text.chars().take(64).collect();
         WireError::BadReference { text, expected }
@@ -145,13 +150,15 @@ impl RemoteError {
         }
     }
 
-    /// The machine-readable part: `{peerId}`, `{limitType, current, limit}`, or null.
+    /// The machine-readable part: `{peerId}`, `{limitType, current, limit}`, or null. Numbers above 2^53 − 1 are told as that.
     pub fn data(&self) -> Value {
         match self {
             RemoteError::PeerRestarted(peer) | RemoteError::IntentionalClose(peer) => {
                 json!({ "peerId": peer.as_str() })
             }
             RemoteError::ResourceLimit { limit_type, current, limit } => {
+                // A peer may announce any length, but JavaScript cannot hold every number.
+                let [current, limit] = [current, limit].map(|number| *number.min(&MAX_SEQ));
                 json!({ "limitType": limit_type.as_str(), "current": current, "limit": limit })
             }
             RemoteError::ConnectionLost { peer, reason } => json!({ "peerId": peer.as_str(), "reason": reason }),
@@ -192,6 +199,20 @@ impl RemoteError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_that_javascript_cannot_hold_are_told_as_the_largest_that_it_can() {
+        let (limit_type, limit) = (LimitType::MessageSize, 1 << 20);
+        let announced = RemoteError::ResourceLimit { limit_type, current: u64::MAX, limit };
+        assert_eq!(announced.data(), json!({ "limitType": "messageSize", "current": MAX_SEQ, "limit": 1 << 20 }));
+    }
+
+    #[test]
+    fn what_is_quoted_of_a_malformed_message_is_short() {
+        let long = format!(r#"{{"seq":1,"method":"deliver","params":{:?}}}"#, "x".repeat(1 << 20));
+        let error = crate::wire::Message::parse(&long).unwrap_err();
+        assert!(error.to_string().len() < 1_000, "{} bytes", error.to_string().len());
+    }
 
     #[test]
     fn every_error_survives_the_bridge_by_name_and_data() {

@@ -51,7 +51,7 @@ struct Raw {
 }
 
 fn parse(text: &str, expected: &'static str) -> Result<IncarnationId, WireError> {
-    let raw: Raw = serde_json::from_str(text).map_err(|error| WireError::Malformed(error.to_string()))?;
+    let raw: Raw = serde_json::from_str(text).map_err(|error| WireError::malformed(&error))?;
     let got = raw.method.as_ref().and_then(Value::as_str).unwrap_or("no method");
     if got != expected {
         return Err(WireError::UnexpectedHandshake { expected, got: got.chars().take(64).collect() });

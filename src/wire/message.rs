@@ -74,7 +74,7 @@ impl StoredCommand {
     /// # Errors
     /// [`WireError::Malformed`] if it cannot be written as JSON.
     pub fn new(command: &RemoteCommand) -> Result<Self, WireError> {
-        let params = command.params().map_err(|error| WireError::Malformed(error.to_string()))?;
+        let params = command.params().map_err(|error| WireError::malformed(&error))?;
         let text = format!(r#""method":"{}","params":{params}"#, command.method());
         Ok(StoredCommand { text, as_of: None, retirement: Retirement::default() })
     }
@@ -169,8 +169,7 @@ impl Message {
     /// # Errors
     /// [`WireError::BadSeq`] for a number that is not one; [`WireError::Malformed`] for everything else.
     pub fn parse(text: &str) -> Result<Self, WireError> {
-        let raw: RawMessage<'_> =
-            serde_json::from_str(text).map_err(|error| WireError::Malformed(error.to_string()))?;
+        let raw: RawMessage<'_> = serde_json::from_str(text).map_err(|error| WireError::malformed(&error))?;
         let ack = raw.ack.map(|number| number.or_zero()).transpose()?.flatten();
         let start = raw.start.map(Number::seq).transpose()?;
         let retired = raw.retired.map(Number::or_zero).transpose()?.flatten();
@@ -184,7 +183,7 @@ impl Message {
                 let params = raw.params.map_or("null", RawValue::get);
                 let command = RemoteCommand::parse(&method, params)
                     .ok_or_else(|| WireError::Malformed(format!("unknown method {:?}", truncated(&method))))?
-                    .map_err(|error| WireError::Malformed(error.to_string()))?;
+                    .map_err(|error| WireError::malformed(&error))?;
                 Some((seq, command))
             }
         };

@@ -37,7 +37,7 @@ impl PeerId {
     pub fn from_ed25519_seed(seed: [u8; 32]) -> Result<Self, WireError> {
         let public = SigningKey::from_bytes(&seed).verifying_key();
         let key = [&ED25519_PUBLIC_KEY[..], public.as_bytes()].concat();
-        let hash = Multihash::wrap(IDENTITY, &key).map_err(|error| WireError::Malformed(error.to_string()))?;
+        let hash = Multihash::wrap(IDENTITY, &key).map_err(|error| WireError::malformed(&error))?;
         Ok(PeerId::from_multihash(&hash))
     }
 

@@ -469,7 +469,7 @@ impl<'a> IdentityRows<'a> {
     }
 
     pub(super) fn set_relays(&self, entries: &impl serde::Serialize) -> Result<(), JsValue> {
-        let entries = to_js(entries);
+        let entries = to_js(entries)?;
         if self.0.has("setRelayEntries") {
             self.0.call("setRelayEntries", &[entries])?;
         } else if let Ok(kv) = self.kv() {

@@ -24,7 +24,8 @@ use crate::{
 /// A pause that is taken for a sleep of the whole machine, in milliseconds.
 const SLEEP: f64 = 45_000.0;
 
-const ROWS: [&str; 3] = ["peerId", "keySeed", "ocapURLKey"];
+/// In the order in which they are written: the peer id follows from the seed, should a crash come in between.
+const ROWS: [&str; 3] = ["keySeed", "peerId", "ocapURLKey"];
 
 /// The identity, and the store that it is kept in.
 pub(super) struct Identity {

@@ -12,14 +12,14 @@ use crate::{
         KernelStore,
         arguments::{parsed, plain},
         crash,
-        error::{failure, to_js},
+        error::{failure, to_js, type_error},
     },
     kernel::{
         HostKernel, KernelError,
         store::{GcAction, GcKind, KernelMessage, KernelStore as Records, Party, PromiseState, RunItem},
     },
     runtime::{BrowserRuntime, Timestamp, random_bytes},
-    wire::{CapData, EndpointId, Eref, Kref},
+    wire::{CapData, EndpointId, Eref, Kref, MAX_SEQ},
 };
 
 #[wasm_bindgen]
@@ -154,7 +154,7 @@ impl KernelRecords {
     /// The known relays, best first.
     #[wasm_bindgen(js_name = getRelayEntries)]
     pub fn relay_entries(&self) -> Result<RelayEntries, JsValue> {
-        Ok(to_js(&self.look(Records::known_relays)?).unchecked_into())
+        Ok(to_js(&self.look(Records::known_relays)?)?.unchecked_into())
     }
 
     /// Sets the known relays; at most 20 are kept.
@@ -173,7 +173,8 @@ impl KernelRecords {
     /// Sets when the kernel was last known to run.
     #[wasm_bindgen(js_name = setLastActiveTime)]
     pub fn set_last_active_time(&self, now: f64) -> Result<(), JsValue> {
-        self.change(|records| Ok(records.set_last_active_time(Timestamp::from_millis(now as u64))?))
+        let now = Timestamp::from_millis(whole(now.floor())?);
+        self.change(|records| Ok(records.set_last_active_time(now)?))
     }
 
     // --- Remotes
@@ -223,56 +224,55 @@ impl KernelRecords {
     pub fn remote_seq_state(&self, remote: &str) -> Result<RemoteSeqStateObject, JsValue> {
         let remote = parsed(remote)?;
         let state = self.look(|records| records.remote_seq_state(remote))?;
-        let state = state.map_or(JsValue::UNDEFINED, |state| {
-            object(&[
-                ("nextSendSeq", (state.next_send_seq as f64).into()),
-                ("highestReceivedSeq", (state.highest_received_seq as f64).into()),
-                ("startSeq", (state.start_seq as f64).into()),
-            ])
-        });
+        let Some(state) = state else { return Ok(JsValue::UNDEFINED.unchecked_into()) };
+        let state = object(&[
+            ("nextSendSeq", number(state.next_send_seq)?),
+            ("highestReceivedSeq", number(state.highest_received_seq)?),
+            ("startSeq", number(state.start_seq)?),
+        ]);
         Ok(state.unchecked_into())
     }
 
     /// Sets the last number given to a message.
     #[wasm_bindgen(js_name = setRemoteNextSendSeq)]
     pub fn set_next_send_seq(&self, remote: &str, seq: f64) -> Result<(), JsValue> {
-        let remote = parsed(remote)?;
-        self.change(|records| Ok(records.set_next_send_seq(remote, seq as u64)?))
+        let (remote, seq) = (parsed(remote)?, whole(seq)?);
+        self.change(|records| Ok(records.set_next_send_seq(remote, seq)?))
     }
 
     /// Sets the highest number up to which everything was processed.
     #[wasm_bindgen(js_name = setRemoteHighestReceivedSeq)]
     pub fn set_highest_received_seq(&self, remote: &str, seq: f64) -> Result<(), JsValue> {
-        let remote = parsed(remote)?;
-        self.change(|records| Ok(records.set_highest_received_seq(remote, seq as u64)?))
+        let (remote, seq) = (parsed(remote)?, whole(seq)?);
+        self.change(|records| Ok(records.set_highest_received_seq(remote, seq)?))
     }
 
     /// Sets the lowest unacknowledged number.
     #[wasm_bindgen(js_name = setRemoteStartSeq)]
     pub fn set_start_seq(&self, remote: &str, seq: f64) -> Result<(), JsValue> {
-        let remote = parsed(remote)?;
-        self.change(|records| Ok(records.set_start_seq(remote, seq as u64)?))
+        let (remote, seq) = (parsed(remote)?, whole(seq)?);
+        self.change(|records| Ok(records.set_start_seq(remote, seq)?))
     }
 
     /// An unacknowledged message.
     #[wasm_bindgen(js_name = getPendingMessage)]
     pub fn pending_message(&self, remote: &str, seq: f64) -> Result<Option<String>, JsValue> {
-        let remote = parsed(remote)?;
-        self.look(|records| records.pending_message(remote, seq as u64))
+        let (remote, seq) = (parsed(remote)?, whole(seq)?);
+        self.look(|records| records.pending_message(remote, seq))
     }
 
     /// Keeps a message until it is acknowledged.
     #[wasm_bindgen(js_name = setPendingMessage)]
     pub fn set_pending_message(&self, remote: &str, seq: f64, message: &str) -> Result<(), JsValue> {
-        let remote = parsed(remote)?;
-        self.change(|records| Ok(records.set_pending_message(remote, seq as u64, message)?))
+        let (remote, seq) = (parsed(remote)?, whole(seq)?);
+        self.change(|records| Ok(records.set_pending_message(remote, seq, message)?))
     }
 
     /// Forgets a message.
     #[wasm_bindgen(js_name = deletePendingMessage)]
     pub fn delete_pending_message(&self, remote: &str, seq: f64) -> Result<(), JsValue> {
-        let remote = parsed(remote)?;
-        self.change(|records| Ok(records.delete_pending_message(remote, seq as u64)?))
+        let (remote, seq) = (parsed(remote)?, whole(seq)?);
+        self.change(|records| Ok(records.delete_pending_message(remote, seq)?))
     }
 
     /// Forgets the numbers and messages of a remote.
@@ -285,8 +285,8 @@ impl KernelRecords {
     /// Removes messages below `start`, and tells how many.
     #[wasm_bindgen(js_name = cleanupOrphanMessages)]
     pub fn cleanup_orphan_messages(&self, remote: &str, start: f64) -> Result<usize, JsValue> {
-        let remote = parsed(remote)?;
-        self.change(|records| Ok(records.cleanup_orphan_messages(remote, start as u64)?))
+        let (remote, start) = (parsed(remote)?, whole(start)?);
+        self.change(|records| Ok(records.cleanup_orphan_messages(remote, start)?))
     }
 
     /// The incarnation that a peer was last seen in.
@@ -358,7 +358,7 @@ impl KernelRecords {
         let data: CapData<Kref> = self.change(|records| {
             data.try_map(|slot| records.translate_inbound_ref(endpoint, slot).map_err(KernelError::from))
         })?;
-        Ok(to_js(&data).unchecked_into())
+        Ok(to_js(&data)?.unchecked_into())
     }
 
     /// Translates the slots of data for a message to an endpoint.
@@ -366,7 +366,7 @@ impl KernelRecords {
     pub fn translate_cap_data_k_to_e(&self, endpoint: &str, data: CapDataObject) -> Result<CapDataObject, JsValue> {
         let (endpoint, data): (EndpointId, CapData<Kref>) = (parsed(endpoint)?, plain(data.into(), "capdata")?);
         let data: CapData<Eref> = self.change(|records| data.try_map(|slot| give(records, endpoint, slot)))?;
-        Ok(to_js(&data).unchecked_into())
+        Ok(to_js(&data)?.unchecked_into())
     }
 
     /// Translates a message to an endpoint. The endpoint decides its result from now on.
@@ -380,7 +380,7 @@ impl KernelRecords {
             records.set_decider(promise, endpoint)?;
             Ok((methargs, Some(turned(endpoint, eref))))
         })?;
-        Ok(message_object(&methargs, result.map(|eref| eref.to_string())).unchecked_into())
+        Ok(message_object(&methargs, result.map(|eref| eref.to_string()))?.unchecked_into())
     }
 
     /// Translates an endpoint's message.
@@ -398,7 +398,7 @@ impl KernelRecords {
             let methargs: CapData<Kref> = message.methargs.try_map(&mut take)?;
             Ok((methargs, message.result.map(take).transpose()?))
         })?;
-        Ok(message_object(&methargs, result.map(|kref| kref.to_string())).unchecked_into())
+        Ok(message_object(&methargs, result.map(|kref| kref.to_string()))?.unchecked_into())
     }
 
     /// Whether an endpoint reaches an object in its c-list.
@@ -482,10 +482,10 @@ impl KernelRecords {
             PromiseState::Unresolved { decider, subscribers } => object(&[
                 ("state", "unresolved".into()),
                 ("decider", decider.map_or(JsValue::UNDEFINED, |decider| decider.to_string().into())),
-                ("subscribers", to_js(&subscribers)),
+                ("subscribers", to_js(&subscribers)?),
             ]),
-            PromiseState::Fulfilled(value) => object(&[("state", "fulfilled".into()), ("value", to_js(&value))]),
-            PromiseState::Rejected(value) => object(&[("state", "rejected".into()), ("value", to_js(&value))]),
+            PromiseState::Fulfilled(value) => object(&[("state", "fulfilled".into()), ("value", to_js(&value)?)]),
+            PromiseState::Rejected(value) => object(&[("state", "rejected".into()), ("value", to_js(&value)?)]),
         };
         Ok(promise.unchecked_into())
     }
@@ -516,9 +516,10 @@ impl KernelRecords {
         let resolved = self.change(|records| Ok(records.resolve_promise(kpid, rejected, &value)?))?;
         let queued = |message: KernelMessage| {
             let result = message.result.map(|kref| kref.to_string());
-            array([kpid.to_string().into(), message_object(&message.methargs, result)])
+            Ok::<_, JsValue>(array([kpid.to_string().into(), message_object(&message.methargs, result)?]))
         };
-        Ok(array(resolved.messages.into_iter().map(queued)).unchecked_into())
+        let queued = resolved.messages.into_iter().map(queued).collect::<Result<Vec<_>, _>>()?;
+        Ok(array(queued).unchecked_into())
     }
 
     /// Lets a message wait in a promise.
@@ -549,14 +550,15 @@ impl KernelRecords {
     #[wasm_bindgen(js_name = dequeueRun)]
     pub fn dequeue_run(&self) -> Result<NextRunQueueItem, JsValue> {
         let item = self.change(|records| Ok(records.dequeue_run()?))?;
-        let item = item.map_or(JsValue::UNDEFINED, |item| match item {
-            RunItem::Send { target, message } => object(&[
+        let item = match item {
+            None => JsValue::UNDEFINED,
+            Some(RunItem::Send { target, message }) => object(&[
                 ("type", "send".into()),
                 ("target", target.to_string().into()),
-                ("message", message_object(&message.methargs, message.result.map(|kref| kref.to_string()))),
+                ("message", message_object(&message.methargs, message.result.map(|kref| kref.to_string()))?),
             ]),
-            notify @ RunItem::Notify { .. } => to_js(&notify),
-        });
+            Some(notify @ RunItem::Notify { .. }) => to_js(&notify)?,
+        };
         Ok(item.unchecked_into())
     }
 
@@ -587,7 +589,10 @@ impl KernelRecords {
     /// frame; the c-lists are up to date already.
     #[wasm_bindgen(js_name = collectGarbage)]
     pub fn collect_garbage(&self) -> Result<GcActions, JsValue> {
-        let actions = self.change(|records| Ok(records.collect_garbage()?))?;
+        let actions = self.change(|records| Ok(records.collect_garbage()?)).or_else(|error| {
+            // Something in the store is wrong, or the database failed, which it may again.
+            self.change(|records| Ok(records.collect_what_can_be()?)).map_err(|_| error)
+        })?;
         let action = |GcAction { endpoint, kind, erefs }: GcAction| {
             let kind = match kind {
                 GcKind::DropExports => "dropExports",
@@ -605,6 +610,19 @@ impl KernelRecords {
     }
 }
 
+/// A whole number that JavaScript gave.
+fn whole(number: f64) -> Result<u64, JsValue> {
+    if number >= 0.0 && number <= MAX_SEQ as f64 && number.fract() == 0.0 {
+        return Ok(number as u64);
+    }
+    Err(type_error("a number must be a whole one from 0 to 2^53 - 1"))
+}
+
+/// A number of the store for JavaScript.
+fn number(number: u64) -> Result<JsValue, JsValue> {
+    to_js(&number)
+}
+
 fn give(records: &mut Records, endpoint: EndpointId, kref: Kref) -> Result<Eref, KernelError> {
     let eref = records.translate_outbound_ref(endpoint, kref)?;
     let is_open = kref.is_promise() && HostKernel::outcome(records, kref)?.is_none();
@@ -614,6 +632,6 @@ fn give(records: &mut Records, endpoint: EndpointId, kref: Kref) -> Result<Eref,
     Ok(turned(endpoint, eref))
 }
 
-fn message_object<R: Serialize>(methargs: &CapData<R>, result: Option<String>) -> JsValue {
-    object(&[("methargs", to_js(methargs)), ("result", result.map_or(JsValue::UNDEFINED, Into::into))])
+fn message_object<R: Serialize>(methargs: &CapData<R>, result: Option<String>) -> Result<JsValue, JsValue> {
+    Ok(object(&[("methargs", to_js(methargs)?), ("result", result.map_or(JsValue::UNDEFINED, Into::into))]))
 }
