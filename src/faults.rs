@@ -40,12 +40,14 @@ pub enum Fault {
     LoseEndOfRedemption,
     /// A peer is not told that its objects are held no more.
     KeepDropsToOneself,
+    /// What was done inside a savepoint stays when the savepoint cannot be released.
+    KeepWhatCannotBeReleased,
 }
 
 #[cfg(feature = "seeded-faults")]
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 17] = [
+    pub const ALL: [Fault; 18] = [
         Fault::AcceptGaps,
         Fault::ReverseHeld,
         Fault::DeliverDuplicates,
@@ -63,6 +65,7 @@ impl Fault {
         Fault::RepeatReplyKeys,
         Fault::LoseEndOfRedemption,
         Fault::KeepDropsToOneself,
+        Fault::KeepWhatCannotBeReleased,
     ];
 }
 

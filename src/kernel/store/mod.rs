@@ -42,6 +42,7 @@ pub use relays::{MAX_KNOWN_RELAYS, RelayEntry};
 pub use remotes::{RemoteInfo, RemoteSeqState};
 
 use crate::{
+    faults::{Fault, seeded},
     storage::{KeyValueStore, MemoryStore, StorageError},
     wire::Kref,
 };
@@ -211,7 +212,12 @@ impl KernelStore {
 
     /// As [`release`](Self::release), but what cannot be kept is undone.
     pub(in crate::kernel) fn keep(&mut self, name: &str) -> Result<(), StoreError> {
-        self.release(name).or_else(|error| self.roll_back(name).and(Err(error)))
+        self.release(name).or_else(|error| {
+            if !seeded(Fault::KeepWhatCannotBeReleased) {
+                self.roll_back(name)?;
+            }
+            Err(error)
+        })
     }
 
     /// Opens a savepoint inside those that are open, for whoever cannot put its work in a [`transaction`](Self::transaction).

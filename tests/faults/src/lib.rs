@@ -12,13 +12,15 @@ pub enum Method {
     Schedules,
     /// A crash at each operation of a store.
     CrashPoints,
+    /// An operation of a store that fails, once.
+    FailurePoints,
     /// Every state of two sessions.
     Model,
 }
 
 impl Method {
     /// All of them.
-    pub const ALL: [Method; 3] = [Method::Schedules, Method::CrashPoints, Method::Model];
+    pub const ALL: [Method; 4] = [Method::Schedules, Method::CrashPoints, Method::FailurePoints, Method::Model];
 
     /// Looks for a bug until it finds one. Gives the first line of what it says.
     pub fn find(self) -> Option<String> {
@@ -26,6 +28,9 @@ impl Method {
             Method::Schedules => simulator::explore(1, SCHEDULES, 2).err().map(|violation| violation.what),
             Method::CrashPoints => {
                 simulator::crash_points(simulator::Medium::Rows, 1, STRIDE, 2).err().map(|violation| violation.what)
+            }
+            Method::FailurePoints => {
+                simulator::failure_points(simulator::Medium::Rows, 1, STRIDE, 2).err().map(|violation| violation.what)
             }
             Method::Model => SMALL.iter().find_map(|name| check(&configurations::named(name).unwrap()).violation),
         };

@@ -1,4 +1,5 @@
-//! A crash at every single operation of every store, in a run in which everything happens that a kernel does.
+//! A crash at every single operation of every store, in a run in which everything happens that a kernel does; or an operation
+//! that fails, once, while the kernel goes on.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -70,6 +71,30 @@ pub enum Medium {
 /// # Errors
 /// The first crash after which a rule was broken.
 pub fn crash_points(medium: Medium, seed: u64, stride: u64, threads: usize) -> Result<CrashPoints, Box<Violation>> {
+    at_each_operation(medium, seed, stride, threads, |host, operations, moment| Op::CrashAt {
+        host,
+        operations,
+        moment,
+        down_ms: 300,
+    })
+}
+
+/// Lets each operation of each kernel's store in turn, `stride` apart, fail before and after it had its effect. The next one
+/// succeeds, so the kernel goes on, or is started again if it was a commit.
+///
+/// # Errors
+/// The first failure after which a rule was broken, or something never ended.
+pub fn failure_points(medium: Medium, seed: u64, stride: u64, threads: usize) -> Result<CrashPoints, Box<Violation>> {
+    at_each_operation(medium, seed, stride, threads, |host, operations, moment| Op::FailAt { host, operations, moment })
+}
+
+fn at_each_operation(
+    medium: Medium,
+    seed: u64,
+    stride: u64,
+    threads: usize,
+    trouble: impl Fn(usize, u64, Moment) -> Op + Sync,
+) -> Result<CrashPoints, Box<Violation>> {
     let mut beginning = Vec::new();
     if medium == Medium::File {
         beginning.extend((0..HOSTS).map(|host| Op::MoveToFile { host, down_ms: 10 }));
@@ -99,7 +124,7 @@ pub fn crash_points(medium: Medium, seed: u64, stride: u64, threads: usize) -> R
                 return Ok(());
             };
             let mut ops = beginning.clone();
-            ops.push(Op::CrashAt { host, operations, moment, down_ms: 300 });
+            ops.push(trouble(host, operations, moment));
             ops.extend(story());
             if let Err(violation) = run(&Schedule { seed, ops }) {
                 next.store(u64::MAX / 2, Ordering::Relaxed);

@@ -38,6 +38,7 @@ pub(crate) struct Disk {
     operations: Cell<u64>,
     commits: Cell<u64>,
     crash_at: Cell<Option<(u64, Moment)>>,
+    fail_at: Cell<Option<(u64, Moment)>>,
     crashed: Cell<bool>,
     on_commit: RefCell<Option<Rc<dyn Fn()>>>,
 }
@@ -71,6 +72,16 @@ impl Disk {
     /// Lets the `operation`-th operation from the beginning crash.
     pub(crate) fn crash_at(&self, operation: u64, moment: Moment) {
         self.crash_at.set(Some((operation, moment)));
+    }
+
+    /// Lets the `operation`-th operation from the beginning fail, and those after it succeed again.
+    pub(crate) fn fail_at(&self, operation: u64, moment: Moment) {
+        self.fail_at.set(Some((operation, moment)));
+    }
+
+    /// The kernel has stopped because it could not commit: it is to be started again.
+    pub(crate) fn has_stopped(&self) {
+        self.crashed.set(true);
     }
 
     /// Whether the crash has come, which is told once.
@@ -150,6 +161,10 @@ pub(crate) struct SimStore {
     dead: Cell<bool>,
 }
 
+fn busy() -> StorageError {
+    StorageError::Io("the disk is busy".to_owned())
+}
+
 fn crashed() -> StorageError {
     StorageError::Io("the machine has crashed".to_owned())
 }
@@ -169,12 +184,28 @@ impl SimStore {
                 self.disk.crashed.set(true);
                 if moment == Moment::Before { Err(crashed()) } else { Ok(true) }
             }
-            _ => Ok(false),
+            _ => match self.failing(operation) {
+                Some((_, Moment::Before)) => Err(busy()),
+                Some((_, Moment::After)) => Ok(true),
+                None => Ok(false),
+            },
         }
     }
 
-    fn end<T>(&self, crashes: bool, result: T) -> Result<T, StorageError> {
-        if crashes { Err(crashed()) } else { Ok(result) }
+    fn failing(&self, operation: u64) -> Option<(u64, Moment)> {
+        let failing = self.disk.fail_at.get().filter(|(at, _)| *at <= operation);
+        if failing.is_some() {
+            self.disk.fail_at.set(None);
+        }
+        failing
+    }
+
+    fn end<T>(&self, fails: bool, result: T) -> Result<T, StorageError> {
+        match (fails, self.dead.get()) {
+            (false, _) => Ok(result),
+            (true, true) => Err(crashed()),
+            (true, false) => Err(busy()),
+        }
     }
 
     fn wrote(&mut self, key: &str) {

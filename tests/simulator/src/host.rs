@@ -157,7 +157,13 @@ impl Host {
         let death = port.death();
         let client = Rc::new(PlatformServicesClient::new(port, Rc::clone(&runtime)));
         let program = Rc::clone(&self.program);
-        let on_event = Box::new(move |event: KernelEvent| program.borrow_mut().on_event(event));
+        let disk = Rc::clone(&self.disk);
+        let on_event = Box::new(move |event: KernelEvent| {
+            if matches!(event, KernelEvent::StoreFailed(_)) {
+                disk.has_stopped();
+            }
+            program.borrow_mut().on_event(event);
+        });
         let driver = KernelDriver::start(kernel, Rc::clone(&client) as _, Rc::clone(&runtime), on_event);
         self.program.borrow_mut().attach(&driver);
         let start = {

@@ -166,6 +166,11 @@ impl Program {
         self.known.offers.push((Label { owner: self.life, object }, url));
     }
 
+    /// Redemptions that have not ended.
+    pub(crate) fn redeeming(&self) -> usize {
+        self.redeeming.len()
+    }
+
     /// Redeems another's URL.
     pub(crate) fn redeem(&mut self, label: Label, url: &str) {
         let Some(driver) = self.driver.upgrade() else { return };

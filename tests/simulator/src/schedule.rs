@@ -41,6 +41,8 @@ pub enum Op {
     CrashKernel { host: usize, down_ms: u64 },
     /// The kernel's context dies at an operation of its store soon to come, and is started again after a while.
     CrashAt { host: usize, operations: u64, moment: Moment, down_ms: u64 },
+    /// The store operation that many from now fails, and the next one does not.
+    FailAt { host: usize, operations: u64, moment: Moment },
     /// The network's context dies, and is started again after a while.
     CrashNetwork { host: usize, silent: bool, down_ms: u64 },
     /// Both die.

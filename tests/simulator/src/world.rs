@@ -205,7 +205,7 @@ impl World {
             Start::Network => self.hosts[host].start_network(),
             Start::Kernel => {
                 self.hosts[host].start_kernel();
-                if self.hosts[host].disk.take_crash() {
+                if self.hosts[host].disk.take_crash() || self.hosts[host].driver().is_none() {
                     self.crash_kernel(host, self.down_ms[host]);
                 }
             }
@@ -266,6 +266,10 @@ impl World {
             Op::Sleep { host, ms } => self.hosts[host].sleep(ms),
             Op::CrashKernel { host, down_ms } => self.crash_kernel(host, down_ms),
             Op::CrashAt { host, operations, moment, down_ms } => self.crash_at(host, operations, moment, down_ms),
+            Op::FailAt { host, operations, moment } => {
+                let disk = &self.hosts[host].disk;
+                disk.fail_at(disk.operations() + operations, moment);
+            }
             Op::CrashNetwork { host, silent, down_ms } => self.crash_network(host, silent, down_ms),
             Op::CrashHost { host, silent, down_ms } => {
                 self.crash_kernel(host, down_ms);
@@ -314,6 +318,7 @@ impl World {
         for host in 0..HOSTS {
             self.hosts[host].set_bridge_delay(2);
             self.hosts[host].disk.crash_at(u64::MAX, Moment::Before);
+            self.hosts[host].disk.fail_at(u64::MAX, Moment::Before);
         }
         self.settle_everything()?;
         for (host, to) in Self::pairs() {
@@ -327,6 +332,10 @@ impl World {
             host.audit()?;
             if host.pending() > 0 {
                 return Err(format!("host {index} has {} messages that nobody acknowledges", host.pending()));
+            }
+            let redeeming = host.program.borrow().redeeming();
+            if redeeming > 0 {
+                return Err(format!("host {index} has {redeeming} redemptions that never end"));
             }
         }
         self.conserve()
