@@ -2,6 +2,7 @@
 
 mod abandoned;
 mod bad_input;
+mod conservation;
 mod delivery;
 #[cfg(feature = "durable")]
 mod driver;
