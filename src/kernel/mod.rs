@@ -242,9 +242,10 @@ impl Kernel {
     }
 
     /// Whether something ought to be durable soon: a message or an acknowledgement waits for it, or the program did
-    /// something. (Acknowledgements of the peer alone can wait: if they are forgotten, messages are sent again in vain.)
+    /// something. (Acknowledgements of the peer alone can wait: if they are forgotten, messages are sent again in vain.) Or
+    /// nothing can be durable any more, which a commit tells.
     pub fn awaits_commit(&self) -> bool {
-        self.unsaved || self.remotes.awaits_commit()
+        self.unsaved || self.remotes.awaits_commit() || self.store.failure().is_some()
     }
 
     /// Makes everything since the last commit durable, if the program has taken every [event](Self::poll_event): an event

@@ -7,8 +7,11 @@ use std::{
     rc::Rc,
 };
 
-use super::*;
-use crate::storage::{KeyValueStore, StorageError};
+use super::{quiet_network::QuietNetwork, *};
+use crate::{
+    runtime::{NativeRuntime, Runtime},
+    storage::{KeyValueStore, StorageError},
+};
 
 /// On which side of its effect an operation fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -343,6 +346,38 @@ fn each_operation(failing: usize, stride: usize) {
             assert!(told.is_ok(), "when operation {operation} of {failing} fails {moment:?} its effect");
         }
     }
+}
+
+/// The writes are still there, and nobody may build on them.
+#[tokio::test]
+async fn a_kernel_whose_storage_cannot_undo_what_was_refused_is_stopped() {
+    let story = async {
+        let runtime: Rc<dyn Runtime> = Rc::new(NativeRuntime::new());
+        let storage = Rc::new(Storage::default());
+        let store = KernelStore::open(Box::new(Rc::clone(&storage))).unwrap();
+        let mut random = |bytes: &mut [u8]| runtime.fill_random(bytes);
+        let options = RemoteCommsOptions::default();
+        let kernel = Kernel::open(store, &options, Some(seed_of(1)), &mut random, runtime.now()).unwrap();
+        let (events, told) = (Rc::new(RefCell::new(Vec::new())), Rc::default());
+        let seen = Rc::clone(&events);
+        let on_event = Box::new(move |event| seen.borrow_mut().push(event));
+        let driver = KernelDriver::start(kernel, told as Rc<QuietNetwork>, Rc::clone(&runtime), on_event);
+        let refused = || driver.call(|kernel, _| kernel.send(Kref::object(99), data("#1")));
+        let mut last = 0;
+        for _ in 0..2 {
+            let before = storage.operations.get();
+            assert!(matches!(refused(), Err(KernelError::NotHeld(_))));
+            last = storage.operations.get() - before;
+        }
+        storage.fails.set(Some((storage.operations.get() + last, Moment::Before)));
+        assert!(matches!(refused(), Err(KernelError::Store(_))));
+        for _ in 0..10 {
+            runtime.yield_turn().await;
+        }
+        assert!(matches!(&events.borrow()[..], [KernelEvent::StoreFailed(_)]), "{:?}", events.borrow());
+        assert!(matches!(driver.durable().await, Err(KernelError::Store(_))));
+    };
+    tokio::task::LocalSet::new().run_until(story).await;
 }
 
 #[test]
