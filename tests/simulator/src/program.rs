@@ -156,11 +156,14 @@ impl Program {
     pub(crate) fn export(&mut self) {
         let Some(driver) = self.driver.upgrade().filter(|_| self.known.offers.len() < 3) else { return };
         let nonce = driver.random();
-        let made = driver.call(|kernel, _| {
-            let object = kernel.export_object()?;
-            Ok((object, kernel.issue_ocap_url(object, nonce)?))
-        });
-        let Ok((kref, url)) = made else { return };
+        let make = || {
+            driver.call(|kernel, _| {
+                let object = kernel.export_object()?;
+                Ok((object, kernel.issue_ocap_url(object, nonce)?))
+            })
+        };
+        // A disk that fails once may work the next time.
+        let Ok((kref, url)) = make().or_else(|_| make()) else { return };
         let object = u32::try_from(self.known.objects.len()).unwrap();
         self.known.objects.insert(kref, object);
         self.known.offers.push((Label { owner: self.life, object }, url));
