@@ -163,7 +163,8 @@ impl End {
             match effect {
                 KernelEffect::Write(RemoteWrite { remote, token, to, message }) => {
                     let lost = || RemoteError::ConnectionLost { peer: to.clone(), reason: "the wire is cut".into() };
-                    let result = if connected { Ok(self.host.outbound.push(message)) } else { Err(lost()) };
+                    let result = connected.then_some(()).ok_or_else(lost);
+                    self.host.outbound.extend(connected.then_some(message));
                     self.host.kernel().write_finished(remote, token, &result, now).ok();
                 }
                 KernelEffect::RegisterLocationHints { .. } => {}
