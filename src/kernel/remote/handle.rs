@@ -9,7 +9,7 @@ use super::{
 use crate::{
     runtime::Timestamp,
     session::{Session, SessionConfig, TimerOutcome, Write, WriteOutcome, WriteToken},
-    wire::{EndpointId, Kref, PeerId, Seq},
+    wire::{EndpointId, Kref, MAX_SEQ, PeerId, Seq},
 };
 
 /// Names one URL that a peer wants to redeem and that is being opened, so that an answer which comes after the peer has
@@ -113,7 +113,7 @@ impl RemoteHandle {
     /// are not acknowledged.
     pub fn last_sent(&self) -> u64 {
         let before_start = self.session.start().get().saturating_sub(1);
-        before_start.saturating_add(self.pending() as u64)
+        before_start.saturating_add(self.pending() as u64).min(MAX_SEQ)
     }
 
     /// The highest number received in order, if anything was.
