@@ -334,7 +334,14 @@ impl HostKernel for JsHost {
         if eref.direction == Direction::Import && self.known(endpoint, eref)?.is_none() {
             return Err(RefError::UnknownReference { endpoint, eref }.into());
         }
-        self.required("translateRefEtoK", "kernel reference", &[text(&endpoint), text(&eref)])
+        let taken = self.required("translateRefEtoK", "kernel reference", &[text(&endpoint), text(&eref)]);
+        match taken {
+            // Our own records say so of a name that only a dead incarnation was told: it is the message that is wrong.
+            Err(KernelError::Host { name, .. }) if name == "ReferenceError" && eref.direction == Direction::Import => {
+                Err(RefError::UnknownReference { endpoint, eref }.into())
+            }
+            taken => taken,
+        }
     }
 
     fn give(&mut self, remote: EndpointId, kref: Kref) -> Result<Eref, KernelError> {
