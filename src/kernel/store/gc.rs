@@ -72,14 +72,16 @@ impl KernelStore {
     pub fn collect_what_can_be(&mut self) -> Result<Vec<GcAction>, StoreError> {
         let mut actions = Actions::new();
         self.uncollected.inherited = false;
-        while let Some(kref) = self.uncollected.maybe_free.pop_first() {
-            let mut told = Actions::new();
-            match self.transaction("collect", |store| store.collect(kref, &mut told)) {
-                Ok(()) => told.into_iter().for_each(|(to, erefs)| actions.entry(to).or_default().extend(erefs)),
-                Err(error @ StoreError::Storage(_)) => return Err(error),
-                Err(error) => {
-                    if let Some(times) = worth_a_line("uncollected", "") {
-                        tracing::error!(%kref, %error, times, "this cannot be collected");
+        while !self.uncollected.maybe_free.is_empty() {
+            for kref in std::mem::take(&mut self.uncollected.maybe_free) {
+                let mut told = Actions::new();
+                match self.transaction("collect", |store| store.collect(kref, &mut told)) {
+                    Ok(()) => told.into_iter().for_each(|(to, erefs)| actions.entry(to).or_default().extend(erefs)),
+                    Err(error @ StoreError::Storage(_)) => return Err(error),
+                    Err(error) => {
+                        if let Some(times) = worth_a_line("uncollected", "") {
+                            tracing::error!(%kref, %error, times, "this cannot be collected");
+                        }
                     }
                 }
             }
