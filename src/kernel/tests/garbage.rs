@@ -115,8 +115,9 @@ fn a_hundred_thousand_references_are_released_at_once() {
     let before = objects(&world.bob);
     let alice = world.alice.peer();
     let mut held = Vec::new();
-    for (seq, first) in [(2, 100_000), (3, 150_000)] {
-        let text = Mallory::text(seq, first..first + 50_000).replace("\"ro+1\"", "\"ro-1\"");
+    for seq in 2..=6 {
+        let first = seq * 20_000;
+        let text = Mallory::text(seq, first..first + 20_000).replace("\"ro+1\"", "\"ro-1\"");
         world.bob.kernel().handle_remote_message(&alice, &text, world.now).unwrap();
         while let Some(event) = world.bob.kernel().poll_event() {
             if let KernelEvent::Message { methargs, .. } = event {
@@ -125,9 +126,7 @@ fn a_hundred_thousand_references_are_released_at_once() {
         }
     }
     assert_eq!(held.len(), 100_000);
-    let begun = std::time::Instant::now();
     world.bob.kernel().release(&held).unwrap();
-    println!("released in {:?}", begun.elapsed());
     assert_eq!(world.bob.kernel().unsettled, None);
     World::collect(&mut world.bob, world.now, true);
     let told = std::mem::take(&mut world.bob.outbound);
