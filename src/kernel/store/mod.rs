@@ -80,9 +80,9 @@ type Noted = (Uncollected, VecDeque<Rc<RunItem>>, u64);
 const GROUP: &str = "group";
 
 /// What a savepoint inside `depth` others is called in the storage. No two that are open have one name, so that none is ever
-/// taken for another.
+/// taken for another. The names are identifiers, for databases that have them as they stand in their statements.
 fn storage_name(name: &str, depth: usize) -> String {
-    format!("{name}.{depth}")
+    format!("{name}_{depth}")
 }
 
 /// What the next collection looks at. It lives in memory: [`KernelStore::open`] finds it again after a crash.
@@ -410,6 +410,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// SQLite takes `SAVEPOINT turn_0`, and not `SAVEPOINT turn.0`.
+    #[test]
+    fn savepoints_have_names_that_databases_take() {
+        for (depth, name) in [GROUP, "turn", "collectGarbage", "openKernel"].into_iter().enumerate() {
+            let name = storage_name(name, depth);
+            assert!(name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_'), "{name}");
+        }
+        assert_ne!(storage_name("turn", 1), storage_name("turn", 2));
     }
 
     #[test]
