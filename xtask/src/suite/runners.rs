@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Selection, cost::Meter, count::Count, step::Step};
@@ -159,10 +160,17 @@ impl<'a> Runners<'a> {
         let mut count = if faults.is_empty() { Count::PASSED } else { Count::FAILED };
         // With the features that clippy had, which has checked the dependencies; the examples, of which there are none, bring those of
         // tests.
-        let mut doc = self.cargo(&["doc", "--workspace", "--all-features", "--lib", "--bins", "--examples"]);
+        let mut doc = self.cargo(&["doc", "--workspace", "--all-features", "--lib", "--examples"]);
+        doc.args(self.documented_programs()?.iter().flat_map(|program| ["--bin", program]));
         doc.args(["--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings");
         count += check(&mut doc)?;
         Ok(count)
+    }
+
+    /// The programs whose documentation is a place of its own, and not that of a library of the same name.
+    fn documented_programs(&self) -> Result<Vec<String>> {
+        let metadata = process::output_of(&mut self.cargo(&["metadata", "--no-deps", "--format-version=1"]))?;
+        documented_programs(&metadata).context("cargo metadata")
     }
 
     fn native(&self) -> Result<Count> {
@@ -288,4 +296,37 @@ fn check(command: &mut Command) -> Result<Count> {
 fn failure(error: anyhow::Error) -> Count {
     eprintln!("test: {error:#}");
     Count::FAILED
+}
+
+fn documented_programs(metadata: &str) -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        packages: Vec<Package>,
+    }
+    #[derive(Deserialize)]
+    struct Package {
+        targets: Vec<Target>,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+        kind: Vec<String>,
+        doc: bool,
+    }
+    let Metadata { packages } = serde_json::from_str(metadata)?;
+    let programs = packages.into_iter().flat_map(|package| package.targets);
+    Ok(programs.filter(|target| target.doc && target.kind == ["bin"]).map(|target| target.name).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_that_share_the_name_of_a_library_are_documented_with_it() {
+        let metadata = r#"{"packages":[{"targets":[{"name":"a","kind":["bin"],"doc":true},{"name":"b","kind":["lib"],"doc":true}]},
+            {"targets":[{"name":"c","kind":["bin"],"doc":false},{"name":"d","kind":["test"],"doc":false}]}]}"#;
+        assert_eq!(documented_programs(metadata).unwrap(), ["a"]);
+        assert!(documented_programs("{}").is_err());
+    }
 }
