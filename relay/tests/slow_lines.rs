@@ -18,6 +18,17 @@ fn rate() -> u64 {
     std::env::var("SLOW_LINE").map_or(50_000, |rate| rate.parse().unwrap())
 }
 
+/// Nothing was lost, and nobody given up.
+fn is_well(who: &Party) {
+    let lost = |event: &NetworkEvent| match event {
+        NetworkEvent::Peer(peer) => peer.state != PeerState::Connected,
+        NetworkEvent::Relay(relay) => relay.code.is_some(),
+        _ => true,
+    };
+    assert!(!who.network.borrow().iter().any(lost), "{:?}", who.network.borrow());
+    assert!(!who.heard.borrow().iter().any(|(_, event)| matches!(event, KernelEvent::Remote(_))));
+}
+
 /// Both send the other a message of the greatest length, and a short one every second until both have arrived.
 async fn long_talk(alice: &Party, bob: &Party) -> Duration {
     // Bob has no way to alice before she has come.
@@ -34,19 +45,14 @@ async fn long_talk(alice: &Party, bob: &Party) -> Duration {
         bob.send(for_alice, text.clone());
         expected.push(text);
         tokio::time::sleep(Duration::from_secs(1)).await;
+        is_well(alice);
+        is_well(bob);
     }
     let took = begin.elapsed();
     for who in [alice, bob] {
         who.receives(expected.len()).await;
         assert!(who.messages().iter().map(|(_, text)| text).eq(expected.iter()), "each once and in order");
-        let lost = |event: &NetworkEvent| match event {
-            NetworkEvent::Peer(peer) => peer.state != PeerState::Connected,
-            NetworkEvent::Relay(relay) => relay.code.is_some(),
-            _ => true,
-        };
-        assert!(!who.network.borrow().iter().any(lost), "{:?}", who.network.borrow());
-        let trouble = |(_, event): &(Instant, KernelEvent)| matches!(event, KernelEvent::Remote(_));
-        assert!(!who.heard.borrow().iter().any(trouble));
+        is_well(who);
     }
     took
 }
