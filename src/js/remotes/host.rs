@@ -449,7 +449,7 @@ impl<'a> IdentityRows<'a> {
         let name = [key.into()];
         if self.0.has("getRemoteIdentityValue") {
             let value = self.0.call("getRemoteIdentityValue", &name)?;
-            return text_or_nothing(&self.0, "getRemoteIdentityValue", &value);
+            return text_or_nothing(self.0, "getRemoteIdentityValue", &value);
         }
         let kv = self.kv()?;
         text_or_nothing(&kv, "get", &kv.call("get", &name)?)
