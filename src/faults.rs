@@ -42,12 +42,14 @@ pub enum Fault {
     KeepDropsToOneself,
     /// What was done inside a savepoint stays when the savepoint cannot be released.
     KeepWhatCannotBeReleased,
+    /// To see whether a value leads back to the promise that it settles, everything behind it is read.
+    WalkBehindValues,
 }
 
 #[cfg(feature = "seeded-faults")]
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 18] = [
+    pub const ALL: [Fault; 19] = [
         Fault::AcceptGaps,
         Fault::ReverseHeld,
         Fault::DeliverDuplicates,
@@ -66,6 +68,7 @@ impl Fault {
         Fault::LoseEndOfRedemption,
         Fault::KeepDropsToOneself,
         Fault::KeepWhatCannotBeReleased,
+        Fault::WalkBehindValues,
     ];
 }
 

@@ -306,7 +306,7 @@ impl Kernel<'_> {
             self.0.add_subscriber(kpid, by)?;
             result = Some(kpid);
         }
-        let message = KernelMessage { methargs: CapData { body: String::new(), slots }, result };
+        let message = KernelMessage { methargs: CapData { body: String::new(), slots }, result, sender: None };
         Ok(self.0.enqueue_run(RunItem::Send { target, message })?)
     }
 

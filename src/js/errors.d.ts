@@ -32,7 +32,7 @@ export class NetworkTimeoutError extends OcapRemotesError {}
 /** A limit was reached; nothing was sent. Wait until some of what was sent is acknowledged, or send less. */
 export class ResourceLimitError extends OcapRemotesError {
   readonly data?: {
-    readonly limitType: 'connection' | 'messageSize' | 'messageRate' | 'connectionRate' | 'pendingMessages';
+    readonly limitType: 'connection' | 'messageSize' | 'messageRate' | 'connectionRate' | 'pendingMessages' | 'references';
     /** What it would have been. */
     readonly current: number;
     /** What it may be. */

@@ -72,9 +72,13 @@ impl KernelError {
                 RefError::AlreadyResolved(_)
                 | RefError::Circular(_)
                 | RefError::NotDecider { .. }
-                | RefError::UnknownPromise(_),
+                | RefError::UnknownPromise(_)
+                | RefError::WaitsForItself(_),
             )
             | KernelError::NotAPromise(_) => "PromiseError",
+            KernelError::Reference(RefError::TooMuchWaits { .. } | RefError::WaitsForTooMany(_)) => {
+                "ResourceLimitError"
+            }
             KernelError::Reference(_) | KernelError::NotHeld(_) | KernelError::NotAnObject(_) => "ReferenceError",
             KernelError::Wire(_) => "ProtocolError",
             KernelError::Remote(error) => error.name(),

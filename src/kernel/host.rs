@@ -1,6 +1,8 @@
 //! What remotes need of the kernel that they belong to. A [`Kernel`](super::Kernel) gives them its own store and run queue; a
 //! kernel in JavaScript gives them its own.
 
+use std::collections::BTreeSet;
+
 use super::{
     error::KernelError,
     store::{KernelMessage, RemoteInfo, RemoteSeqState},
@@ -104,6 +106,18 @@ pub trait HostKernel {
 
     /// Every unresolved promise that a remote is to decide.
     fn promises_by_decider(&self, remote: EndpointId) -> Result<Vec<Kref>, KernelError>;
+
+    /// Those of these promises that a remote is to decide.
+    fn decided_among(&self, remote: EndpointId, promises: &[Kref]) -> Result<Vec<Kref>, KernelError> {
+        let decided: BTreeSet<Kref> = self.promises_by_decider(remote)?.into_iter().collect();
+        Ok(promises.iter().copied().filter(|promise| decided.contains(promise)).collect())
+    }
+
+    /// What a remote has sent that waits in promises is forgotten, and the promises of its results are rejected. A kernel that
+    /// keeps no account of that does nothing.
+    fn reject_waiting(&mut self, _remote: EndpointId, _reason: &CapData<Kref>) -> Result<(), KernelError> {
+        Ok(())
+    }
 
     /// Forgets what a remote exported. What it was given stays, but a new incarnation of its peer does not have it.
     fn forget_exports_of(&mut self, remote: EndpointId) -> Result<(), KernelError>;

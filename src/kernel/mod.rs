@@ -41,8 +41,8 @@ pub use issuer::UrlIssuer;
 pub use ocap_url::{OcapUrl, OcapUrlError};
 pub use program::PROGRAM;
 pub use remote::{
-    Effect, RedemptionId, RemoteCounters, RemoteEvent, RemoteHandle, RemoteManager, RemoteManagerConfig, RemoteWrite,
-    UrlTicket,
+    Effect, MAX_REFERENCES, RedemptionId, RemoteCounters, RemoteEvent, RemoteHandle, RemoteManager,
+    RemoteManagerConfig, RemoteWrite, UrlTicket,
 };
 use store::{KernelStore, StoreError};
 

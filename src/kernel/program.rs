@@ -74,7 +74,7 @@ impl Kernel {
                 remotes.remote(remote)?.check_message(&methargs)?;
             }
             let result = store.create_awaited_promise(PROGRAM)?;
-            store.enqueue_send(target, KernelMessage { methargs, result: Some(result) })?;
+            store.enqueue_send(target, KernelMessage { methargs, result: Some(result), sender: None })?;
             Ok::<_, KernelError>(result)
         })?;
         self.settle();

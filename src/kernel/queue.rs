@@ -1,26 +1,17 @@
 //! The kernel's queue: where messages and settled promises wait for their turn (protocol §8).
 
 use super::{
-    error::KernelError,
+    error::{KernelError, RejectionCode},
     host::HostKernel,
-    store::{KernelMessage, KernelStore, Party, PromiseState, RemoteInfo, RemoteSeqState, RunItem, StoreError},
+    store::{KernelMessage, KernelStore, Party, RemoteInfo, RemoteSeqState, RunItem},
 };
 use crate::wire::{CapData, Direction, EndpointId, Eref, IncarnationId, Kref, PeerId, RefKind, Resolution, Seq};
-
-/// How a promise was settled: whether rejected, and with what. `None` while it is not, or if there is none.
-pub(super) fn outcome(store: &KernelStore, promise: Kref) -> Result<Option<(bool, CapData<Kref>)>, StoreError> {
-    Ok(match store.promise_state(promise)? {
-        Some(PromiseState::Fulfilled(value)) => Some((false, value)),
-        Some(PromiseState::Rejected(reason)) => Some((true, reason)),
-        Some(PromiseState::Unresolved { .. }) | None => None,
-    })
-}
 
 /// Gives an endpoint a reference. It hears of every promise that it is given and does not decide, now or when it is settled.
 pub(super) fn give(store: &mut KernelStore, endpoint: EndpointId, kref: Kref) -> Result<Eref, KernelError> {
     let eref = store.translate_outbound_ref(endpoint, kref)?;
     if kref.is_promise() {
-        if outcome(store, kref)?.is_some() {
+        if store.settled(kref).is_some() {
             store.enqueue_notify(endpoint, kref)?;
         } else if store.decider(kref)? != Some(Party::Endpoint(endpoint)) {
             store.add_subscriber(kref, endpoint)?;
@@ -105,6 +96,8 @@ impl HostKernel for KernelStore {
     }
 
     fn forget_stranger(&mut self, remote: EndpointId, peer: &PeerId) -> Result<(), KernelError> {
+        let reason = RejectionCode::PeerRestarted.rejection("the remote peer that sent the message was forgotten");
+        self.reject_waiting(remote, &reason)?;
         self.delete_endpoint(remote)?;
         Ok(KernelStore::forget_stranger(self, remote, peer)?)
     }
@@ -148,11 +141,31 @@ impl HostKernel for KernelStore {
     }
 
     fn outcome(&self, promise: Kref) -> Result<Option<(bool, CapData<Kref>)>, KernelError> {
-        Ok(outcome(self, promise)?)
+        Ok(KernelStore::outcome(self, promise)?)
     }
 
     fn promises_by_decider(&self, remote: EndpointId) -> Result<Vec<Kref>, KernelError> {
         Ok(KernelStore::promises_by_decider(self, remote)?)
+    }
+
+    fn decided_among(&self, remote: EndpointId, promises: &[Kref]) -> Result<Vec<Kref>, KernelError> {
+        let mut decided = Vec::new();
+        for promise in promises {
+            if self.decider(*promise)? == Some(Party::Endpoint(remote)) {
+                decided.push(*promise);
+            }
+        }
+        Ok(decided)
+    }
+
+    fn reject_waiting(&mut self, remote: EndpointId, reason: &CapData<Kref>) -> Result<(), KernelError> {
+        for message in self.take_waiting_of(remote)? {
+            if let Some(promise) = message.result {
+                let rejection = Resolution { promise, rejected: true, value: reason.clone() };
+                self.resolve_promises(None, vec![rejection])?;
+            }
+        }
+        Ok(())
     }
 
     fn forget_exports_of(&mut self, remote: EndpointId) -> Result<(), KernelError> {
@@ -220,6 +233,7 @@ impl HostKernel for KernelStore {
         decider: Option<EndpointId>,
         resolutions: Vec<Resolution<Kref>>,
     ) -> Result<(), KernelError> {
+        let mut waited = Vec::new();
         for Resolution { promise, rejected, value } in resolutions {
             if !promise.is_promise() {
                 return Err(KernelError::NotAPromise(promise));
@@ -235,10 +249,11 @@ impl HostKernel for KernelStore {
                     self.enqueue_notify(subscriber, promise)?;
                 }
             }
-            // What waited in the promise takes its place in the queue; the router sends it to what the promise became.
-            for message in resolved.messages {
-                self.enqueue_send(promise, message)?;
-            }
+            waited.extend(resolved.messages.into_iter().map(|message| (promise, message)));
+        }
+        // What waited in the promises takes its place in the queue; the router sends it to what they became.
+        for (promise, message) in waited {
+            self.enqueue_send(promise, message)?;
         }
         Ok(())
     }

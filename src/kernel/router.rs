@@ -6,7 +6,7 @@ use super::{
     RemoteManager,
     host::HostKernel as _,
     program::forget,
-    queue::{give, outcome},
+    queue::give,
     store::{GcAction, GcKind, KernelMessage, KernelStore, Party, RunItem, StoreError},
 };
 use crate::{
@@ -31,6 +31,8 @@ enum Destination {
     },
     /// Nobody knows yet; the message waits in this promise.
     Wait(Kref),
+    /// Nowhere: the result is rejected as this promise was.
+    Rejected(Kref),
     /// Nowhere: the result is rejected with this.
     Nowhere(CapData<Kref>),
 }
@@ -46,16 +48,16 @@ fn destination(store: &KernelStore, target: Kref) -> Result<Destination, KernelE
                 }
             });
         }
-        let Some((rejected, value)) = outcome(store, target)? else {
+        let Some(outcome) = store.settled(target) else {
             return Ok(match store.decider(target)? {
                 Some(Party::Endpoint(remote)) if remote.is_remote() => Destination::Pipeline { remote, target },
                 _ => Destination::Wait(target),
             });
         };
-        if rejected {
-            return Ok(Destination::Nowhere(value));
+        if outcome.rejected {
+            return Ok(Destination::Rejected(target));
         }
-        match reference(&value) {
+        match outcome.reference {
             Some(next) => target = next,
             None => break,
         }
@@ -64,20 +66,13 @@ fn destination(store: &KernelStore, target: Kref) -> Result<Destination, KernelE
     Ok(Destination::Nowhere(RejectionCode::BadPromiseResolution.rejection(detail)))
 }
 
-/// The reference that a value is, if it is nothing more: in smallcaps, a string that begins with `$0`.
-fn reference(value: &CapData<Kref>) -> Option<Kref> {
-    let text: String = serde_json::from_str(value.body.strip_prefix('#')?).ok()?;
-    let rest = text.strip_prefix("$0")?;
-    (rest.is_empty() || rest.starts_with('.')).then(|| value.slots.first().copied())?
-}
-
 /// The remote that a message to `target` would be written to, if it would be.
 pub(super) fn remote_in_charge(store: &KernelStore, target: Kref) -> Result<Option<EndpointId>, KernelError> {
     Ok(match destination(store, target)? {
         Destination::Object { owner: remote, .. } | Destination::Pipeline { remote, .. } => {
             Some(remote).filter(|endpoint| endpoint.is_remote())
         }
-        Destination::Wait(_) | Destination::Nowhere(_) => None,
+        Destination::Wait(_) | Destination::Rejected(_) | Destination::Nowhere(_) => None,
     })
 }
 
@@ -253,7 +248,7 @@ impl Kernel {
 
 /// Rejects the promise of a result, unless it is settled: a message may have been waiting in the promise of its own result.
 fn reject_result(store: &mut KernelStore, promise: Kref, value: CapData<Kref>) -> Result<(), KernelError> {
-    match outcome(store, promise)? {
+    match store.settled(promise) {
         Some(_) => Ok(()),
         None => store.resolve_promises(None, vec![Resolution { promise, rejected: true, value }]),
     }
@@ -303,6 +298,10 @@ impl Turn<'_> {
                 self.deliver_to_program(target, message)
             }
             Destination::Wait(promise) => Ok(self.store.enqueue_promise_message(promise, &message)?),
+            Destination::Rejected(target) => match message.result.zip(self.store.outcome(target)?) {
+                Some((promise, (_, reason))) => reject_result(self.store, promise, reason),
+                None => Ok(()),
+            },
             Destination::Nowhere(value) => match message.result {
                 Some(promise) => reject_result(self.store, promise, value),
                 None => Ok(()),
@@ -328,7 +327,7 @@ impl Turn<'_> {
         if self.store.kref_to_eref(PROGRAM, promise)?.is_none() {
             return Ok(());
         }
-        let Some((rejected, value)) = outcome(self.store, promise)? else { return Ok(()) };
+        let Some((rejected, value)) = self.store.outcome(promise)? else { return Ok(()) };
         let value = value.try_map(|slot| self.give_to_program(slot))?;
         forget(self.store, promise)?;
         self.events.push(KernelEvent::Notify { promise, rejected, value });

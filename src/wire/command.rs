@@ -73,6 +73,19 @@ impl Delivery {
             _ => Vec::new(),
         }
     }
+
+    /// How many references it gives, or how many promises it settles if those are more: what its receiver has to do grows with
+    /// that. What it says of garbage takes references away.
+    pub fn references(&self) -> usize {
+        match self {
+            Delivery::Message { methargs, .. } => methargs.slots.len(),
+            Delivery::Notify(resolutions) => {
+                let slots = resolutions.iter().map(|resolution| resolution.value.slots.len()).sum();
+                resolutions.len().max(slots)
+            }
+            _ => 0,
+        }
+    }
 }
 
 /// A sequenced command.

@@ -73,15 +73,18 @@ pub enum LimitType {
     ConnectionRate,
     /// Unacknowledged messages of one remote.
     PendingMessages,
+    /// References in one message.
+    References,
 }
 
 impl LimitType {
-    const ALL: [(LimitType, &'static str); 5] = [
+    const ALL: [(LimitType, &'static str); 6] = [
         (LimitType::Connection, "connection"),
         (LimitType::MessageSize, "messageSize"),
         (LimitType::MessageRate, "messageRate"),
         (LimitType::ConnectionRate, "connectionRate"),
         (LimitType::PendingMessages, "pendingMessages"),
+        (LimitType::References, "references"),
     ];
 
     /// The name that stands in the error's data.

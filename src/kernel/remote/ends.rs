@@ -23,6 +23,7 @@ impl RemoteHandle {
             return Ok(0);
         }
         let detail = format!("remote peer {} restarted: it no longer knows this promise", self.peer());
+        host.reject_waiting(self.id, &RejectionCode::PeerRestarted.rejection(&detail))?;
         let rejected = self.reject_decided(host, RejectionCode::PeerRestarted, &detail)?;
         host.forget_exports_of(self.id)?;
         Ok(rejected)

@@ -8,6 +8,7 @@ use super::{
     counters::count,
     given::Given,
     handle::Opening,
+    outbound::check_references,
     redemption::Redemptions,
 };
 use crate::{
@@ -268,12 +269,13 @@ impl RemoteHandle {
         delivery: Delivery,
         ack: Option<Seq>,
     ) -> Result<Option<KernelError>, KernelError> {
+        check_references(delivery.references())?;
         match delivery {
             Delivery::Message { target, methargs, result } => {
                 let target = host.take(self.id, target)?;
                 let methargs = methargs.try_map(|slot| host.take(self.id, slot))?;
                 let result = result.map(|eref| host.accept_result(self.id, eref)).transpose()?;
-                host.enqueue_send(target, KernelMessage { methargs, result })?;
+                host.enqueue_send(target, KernelMessage { methargs, result, sender: Some(self.id) })?;
             }
             Delivery::Notify(resolutions) => {
                 let resolutions = resolutions
@@ -349,14 +351,15 @@ impl RemoteHandle {
         promises: &[Eref],
         error: &KernelError,
     ) -> Result<(), KernelError> {
-        let mut decided: BTreeSet<Kref> = host.promises_by_decider(self.id)?.into_iter().collect();
+        let mut known = BTreeSet::new();
         for eref in promises {
-            if let Some(promise) = host.known(self.id, *eref)?.filter(|kref| decided.remove(kref)) {
-                let value = RejectionCode::DeliveryFailed.rejection(&error.to_string());
-                host.resolve_promises(Some(self.id), vec![Resolution { promise, rejected: true, value }])?;
-            }
+            known.extend(host.known(self.id, *eref)?.filter(|kref| kref.is_promise()));
         }
-        Ok(())
+        let known: Vec<Kref> = known.into_iter().collect();
+        let value = RejectionCode::DeliveryFailed.rejection(&error.to_string());
+        let rejection = |promise| Resolution { promise, rejected: true, value: value.clone() };
+        let rejections = host.decided_among(self.id, &known)?.into_iter().map(rejection).collect();
+        host.resolve_promises(Some(self.id), rejections)
     }
 
     /// Tells whoever waits that a message was not processed: the peer, where there is a promise or a redemption to tell it by;

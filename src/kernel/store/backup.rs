@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use sha2::{Digest as _, Sha256};
 
-use super::{KernelStore, StoreError};
+use super::{KernelStore, StoreError, objects::PINNED};
 use crate::storage::StorageError;
 
 const FORMAT: &str = "ocap-remotes backup";
@@ -60,7 +60,12 @@ impl KernelStore {
     /// [`StoreError`].
     pub fn export(&self) -> Result<Vec<u8>, StoreError> {
         let failed = |error: serde_json::Error| StorageError::Io(error.to_string());
-        let rows = to_raw_value(&self.kv.rows()?).map_err(failed)?;
+        let mut rows = self.kv.rows()?;
+        if let Some(pins) = self.pins.unwritten() {
+            rows.retain(|(key, _)| key != PINNED);
+            rows.insert(rows.partition_point(|(key, _)| key.as_str() < PINNED), (PINNED.to_owned(), pins.to_owned()));
+        }
+        let rows = to_raw_value(&rows).map_err(failed)?;
         let backup = Backup { format: FORMAT.into(), version: VERSION, sha256: checksum(&rows), rows: &rows };
         Ok(serde_json::to_vec(&backup).map_err(failed)?)
     }
@@ -89,6 +94,7 @@ impl KernelStore {
             }
             store.delete(INCARNATION)?;
             store.leave_out_objects(random)?;
+            store.take_stock()?;
             store.audit().map_err(|faults| BackupError::Unsound(faults.join("; ")))
         })
     }
@@ -107,16 +113,15 @@ impl KernelStore {
     }
 
     fn replace<E: From<StoreError>>(&mut self, fill: impl FnOnce(&mut KernelStore) -> Result<(), E>) -> Result<(), E> {
-        self.transaction("replace", |store| {
+        let replaced = self.transaction("replace", |store| {
             for key in store.suffixes("")? {
                 store.delete(&key)?;
             }
-            store.fresh_items.clear();
-            fill(store)?;
-            store.uncollected = Default::default();
-            store.take_stock()?;
-            Ok(())
-        })
+            fill(store)
+        });
+        // Whichever rows are there now, what memory holds beside them is found in them.
+        self.take_stock()?;
+        replaced
     }
 
     /// Leaves out numbers for new objects that the exported kernel may have used since: up to 2^44 of the 2^53 that an

@@ -92,6 +92,22 @@ pub enum RefError {
     /// told of the other, without end.
     #[error("{0} cannot be settled with what leads back to it")]
     Circular(Kref),
+    /// The promise would wait for itself: the message whose result is to settle it waits, be it by way of others, for that result.
+    #[error("{0} would wait for itself")]
+    WaitsForItself(Kref),
+    /// More promises would wait for each other in a row than are followed.
+    #[error("{0} would wait for too many promises in a row")]
+    WaitsForTooMany(Kref),
+    /// A remote has as much waiting in promises as it may.
+    #[error("{endpoint} has {messages} messages with {bytes} bytes waiting for promises; there is no room for another")]
+    TooMuchWaits {
+        /// The remote.
+        endpoint: EndpointId,
+        /// How many messages wait.
+        messages: usize,
+        /// Their size.
+        bytes: usize,
+    },
     /// The promise is for another to decide.
     #[error("{kref} is not for {endpoint} to decide")]
     NotDecider {

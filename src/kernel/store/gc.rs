@@ -73,7 +73,7 @@ impl KernelStore {
         let mut actions = Actions::new();
         self.uncollected.inherited = false;
         while !self.uncollected.maybe_free.is_empty() {
-            for kref in std::mem::take(&mut self.uncollected.maybe_free) {
+            for kref in self.uncollected.maybe_free.take() {
                 let mut told = Actions::new();
                 match self.transaction("collect", |store| store.collect(kref, &mut told)) {
                     Ok(()) => told.into_iter().for_each(|(to, erefs)| actions.entry(to).or_default().extend(erefs)),

@@ -17,6 +17,8 @@ mod gc;
 mod gifts;
 mod identity;
 mod objects;
+mod outcomes;
+mod pins;
 mod promises;
 mod queues;
 mod relays;
@@ -24,27 +26,31 @@ mod remotes;
 mod retiring;
 mod rows;
 mod translate;
+mod undo;
+mod waiting;
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    fmt,
-    rc::Rc,
-};
+use std::fmt;
 
 pub use backup::BackupError;
 pub use error::{RefError, StoreError};
 pub use gc::{GcAction, GcKind};
 pub(crate) use identity::Secret;
+use objects::PINNED;
 pub use objects::{ObjectCounts, Party};
+pub use outcomes::Outcome;
+use outcomes::Outcomes;
+use pins::Pins;
 pub use promises::{PromiseState, Resolved};
 pub use queues::{KernelMessage, RunItem};
 pub use relays::{MAX_KNOWN_RELAYS, RelayEntry};
 pub use remotes::{RemoteInfo, RemoteSeqState};
+use undo::{FreshItems, FreshMark, NotedKrefs};
+use waiting::Waiting;
+pub use waiting::{MAX_WAITING, MAX_WAITING_BYTES, MAX_WAITING_FOR};
 
 use crate::{
     faults::{Fault, seeded},
     storage::{KeyValueStore, MemoryStore, StorageError},
-    wire::Kref,
 };
 
 /// The records of one kernel.
@@ -54,10 +60,16 @@ pub struct KernelStore {
     /// Items of the run queue that have rows.
     stored_items: u64,
     /// Items of the run queue that came since the last commit, behind those in the rows. Most are gone again by the next.
-    fresh_items: VecDeque<Rc<RunItem>>,
+    fresh_items: FreshItems,
+    /// What settled promises lead to.
+    outcomes: Outcomes,
+    /// The pinned objects.
+    pins: Pins,
+    /// What waits in promises.
+    waiting: Waiting,
     group: Group,
-    /// The open savepoints, each with what memory held beside the rows when it was made.
-    open: Vec<(String, Noted)>,
+    /// The open savepoints, each with how far what memory holds beside the rows had come when it was made.
+    open: Vec<(String, Mark)>,
     /// What made it impossible to know what the storage holds. It is not touched any more.
     failed: Option<StoreError>,
 }
@@ -73,8 +85,17 @@ enum Group {
     Open,
 }
 
-/// What memory holds beside the rows: what is uncollected, the items without rows, and the number of those with rows.
-type Noted = (Uncollected, VecDeque<Rc<RunItem>>, u64);
+/// How far what memory holds beside the rows had come: lengths of what would undo it, and the rest as it was.
+#[derive(Clone, Copy)]
+struct Mark {
+    maybe_free: usize,
+    inherited: bool,
+    fresh_items: FreshMark,
+    stored_items: u64,
+    outcomes: usize,
+    pins: usize,
+    waiting: usize,
+}
 
 /// The savepoint around a group.
 const GROUP: &str = "group";
@@ -86,10 +107,10 @@ fn storage_name(name: &str, depth: usize) -> String {
 }
 
 /// What the next collection looks at. It lives in memory: [`KernelStore::open`] finds it again after a crash.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Uncollected {
     /// What lost a count, or never had one.
-    maybe_free: BTreeSet<Kref>,
+    maybe_free: NotedKrefs,
     /// Whether an incumbent kernel left actions in the store.
     inherited: bool,
 }
@@ -104,7 +125,10 @@ impl KernelStore {
             kv,
             uncollected: Uncollected::default(),
             stored_items: 0,
-            fresh_items: VecDeque::new(),
+            fresh_items: FreshItems::default(),
+            outcomes: Outcomes::default(),
+            pins: Pins::default(),
+            waiting: Waiting::default(),
             group: Group::Off,
             open: Vec::new(),
             failed: None,
@@ -115,9 +139,46 @@ impl KernelStore {
 
     /// Finds again what is kept in memory beside the rows.
     fn take_stock(&mut self) -> Result<(), StoreError> {
+        self.uncollected = Uncollected::default();
+        self.fresh_items = FreshItems::default();
         self.note_all_garbage()?;
+        self.note_all_outcomes()?;
+        self.note_all_waiting()?;
+        self.pins = Pins::parse(self.get(PINNED)?.as_deref().unwrap_or_default())?;
         self.stored_items = self.run_queue_rows()?;
         Ok(())
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            maybe_free: self.uncollected.maybe_free.mark(),
+            inherited: self.uncollected.inherited,
+            fresh_items: self.fresh_items.mark(),
+            stored_items: self.stored_items,
+            outcomes: self.outcomes.mark(),
+            pins: self.pins.mark(),
+            waiting: self.waiting.mark(),
+        }
+    }
+
+    /// Makes what memory holds beside the rows what it was.
+    fn go_back_to(&mut self, mark: Mark) {
+        self.uncollected.maybe_free.roll_back(mark.maybe_free);
+        self.uncollected.inherited = mark.inherited;
+        self.fresh_items.roll_back(mark.fresh_items);
+        self.stored_items = mark.stored_items;
+        self.outcomes.roll_back(mark.outcomes);
+        self.pins.roll_back(mark.pins);
+        self.waiting.roll_back(mark.waiting);
+    }
+
+    /// Nothing that was done so far can be undone any more.
+    fn forget_logs(&mut self) {
+        self.uncollected.maybe_free.forget_log();
+        self.fresh_items.forget_log();
+        self.outcomes.forget_log();
+        self.pins.forget_log();
+        self.waiting.forget_log();
     }
 
     /// From now on transactions are durable only after a [`commit`](Self::commit), all at once.
@@ -140,7 +201,7 @@ impl KernelStore {
     pub fn commit(&mut self) -> Result<(), StoreError> {
         self.check_failure()?;
         if self.group == Group::Open {
-            self.store_fresh_items().map_err(|error| self.fail(error))?;
+            self.store_fresh_items().and_then(|()| self.store_pins()).map_err(|error| self.fail(error))?;
             self.group = Group::Empty;
             self.kv.release_savepoint(GROUP).map_err(|error| self.fail(error))?;
         }
@@ -155,8 +216,6 @@ impl KernelStore {
         self.check_failure()?;
         if std::mem::replace(&mut self.group, Group::Off) == Group::Open {
             self.kv.rollback_savepoint(GROUP).map_err(|error| self.fail(error))?;
-            self.uncollected = Uncollected::default();
-            self.fresh_items.clear();
             self.take_stock()?;
         }
         Ok(())
@@ -232,8 +291,10 @@ impl KernelStore {
             self.group = Group::Open;
         }
         self.create_savepoint(&storage_name(name, self.open.len()))?;
-        let noted = (self.uncollected.clone(), self.fresh_items.clone(), self.stored_items);
-        self.open.push((name.to_owned(), noted));
+        if self.open.is_empty() {
+            self.forget_logs();
+        }
+        self.open.push((name.to_owned(), self.mark()));
         Ok(())
     }
 
@@ -254,6 +315,9 @@ impl KernelStore {
         let index = self.newest_savepoint(name)?;
         self.kv.release_savepoint(&storage_name(name, index))?;
         self.open.truncate(index);
+        if self.open.is_empty() {
+            self.forget_logs();
+        }
         Ok(())
     }
 
@@ -263,8 +327,9 @@ impl KernelStore {
     /// [`StorageError::NoSavepoint`]; [`StoreError`] when the storage fails, after which the store refuses everything.
     pub fn roll_back(&mut self, name: &str) -> Result<(), StoreError> {
         let index = self.newest_savepoint(name)?;
-        if let Some((_, noted)) = self.open.drain(index..).next() {
-            (self.uncollected, self.fresh_items, self.stored_items) = noted;
+        let closed = self.open.drain(index..).next();
+        if let Some((_, mark)) = closed {
+            self.go_back_to(mark);
         }
         self.kv.rollback_savepoint(&storage_name(name, index)).map_err(|error| self.fail(error))
     }

@@ -76,7 +76,7 @@ impl fmt::Display for ObjectCounts {
     }
 }
 
-const PINNED: &str = "pinnedObjects";
+pub(super) const PINNED: &str = "pinnedObjects";
 
 pub(super) fn count_key(kref: Kref) -> Key {
     key(format_args!("{kref}.refCount"))
@@ -148,50 +148,6 @@ impl KernelStore {
     /// [`StoreError`].
     pub fn promise_count(&self, kpid: Kref) -> Result<Option<u64>, StoreError> {
         self.number(&count_key(kpid))
-    }
-
-    /// Keeps an object although nobody holds it: an OCAP URL may have left the kernel. Pinning twice is once.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn pin_object(&mut self, kref: Kref) -> Result<(), StoreError> {
-        let mut pinned = self.pinned_objects()?;
-        if !pinned.contains(&kref) {
-            self.add_reference(kref)?;
-            pinned.push(kref);
-            self.set_pinned(&pinned)?;
-        }
-        Ok(())
-    }
-
-    /// Undoes [`pin_object`](Self::pin_object).
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn unpin_object(&mut self, kref: Kref) -> Result<(), StoreError> {
-        let mut pinned = self.pinned_objects()?;
-        if let Some(position) = pinned.iter().position(|pin| *pin == kref) {
-            pinned.remove(position);
-            self.set_pinned(&pinned)?;
-            self.release_reference(kref)?;
-        }
-        Ok(())
-    }
-
-    /// Every pinned object.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn pinned_objects(&self) -> Result<Vec<Kref>, StoreError> {
-        let Some(row) = self.get(PINNED)? else { return Ok(Vec::new()) };
-        let pins = row.split(',').filter(|pin| !pin.is_empty());
-        pins.map(|pin| pin.parse().map_err(|_| StoreError::corrupt(PINNED, &row))).collect()
-    }
-
-    fn set_pinned(&mut self, pinned: &[Kref]) -> Result<(), StoreError> {
-        let mut names: Vec<String> = pinned.iter().map(Kref::to_string).collect();
-        names.sort();
-        self.set(PINNED, &names.join(","))
     }
 
     /// One more holder that reaches `kref`.

@@ -1,12 +1,13 @@
 //! Promises: who decides them, who waits for them, and what they became.
 
-use std::collections::BTreeSet;
-
 use super::{
-    KernelMessage, KernelStore, Party, RefError, StoreError,
+    KernelMessage, KernelStore, Outcome, Party, RefError, StoreError,
     objects::{Change, count_key},
+    outcomes::Outcomes,
     rows::{Key, key},
 };
+#[cfg(feature = "seeded-faults")]
+use crate::faults::{Fault, seeded};
 use crate::wire::{CapData, EndpointId, Kref};
 
 /// The state of a promise.
@@ -218,10 +219,14 @@ impl KernelStore {
     /// that is unknown.
     pub fn resolve_promise(&mut self, kpid: Kref, rejected: bool, value: &CapData<Kref>) -> Result<Resolved, RefError> {
         let (_, subscribers) = self.unresolved(kpid)?;
-        self.insist_not_circular(kpid, value)?;
         let messages = self.take_promise_messages(kpid)?;
         for slot in &value.slots {
             self.add_reference(*slot)?;
+        }
+        #[cfg(feature = "seeded-faults")]
+        self.walk_behind(value)?;
+        if !self.outcomes.settle(kpid, Outcome::new(rejected, value)) {
+            return Err(RefError::Circular(kpid));
         }
         self.set(&field_key(kpid, "state"), if rejected { "rejected" } else { "fulfilled" })?;
         self.set_json(&field_key(kpid, "value"), value)?;
@@ -231,19 +236,43 @@ impl KernelStore {
         Ok(Resolved { subscribers, messages })
     }
 
-    fn insist_not_circular(&self, kpid: Kref, value: &CapData<Kref>) -> Result<(), RefError> {
-        let mut seen = BTreeSet::new();
-        let mut to_see: Vec<Kref> = value.slots.clone();
-        while let Some(slot) = to_see.pop() {
-            if slot == kpid {
-                return Err(RefError::Circular(kpid));
+    /// What a promise became, without its value's body; `None` while it is not settled, or if there is none.
+    pub fn settled(&self, kpid: Kref) -> Option<&Outcome> {
+        self.outcomes.get(kpid).map(|outcome| &**outcome)
+    }
+
+    /// Finds what settled promises lead to in their rows.
+    pub(super) fn note_all_outcomes(&mut self) -> Result<(), StoreError> {
+        self.outcomes = Outcomes::default();
+        for rest in self.suffixes("kp")? {
+            let Some(name) = rest.strip_suffix(".value") else { continue };
+            let kpid: Kref = format!("kp{name}").parse().map_err(|_| StoreError::corrupt("kp", &rest))?;
+            if let Some((rejected, value)) = self.outcome(kpid)? {
+                self.outcomes.restore(kpid, Outcome::new(rejected, &value));
             }
-            if slot.is_promise()
-                && seen.insert(slot)
-                && let Some(PromiseState::Fulfilled(value) | PromiseState::Rejected(value)) =
-                    self.promise_state(slot)?
-            {
-                to_see.extend(value.slots);
+        }
+        Ok(())
+    }
+
+    /// How a promise was settled: whether rejected, and with what. `None` while it is not, or if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn outcome(&self, kpid: Kref) -> Result<Option<(bool, CapData<Kref>)>, StoreError> {
+        Ok(match self.promise_state(kpid)? {
+            Some(PromiseState::Fulfilled(value)) => Some((false, value)),
+            Some(PromiseState::Rejected(reason)) => Some((true, reason)),
+            Some(PromiseState::Unresolved { .. }) | None => None,
+        })
+    }
+
+    /// Reads what a value leads to, for [`Fault::WalkBehindValues`].
+    #[cfg(feature = "seeded-faults")]
+    fn walk_behind(&self, value: &CapData<Kref>) -> Result<(), StoreError> {
+        let mut to_see = if seeded(Fault::WalkBehindValues) { value.slots.clone() } else { Vec::new() };
+        while let Some(slot) = to_see.pop() {
+            if slot.is_promise() {
+                to_see.extend(self.outcome(slot)?.into_iter().flat_map(|(_, value)| value.slots));
             }
         }
         Ok(())
@@ -253,6 +282,7 @@ impl KernelStore {
         for field in ["state", "decider", "subscribers", "value", "refCount"] {
             self.delete(&field_key(kpid, field))?;
         }
+        self.outcomes.forget(kpid);
         Ok(())
     }
 }
@@ -346,7 +376,7 @@ mod tests {
         let mut store = new_store();
         let kpid = store.translate_inbound_ref(BOB, "rp+1".parse().unwrap()).unwrap();
         let result = store.create_promise().unwrap();
-        let message = KernelMessage { methargs: empty("hello"), result: Some(result) };
+        let message = KernelMessage { methargs: empty("hello"), result: Some(result), sender: None };
         store.enqueue_promise_message(kpid, &message).unwrap();
         assert_eq!(
             store.get("queue.kp1.1").unwrap().as_deref(),

@@ -1,10 +1,10 @@
 //! The run queue, and the messages that wait in unresolved promises. What a queued item mentions is counted.
 
-use std::rc::Rc;
+use std::{collections::BTreeMap, rc::Rc};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{KernelStore, RefError, StoreError};
+use super::{KernelStore, StoreError};
 use crate::wire::{CapData, EndpointId, Kref};
 
 /// A message inside the kernel.
@@ -15,6 +15,9 @@ pub struct KernelMessage {
     /// The promise for the answer, if one is wanted.
     #[serde(default)]
     pub result: Option<Kref>,
+    /// The remote that sent it, if one did. Its row does not say.
+    #[serde(skip)]
+    pub sender: Option<EndpointId>,
 }
 
 impl KernelMessage {
@@ -131,14 +134,42 @@ impl KernelStore {
     /// [`StoreError`].
     pub fn dequeue_run(&mut self) -> Result<Option<RunItem>, StoreError> {
         if self.stored_items == 0 {
+            self.order_notifications()?;
             return Ok(self.fresh_items.pop_front().map(Rc::unwrap_or_clone));
         }
-        let Some(item) = self.pop::<RunItem>(RUN)? else { return Ok(None) };
+        let Some((_, item)) = self.pop::<RunItem>(RUN)? else { return Ok(None) };
         self.stored_items = self.stored_items.saturating_sub(1);
         for kref in item.mentions() {
             self.release_reference(kref)?;
         }
         Ok(Some(item))
+    }
+
+    /// Puts the notifications at the front in order: whoever is told what a promise became is thereby given the promises in
+    /// its value, forgets the promise, and is told of those. Told of them before, it would have forgotten them and been told again,
+    /// and of all that they lead to; so what leads to others comes before them, and everybody hears of everything once.
+    fn order_notifications(&mut self) -> Result<(), StoreError> {
+        if self.fresh_items.ordered > 0 {
+            return Ok(());
+        }
+        let mut told: BTreeMap<EndpointId, Vec<Kref>> = BTreeMap::new();
+        while let Some(RunItem::Notify { endpoint, kpid }) = self.fresh_items.front() {
+            let (endpoint, kpid) = (*endpoint, *kpid);
+            self.fresh_items.pop_front();
+            // Else it was told already, as part of something else, or has let go of it.
+            if self.entry(endpoint, kpid)?.is_some() {
+                told.entry(endpoint).or_default().push(kpid);
+            }
+        }
+        let mut ordered = 0_usize;
+        for (endpoint, krefs) in told.into_iter().rev() {
+            for kpid in self.outcomes.last_first(&krefs) {
+                self.fresh_items.push_front(Rc::new(RunItem::Notify { endpoint, kpid }));
+                ordered = ordered.saturating_add(1);
+            }
+        }
+        self.fresh_items.ordered = ordered;
+        Ok(())
     }
 
     /// How many items the run queue holds.
@@ -149,20 +180,6 @@ impl KernelStore {
         Ok(self.run_queue_rows()?.saturating_add(self.fresh_items.len() as u64))
     }
 
-    /// Leaves a message in an unresolved promise; [`resolve_promise`](Self::resolve_promise) hands it back.
-    ///
-    /// # Errors
-    /// [`RefError::AlreadyResolved`], [`RefError::UnknownPromise`]; [`RefError::Store`], also for a mention of something
-    /// that does not exist.
-    pub fn enqueue_promise_message(&mut self, kpid: Kref, message: &KernelMessage) -> Result<(), RefError> {
-        self.insist_unresolved(kpid)?;
-        self.add_reference(kpid)?;
-        for kref in message.mentions() {
-            self.add_reference(kref)?;
-        }
-        Ok(self.push(&kpid.to_string(), message)?)
-    }
-
     /// How many messages wait in a promise.
     ///
     /// # Errors
@@ -171,19 +188,10 @@ impl KernelStore {
         self.length(&kpid.to_string())
     }
 
-    pub(super) fn take_promise_messages(&mut self, kpid: Kref) -> Result<Vec<KernelMessage>, StoreError> {
-        let name = kpid.to_string();
-        let mut messages = Vec::new();
-        while let Some(message) = self.pop::<KernelMessage>(&name)? {
-            self.release_reference(kpid)?;
-            for kref in message.mentions() {
-                self.release_reference(kref)?;
-            }
-            messages.push(message);
-        }
-        self.delete(&end_key(&name, Head))?;
-        self.delete(&end_key(&name, Tail))?;
-        Ok(messages)
+    /// Forgets a queue that is empty.
+    pub(super) fn delete_queue(&mut self, name: &str) -> Result<(), StoreError> {
+        self.delete(&end_key(name, Head))?;
+        self.delete(&end_key(name, Tail))
     }
 
     fn length(&self, name: &str) -> Result<u64, StoreError> {
@@ -195,19 +203,23 @@ impl KernelStore {
         Ok(self.number(&end_key(name, end))?.unwrap_or(1))
     }
 
-    fn push(&mut self, name: &str, item: &impl Serialize) -> Result<(), StoreError> {
+    /// Appends to a queue, and answers the position.
+    pub(super) fn push(&mut self, name: &str, item: &impl Serialize) -> Result<u64, StoreError> {
         let position = self.count_up(&end_key(name, Head))?;
-        self.set_json(&format!("queue.{name}.{position}"), item)
+        self.set_json(&format!("queue.{name}.{position}"), item)?;
+        Ok(position)
     }
 
-    fn pop<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, StoreError> {
+    /// Takes the first item of a queue, with its position.
+    pub(super) fn pop<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<(u64, T)>, StoreError> {
         if self.length(name)? == 0 {
             return Ok(None);
         }
-        let key = format!("queue.{name}.{}", self.count_up(&end_key(name, Tail))?);
+        let position = self.count_up(&end_key(name, Tail))?;
+        let key = format!("queue.{name}.{position}");
         let item = self.json(&key)?.ok_or_else(|| StoreError::corrupt(&key, ""))?;
         self.delete(&key)?;
-        Ok(Some(item))
+        Ok(Some((position, item)))
     }
 }
 
@@ -242,7 +254,7 @@ mod tests {
         let target = store.translate_inbound_ref(BOB, "ro+1".parse().unwrap()).unwrap();
         let result = store.create_promise().unwrap();
         let methargs = CapData { body: "#[]".into(), slots: vec![target, target] };
-        let send = RunItem::Send { target, message: KernelMessage { methargs, result: Some(result) } };
+        let send = RunItem::Send { target, message: KernelMessage { methargs, result: Some(result), sender: None } };
         let notify = RunItem::Notify { endpoint: BOB, kpid: result };
         store.enqueue_run(send.clone()).unwrap();
         store.enqueue_run(notify.clone()).unwrap();
@@ -276,6 +288,9 @@ mod tests {
         let (one, two) = store
             .transaction("turn", |store| {
                 let (one, two) = (store.create_promise()?, store.create_promise()?);
+                for kpid in [one, two] {
+                    store.translate_outbound_ref(BOB, kpid)?;
+                }
                 store.enqueue_run(notify(one))?;
                 store.enqueue_run(notify(two))?;
                 Ok::<_, StoreError>((one, two))
@@ -300,7 +315,8 @@ mod tests {
     fn a_message_about_nothing_is_refused() {
         let mut store = new_store();
         let gone = Kref::object(4);
-        let message = KernelMessage { methargs: CapData { body: String::new(), slots: vec![] }, result: None };
+        let message =
+            KernelMessage { methargs: CapData { body: String::new(), slots: vec![] }, result: None, sender: None };
         let refused = store.enqueue_run(RunItem::Send { target: gone, message: message.clone() });
         assert_eq!(refused, Err(StoreError::UnknownKref(gone)));
         let unknown = Kref::promise(4);

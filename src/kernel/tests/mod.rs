@@ -13,6 +13,8 @@ mod garbage;
 mod garbled;
 mod guests;
 mod handler;
+mod large;
+mod promised;
 mod quiet_network;
 mod restart;
 mod restoration;

@@ -16,11 +16,14 @@ pub enum Method {
     Model,
     /// An operation of a store that fails, once.
     FailurePoints,
+    /// What large input costs.
+    Cost,
 }
 
 impl Method {
     /// All of them.
-    pub const ALL: [Method; 4] = [Method::Schedules, Method::CrashPoints, Method::Model, Method::FailurePoints];
+    pub const ALL: [Method; 5] =
+        [Method::Schedules, Method::CrashPoints, Method::Model, Method::FailurePoints, Method::Cost];
 
     /// Looks for a bug until it finds one. Gives the first line of what it says.
     pub fn find(self) -> Option<String> {
@@ -32,6 +35,7 @@ impl Method {
             Method::FailurePoints => {
                 simulator::failure_points(simulator::Medium::Rows, 1, STRIDE, 2).err().map(|violation| violation.what)
             }
+            Method::Cost => cost::find(),
             Method::Model => SMALL.iter().find_map(|name| check(&configurations::named(name).unwrap()).violation),
         };
         found.map(|text| text.lines().last().unwrap_or_default().to_owned())

@@ -1,0 +1,137 @@
+//! What memory holds beside the rows, and how it goes back with them: each change leaves behind what undoes it, so that a
+//! savepoint costs nothing, however much there is.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    ops::Deref,
+    rc::Rc,
+};
+
+use super::RunItem;
+use crate::wire::Kref;
+
+/// References to look at later, in order.
+#[derive(Debug, Default)]
+pub(super) struct NotedKrefs {
+    krefs: BTreeSet<Kref>,
+    /// What came (true) and what went, since the outermost savepoint.
+    log: Vec<(Kref, bool)>,
+}
+
+impl NotedKrefs {
+    pub(super) fn insert(&mut self, kref: Kref) {
+        if self.krefs.insert(kref) {
+            self.log.push((kref, true));
+        }
+    }
+
+    pub(super) fn pop_first(&mut self) -> Option<Kref> {
+        let kref = self.krefs.pop_first()?;
+        self.log.push((kref, false));
+        Some(kref)
+    }
+
+    /// Takes all of them.
+    pub(super) fn take(&mut self) -> BTreeSet<Kref> {
+        let krefs = std::mem::take(&mut self.krefs);
+        self.log.extend(krefs.iter().map(|kref| (*kref, false)));
+        krefs
+    }
+
+    pub(super) fn mark(&self) -> usize {
+        self.log.len()
+    }
+
+    pub(super) fn forget_log(&mut self) {
+        self.log.clear();
+    }
+
+    pub(super) fn roll_back(&mut self, mark: usize) {
+        while self.log.len() > mark {
+            match self.log.pop() {
+                Some((kref, true)) => drop(self.krefs.remove(&kref)),
+                Some((kref, false)) => drop(self.krefs.insert(kref)),
+                None => {}
+            }
+        }
+    }
+}
+
+impl Deref for NotedKrefs {
+    type Target = BTreeSet<Kref>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.krefs
+    }
+}
+
+/// Items of the run queue, in memory.
+#[derive(Debug, Default)]
+pub(super) struct FreshItems {
+    items: VecDeque<Rc<RunItem>>,
+    /// How many at the front are in the order in which they are to be taken.
+    pub(super) ordered: usize,
+    /// What was done since the outermost savepoint.
+    log: Vec<Step>,
+}
+
+#[derive(Debug)]
+enum Step {
+    Taken(Rc<RunItem>),
+    PutBack,
+    PutFront,
+}
+
+/// How far the items had come.
+#[derive(Clone, Copy)]
+pub(super) struct FreshMark {
+    log: usize,
+    ordered: usize,
+}
+
+impl FreshItems {
+    pub(super) fn push_back(&mut self, item: Rc<RunItem>) {
+        self.items.push_back(item);
+        self.log.push(Step::PutBack);
+    }
+
+    pub(super) fn push_front(&mut self, item: Rc<RunItem>) {
+        self.items.push_front(item);
+        self.log.push(Step::PutFront);
+    }
+
+    pub(super) fn front(&self) -> Option<&RunItem> {
+        self.items.front().map(|item| &**item)
+    }
+
+    pub(super) fn pop_front(&mut self) -> Option<Rc<RunItem>> {
+        let item = self.items.pop_front()?;
+        self.ordered = self.ordered.saturating_sub(1);
+        self.log.push(Step::Taken(Rc::clone(&item)));
+        Some(item)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(super) fn mark(&self) -> FreshMark {
+        FreshMark { log: self.log.len(), ordered: self.ordered }
+    }
+
+    pub(super) fn forget_log(&mut self) {
+        self.log.clear();
+    }
+
+    pub(super) fn roll_back(&mut self, mark: FreshMark) {
+        while self.log.len() > mark.log {
+            match self.log.pop() {
+                Some(Step::Taken(item)) => self.items.push_front(item),
+                Some(Step::PutBack) => drop(self.items.pop_back()),
+                Some(Step::PutFront) => drop(self.items.pop_front()),
+                None => {}
+            }
+        }
+        self.ordered = mark.ordered;
+    }
+}
