@@ -20,6 +20,14 @@ pub(super) fn give(store: &mut KernelStore, endpoint: EndpointId, kref: Kref) ->
     Ok(eref)
 }
 
+/// A rejected promise, for the place of a reference that leads back to the promise in whose value it stands. Nobody holds it yet.
+fn broken_promise(store: &mut KernelStore, leads_to: Kref) -> Result<Kref, KernelError> {
+    let detail = format!("this led back to {leads_to}, in whose value it stands");
+    let broken = store.create_promise()?;
+    store.resolve_promise(broken, true, &RejectionCode::DeliveryFailed.rejection(&detail))?;
+    Ok(broken)
+}
+
 /// A kernel of ours: its store, and in it the run queue, under `queue.run`.
 impl HostKernel for KernelStore {
     fn begin(&mut self, name: &str) -> Result<(), KernelError> {
@@ -234,12 +242,17 @@ impl HostKernel for KernelStore {
         resolutions: Vec<Resolution<Kref>>,
     ) -> Result<(), KernelError> {
         let mut waited = Vec::new();
-        for Resolution { promise, rejected, value } in resolutions {
+        for Resolution { promise, rejected, mut value } in resolutions {
             if !promise.is_promise() {
                 return Err(KernelError::NotAPromise(promise));
             }
             if let Some(endpoint) = decider {
                 self.insist_decider(promise, endpoint)?;
+                // The program hears at once that its value leads in a circle. A peer has settled the promise already, perhaps in
+                // the very moment in which the other was settled here: it stays settled, at both ends, without the way back.
+                if endpoint.is_remote() {
+                    value = self.cut_circles(promise, value, |store| broken_promise(store, promise))?;
+                }
             }
             let resolved = self.resolve_promise(promise, rejected, &value)?;
             for subscriber in resolved.subscribers {

@@ -55,7 +55,11 @@ fn destination(store: &KernelStore, target: Kref) -> Result<Destination, KernelE
             });
         };
         if outcome.rejected {
-            return Ok(Destination::Rejected(target));
+            let detail = "the target was rejected, for a reason that is too long to be repeated";
+            return Ok(match outcome.is_long {
+                true => Destination::Nowhere(RejectionCode::DeliveryFailed.rejection(detail)),
+                false => Destination::Rejected(target),
+            });
         }
         match outcome.reference {
             Some(next) => target = next,

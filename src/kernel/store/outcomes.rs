@@ -15,6 +15,10 @@ use std::{
 
 use crate::wire::{CapData, Kref};
 
+/// A value with so many bytes and references may be repeated as often as somebody asks.
+const SHORT_BODY: usize = 16 << 10;
+const SHORT_SLOTS: usize = 64;
+
 /// What a promise became, without the body of its value.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -22,6 +26,8 @@ pub struct Outcome {
     pub rejected: bool,
     /// The reference that the value is, if it is nothing more.
     pub reference: Option<Kref>,
+    /// Whether the value is too long to be repeated for whoever asks.
+    pub is_long: bool,
     /// The promises in the value, each once.
     promises: BTreeSet<Kref>,
 }
@@ -29,7 +35,8 @@ pub struct Outcome {
 impl Outcome {
     pub(super) fn new(rejected: bool, value: &CapData<Kref>) -> Self {
         let promises = value.slots.iter().copied().filter(|slot| slot.is_promise()).collect();
-        Outcome { rejected, reference: reference(value), promises }
+        let is_long = value.body.len() > SHORT_BODY || value.slots.len() > SHORT_SLOTS;
+        Outcome { rejected, reference: reference(value), is_long, promises }
     }
 }
 
@@ -105,6 +112,21 @@ impl Outcomes {
         self.nodes.entry(kpid).or_default().outcome = Some(outcome);
         self.log.push(Step::Settled(kpid));
         true
+    }
+
+    /// The promises in a value that lead back to the promise that it is to settle.
+    pub(super) fn circular(&mut self, kpid: Kref, outcome: &Outcome) -> BTreeSet<Kref> {
+        let mut behind = None;
+        let mut circular = BTreeSet::new();
+        for promise in &outcome.promises {
+            if !self.may_name(kpid, *promise, &mut behind) {
+                circular.insert(*promise);
+                // Its level may be another now.
+                behind = None;
+            }
+            self.tidy(*promise);
+        }
+        circular
     }
 
     /// The promise is gone. One that is unknown, or not settled, is no error.
@@ -332,6 +354,11 @@ mod tests {
                     }
                     let promises: Vec<u64> = (0..next(4)).map(|_| next(120)).collect();
                     let circle = leads_to(&outcomes, &promises, Kref::promise(index));
+                    let found = outcomes.circular(Kref::promise(index), &Outcome::new(false, &value(&promises)));
+                    for promise in &promises {
+                        let leads = leads_to(&outcomes, &[*promise], Kref::promise(index));
+                        assert_eq!(found.contains(&Kref::promise(*promise)), leads, "seed {seed}");
+                    }
                     assert_eq!(
                         settle(&mut outcomes, index, &promises),
                         !circle,

@@ -236,6 +236,27 @@ impl KernelStore {
         Ok(Resolved { subscribers, messages })
     }
 
+    /// Puts `instead` in the place of the references in a value that lead back to the promise that it is to settle, by way of
+    /// settled promises. It is asked for if there are any.
+    ///
+    /// # Errors
+    /// Those of `instead`.
+    pub fn cut_circles<E>(
+        &mut self,
+        kpid: Kref,
+        mut value: CapData<Kref>,
+        instead: impl FnOnce(&mut KernelStore) -> Result<Kref, E>,
+    ) -> Result<CapData<Kref>, E> {
+        let circular = self.outcomes.circular(kpid, &Outcome::new(false, &value));
+        if !circular.is_empty() {
+            let instead = instead(self)?;
+            for slot in value.slots.iter_mut().filter(|slot| circular.contains(slot)) {
+                *slot = instead;
+            }
+        }
+        Ok(value)
+    }
+
     /// What a promise became, without its value's body; `None` while it is not settled, or if there is none.
     pub fn settled(&self, kpid: Kref) -> Option<&Outcome> {
         self.outcomes.get(kpid).map(|outcome| &**outcome)

@@ -250,3 +250,71 @@ fn a_peer_that_restarts_has_its_room_again_and_others_keep_what_waits() {
     assert_eq!(bodies.len(), 11);
     crowd.world.audit();
 }
+
+#[test]
+fn a_long_reason_is_not_repeated_for_each_message_to_what_was_rejected() {
+    let mut crowd = Crowd::gathered();
+    let reject = |body: &str| {
+        format!(r#""method":"deliver","params":["notify",[["rp+1",true,{{"body":"{body}","slots":[]}}]]]"#)
+    };
+    crowd.writes(0, &reject(&"x".repeat(100_000)));
+    let told = crowd.sends(0, "rp+1", "", "", "rp+2");
+    assert!(told.len() < 1_000 && told.contains("too long to be repeated"), "{} bytes", told.len());
+    crowd.world.audit();
+}
+
+/// Alice and bob each decide a promise and know the other's. In the same moment each settles its own with the other's.
+#[test]
+fn promises_settled_with_each_other_in_the_same_moment_are_fulfilled_at_both_ends() {
+    let (mut world, for_alice, _) = World::introduced();
+    // Alice's promise for bob; and bob's, in answer, for alice.
+    let of_alice = world.alice.kernel().create_promise().unwrap();
+    let alices_answer = world.alice.kernel().send(for_alice, with_slots("#[\"&0\"]", &[of_alice])).unwrap();
+    world.run();
+    let given = world.bob.take_events().into_iter().find_map(|event| match event {
+        KernelEvent::Message { methargs, result, .. } => Some((methargs.slots[0], result.unwrap())),
+        _ => None,
+    });
+    let (at_bob, answer) = given.unwrap();
+    let bobs = world.bob.kernel().create_promise().unwrap();
+    world.bob.kernel().resolve(answer, false, with_slots("#[\"&0\"]", &[bobs])).unwrap();
+    world.run();
+    let at_alice = world.alice.take_events().into_iter().find_map(|event| match event {
+        KernelEvent::Notify { promise, value, .. } if promise == alices_answer => Some(value.slots[0]),
+        _ => None,
+    });
+    let at_alice = at_alice.unwrap();
+
+    world.alice.kernel().resolve(of_alice, false, with_slots("#[\"&0\"]", &[at_alice])).unwrap();
+    world.bob.kernel().resolve(bobs, false, with_slots("#[\"&0\"]", &[at_bob])).unwrap();
+    world.run();
+    for (host, other) in [(&mut world.alice, at_alice), (&mut world.bob, at_bob)] {
+        let events = host.take_events();
+        assert!(!events.iter().any(|event| matches!(event, KernelEvent::Remote(_))), "nothing was refused: {events:?}");
+        let told: Vec<_> = events
+            .into_iter()
+            .filter_map(|event| match event {
+                KernelEvent::Notify { promise, rejected, value } => Some((promise, rejected, value)),
+                _ => None,
+            })
+            .collect();
+        let [(promise, false, value), (broken, true, reason)] = &told[..] else { panic!("{told:?}") };
+        assert_eq!((*promise, &value.slots[..], value.body.as_str()), (other, &[*broken][..], "#[\"&0\"]"));
+        assert!(reason.body.contains(REFUSED), "{}", reason.body);
+    }
+    // What each says next lets the other forget the names.
+    for _ in 0..2 {
+        world.send(for_alice, "#1");
+        world.run();
+        for (_, result) in world.bob.messages() {
+            world.bob.kernel().resolve(result.unwrap(), false, data("#2")).unwrap();
+        }
+        world.run();
+    }
+    world.audit();
+    for (host, circle) in [(&world.alice, [of_alice, at_alice]), (&world.bob, [bobs, at_bob])] {
+        for kpid in circle {
+            assert!(!host.rows().contains(&format!("{kpid}.state")), "{kpid} holds itself");
+        }
+    }
+}
