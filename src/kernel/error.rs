@@ -76,9 +76,9 @@ impl KernelError {
                 | RefError::WaitsForItself(_),
             )
             | KernelError::NotAPromise(_) => "PromiseError",
-            KernelError::Reference(RefError::TooMuchWaits { .. } | RefError::WaitsForTooMany(_)) => {
-                "ResourceLimitError"
-            }
+            KernelError::Reference(
+                RefError::TooMuchToTell(_) | RefError::TooMuchWaits { .. } | RefError::WaitsForTooMany(_),
+            ) => "ResourceLimitError",
             KernelError::Reference(_) | KernelError::NotHeld(_) | KernelError::NotAnObject(_) => "ReferenceError",
             KernelError::Wire(_) => "ProtocolError",
             KernelError::Remote(error) => error.name(),

@@ -113,6 +113,12 @@ pub trait HostKernel {
         Ok(promises.iter().copied().filter(|promise| decided.contains(promise)).collect())
     }
 
+    /// A remote has sent a message of so many bytes, in which it gives these references. Some may be promises of which it has had
+    /// too much told: [`KernelError::Reference`]. A kernel that keeps no account of that does nothing.
+    fn note_mentioned(&mut self, _remote: EndpointId, _krefs: &[Kref], _bytes: usize) -> Result<(), KernelError> {
+        Ok(())
+    }
+
     /// What a remote has sent that waits in promises is forgotten, and the promises of its results are rejected. A kernel that
     /// keeps no account of that does nothing.
     fn reject_waiting(&mut self, _remote: EndpointId, _reason: &CapData<Kref>) -> Result<(), KernelError> {

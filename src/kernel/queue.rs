@@ -106,6 +106,7 @@ impl HostKernel for KernelStore {
     fn forget_stranger(&mut self, remote: EndpointId, peer: &PeerId) -> Result<(), KernelError> {
         let reason = RejectionCode::PeerRestarted.rejection("the remote peer that sent the message was forgotten");
         self.reject_waiting(remote, &reason)?;
+        self.forget_retelling(remote);
         self.delete_endpoint(remote)?;
         Ok(KernelStore::forget_stranger(self, remote, peer)?)
     }
@@ -164,6 +165,11 @@ impl HostKernel for KernelStore {
             }
         }
         Ok(decided)
+    }
+
+    fn note_mentioned(&mut self, remote: EndpointId, krefs: &[Kref], bytes: usize) -> Result<(), KernelError> {
+        self.earn_retelling(remote, bytes);
+        Ok(self.charge_retelling(remote, krefs)?)
     }
 
     fn reject_waiting(&mut self, remote: EndpointId, reason: &CapData<Kref>) -> Result<(), KernelError> {
@@ -241,6 +247,9 @@ impl HostKernel for KernelStore {
         decider: Option<EndpointId>,
         resolutions: Vec<Resolution<Kref>>,
     ) -> Result<(), KernelError> {
+        if let Some(remote) = decider.filter(|decider| decider.is_remote()) {
+            self.charge_resolutions(remote, &resolutions)?;
+        }
         let mut waited = Vec::new();
         for Resolution { promise, rejected, mut value } in resolutions {
             if !promise.is_promise() {

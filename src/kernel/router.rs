@@ -18,6 +18,9 @@ use crate::{
 /// How many promises that resolve to promises are followed before a message is rejected.
 const MAX_HOPS: usize = 64;
 
+/// Bytes of a reason with which the result of each message to what was rejected is rejected too.
+const MAX_REPEATED_REASON: usize = 16 << 10;
+
 /// Where a message goes.
 enum Destination {
     Object {
@@ -56,7 +59,7 @@ fn destination(store: &KernelStore, target: Kref) -> Result<Destination, KernelE
         };
         if outcome.rejected {
             let detail = "the target was rejected, for a reason that is too long to be repeated";
-            return Ok(match outcome.is_long {
+            return Ok(match outcome.bytes > MAX_REPEATED_REASON {
                 true => Destination::Nowhere(RejectionCode::DeliveryFailed.rejection(detail)),
                 false => Destination::Rejected(target),
             });

@@ -16,7 +16,8 @@ pub(crate) const ECHO_PEER: &str = "echo-peer";
 pub(crate) const KERNEL_PEER: &str = "kernel-peer";
 
 /// The packages of the long evidence, which has a profile of its own.
-pub(crate) const EVIDENCE: &[&str] = &["storage-evidence", "simulator", "model", "cost", "fuzz-targets", "seeded-faults"];
+pub(crate) const EVIDENCE: &[&str] =
+    &["storage-evidence", "simulator", "model", "cost", "fuzz-targets", "seeded-faults"];
 
 /// Cargo's arguments for what is compiled together: all but the evidence. Cargo compiles a crate anew for each set of features,
 /// and these depend on the packages that are asked for; so whatever is built for this machine asks for the same ones.

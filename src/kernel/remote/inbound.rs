@@ -211,7 +211,7 @@ impl RemoteHandle {
         seq: Seq,
         message: &Arrived,
     ) -> Result<Outcome, KernelError> {
-        let Arrived { command, ack, retirement, .. } = message;
+        let Arrived { command, ack, retirement, size } = message;
         if let Some(retired) = retirement.retired {
             host.forget_retired(self.id, retired)?;
         }
@@ -222,7 +222,7 @@ impl RemoteHandle {
             }
             RemoteCommand::Deliver(delivery) => {
                 let settled = delivery.settled();
-                let refused = self.process_delivery(host, delivery, *ack)?;
+                let refused = self.process_delivery(host, delivery, *ack, *size)?;
                 if retirement.retires {
                     self.forget_names(host, &settled)?;
                 }
@@ -268,12 +268,14 @@ impl RemoteHandle {
         host: &mut dyn HostKernel,
         delivery: Delivery,
         ack: Option<Seq>,
+        size: usize,
     ) -> Result<Option<KernelError>, KernelError> {
         check_references(delivery.references())?;
         match delivery {
             Delivery::Message { target, methargs, result } => {
                 let target = host.take(self.id, target)?;
                 let methargs = methargs.try_map(|slot| host.take(self.id, slot))?;
+                host.note_mentioned(self.id, &methargs.slots, size)?;
                 let result = result.map(|eref| host.accept_result(self.id, eref)).transpose()?;
                 host.enqueue_send(target, KernelMessage { methargs, result, sender: Some(self.id) })?;
             }
@@ -286,6 +288,7 @@ impl RemoteHandle {
                         Ok(Resolution { promise, rejected, value })
                     })
                     .collect::<Result<Vec<_>, KernelError>>()?;
+                host.note_mentioned(self.id, &[], size)?;
                 host.resolve_promises(Some(self.id), resolutions)?;
             }
             Delivery::DropExports(erefs) => {

@@ -33,9 +33,9 @@ const GARBAGE_LIST: usize = 8_192;
 /// How many characters of why a URL is not redeemed are told.
 const REASON: usize = 1_000;
 
-/// References that one message may give, or promises that it may settle. Each costs its receiver several rows, and all are
-/// written in one transaction: this is what may pass before others have their turn.
-pub const MAX_REFERENCES: usize = 25_000;
+/// References that one message may give, or promises that it may settle. Each costs its receiver several rows and a kilobyte of
+/// memory, and all are written in one transaction: this is what may pass before others have their turn.
+pub const MAX_REFERENCES: usize = 60_000;
 
 /// Fails for more references than one message may give.
 pub(super) fn check_references(count: usize) -> Result<(), KernelError> {

@@ -60,6 +60,10 @@ impl KernelStore {
             {
                 self.audit_promise(kref, audit)?;
             }
+            if let Some(place) = key.strip_prefix("waiting.") {
+                let waits = self.get(&format!("queue.{place}"))?.is_some();
+                audit.insist(waits, || format!("{key} speaks of a message that does not wait"));
+            }
             if let Some((name, position)) = key.strip_prefix("queue.").and_then(|rest| rest.split_once('.'))
                 && position.parse::<u64>().is_ok()
             {

@@ -108,6 +108,9 @@ pub enum RefError {
         /// Their size.
         bytes: usize,
     },
+    /// A remote mentions settled promises again and again, and has too much told of them.
+    #[error("{0} mentions what was settled long ago, and had too much told of that already")]
+    TooMuchToTell(EndpointId),
     /// The promise is for another to decide.
     #[error("{kref} is not for {endpoint} to decide")]
     NotDecider {

@@ -23,6 +23,7 @@ mod promises;
 mod queues;
 mod relays;
 mod remotes;
+mod retelling;
 mod retiring;
 mod rows;
 mod translate;
@@ -44,6 +45,8 @@ pub use promises::{PromiseState, Resolved};
 pub use queues::{KernelMessage, RunItem};
 pub use relays::{MAX_KNOWN_RELAYS, RelayEntry};
 pub use remotes::{RemoteInfo, RemoteSeqState};
+pub use retelling::MAX_TOLD_AGAIN;
+use retelling::ToldAgain;
 use undo::{FreshItems, FreshMark, NotedKrefs};
 use waiting::Waiting;
 pub use waiting::{MAX_WAITING, MAX_WAITING_BYTES, MAX_WAITING_FOR};
@@ -67,6 +70,8 @@ pub struct KernelStore {
     pins: Pins,
     /// What waits in promises.
     waiting: Waiting,
+    /// What peers make the kernel tell again.
+    told_again: ToldAgain,
     group: Group,
     /// The open savepoints, each with how far what memory holds beside the rows had come when it was made.
     open: Vec<(String, Mark)>,
@@ -129,6 +134,7 @@ impl KernelStore {
             outcomes: Outcomes::default(),
             pins: Pins::default(),
             waiting: Waiting::default(),
+            told_again: ToldAgain::default(),
             group: Group::Off,
             open: Vec::new(),
             failed: None,

@@ -15,9 +15,8 @@ use std::{
 
 use crate::wire::{CapData, Kref};
 
-/// A value with so many bytes and references may be repeated as often as somebody asks.
-const SHORT_BODY: usize = 16 << 10;
-const SHORT_SLOTS: usize = 64;
+/// What a reference in a value needs, about.
+const SLOT_BYTES: usize = 16;
 
 /// What a promise became, without the body of its value.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,8 +25,8 @@ pub struct Outcome {
     pub rejected: bool,
     /// The reference that the value is, if it is nothing more.
     pub reference: Option<Kref>,
-    /// Whether the value is too long to be repeated for whoever asks.
-    pub is_long: bool,
+    /// About as many bytes as the value has.
+    pub bytes: usize,
     /// The promises in the value, each once.
     promises: BTreeSet<Kref>,
 }
@@ -35,8 +34,12 @@ pub struct Outcome {
 impl Outcome {
     pub(super) fn new(rejected: bool, value: &CapData<Kref>) -> Self {
         let promises = value.slots.iter().copied().filter(|slot| slot.is_promise()).collect();
-        let is_long = value.body.len() > SHORT_BODY || value.slots.len() > SHORT_SLOTS;
-        Outcome { rejected, reference: reference(value), is_long, promises }
+        let bytes = value.body.len().saturating_add(value.slots.len().saturating_mul(SLOT_BYTES));
+        Outcome { rejected, reference: reference(value), bytes, promises }
+    }
+
+    pub(super) fn promises(&self) -> impl Iterator<Item = Kref> + '_ {
+        self.promises.iter().copied()
     }
 }
 

@@ -211,6 +211,12 @@ impl KernelStore {
             let wait = Wait { sender: self.parsed(&sender_key(place))?, bytes: size(&message), result: message.result };
             self.waiting.change(place, wait, true);
         }
+        // An incumbent that had the store meanwhile takes messages without these rows.
+        for rest in self.suffixes("waiting.")? {
+            if self.get(&format!("queue.{rest}"))?.is_none() {
+                self.delete(&format!("waiting.{rest}"))?;
+            }
+        }
         Ok(())
     }
 }
@@ -221,4 +227,42 @@ fn size(message: &KernelMessage) -> usize {
     const MESSAGE_BYTES: usize = 128;
     let slots = message.methargs.slots.len().saturating_mul(SLOT_BYTES);
     message.methargs.body.len().saturating_add(slots).saturating_add(MESSAGE_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{KeyValueStore as _, MemoryStore};
+
+    #[test]
+    fn what_another_kernel_took_is_not_counted_any_more() {
+        let mut kv = MemoryStore::new();
+        kv.set("waiting.kp1.1", "r1").unwrap();
+        let store = KernelStore::open(Box::new(kv)).unwrap();
+        assert_eq!(store.suffixes("waiting.").unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn a_rollback_gives_room_back_and_takes_it_again() {
+        let mut store = KernelStore::open(Box::new(MemoryStore::new())).unwrap();
+        let sender = EndpointId::Remote(1);
+        let kpid = store.create_promise().unwrap();
+        let message = |result| KernelMessage {
+            methargs: crate::wire::CapData { body: String::new(), slots: vec![] },
+            result,
+            sender: Some(sender),
+        };
+        store.enqueue_promise_message(kpid, &message(None)).unwrap();
+        let undone: Result<(), RefError> = store.transaction("turn", |store| {
+            let result = store.create_promise()?;
+            store.enqueue_promise_message(kpid, &message(Some(result)))?;
+            assert_eq!(store.take_waiting_of(sender)?.len(), 2);
+            store.enqueue_promise_message(kpid, &message(Some(kpid)))
+        });
+        assert_eq!(undone, Err(RefError::WaitsForItself(kpid)));
+        let account = &store.waiting.accounts[&sender];
+        assert_eq!((account.places.len(), account.bytes, store.waiting.for_which.len()), (1, size(&message(None)), 0));
+        assert_eq!(store.take_waiting_of(sender).unwrap(), [message(None)]);
+        store.audit().unwrap();
+    }
 }

@@ -1,7 +1,7 @@
 //! Messages to promises: what waits for a promise that only it could settle is refused, and what a peer has waiting is bounded.
 
 use super::*;
-use crate::kernel::store::{MAX_WAITING, MAX_WAITING_BYTES, MAX_WAITING_FOR};
+use crate::kernel::store::{MAX_TOLD_AGAIN, MAX_WAITING, MAX_WAITING_BYTES, MAX_WAITING_FOR};
 
 /// Bob's kernel, and peers that write what they like.
 struct Crowd {
@@ -260,6 +260,50 @@ fn a_long_reason_is_not_repeated_for_each_message_to_what_was_rejected() {
     crowd.writes(0, &reject(&"x".repeat(100_000)));
     let told = crowd.sends(0, "rp+1", "", "", "rp+2");
     assert!(told.len() < 1_000 && told.contains("too long to be repeated"), "{} bytes", told.len());
+    crowd.world.audit();
+}
+
+#[test]
+fn a_peer_that_mentions_what_was_settled_again_and_again_is_refused_after_a_while() {
+    let mut crowd = Crowd::gathered();
+    let long = "x".repeat(500_000);
+    let settle = |index: u64, slots: &str| {
+        format!(
+            r#""method":"deliver","params":["notify",[["rp+{index}",false,{{"body":"{long}","slots":[{slots}]}}]]]"#
+        )
+    };
+    crowd.writes(0, &settle(1, ""));
+    crowd.writes(0, &settle(2, r#""rp+1""#));
+    let told = |crowd: &mut Crowd| {
+        let events = crowd.world.bob.take_events();
+        events.iter().filter(|event| matches!(event, KernelEvent::Notify { .. })).count()
+    };
+    crowd.sends(0, "ro-1", "", r#""rp+2""#, "");
+    assert_eq!(told(&mut crowd), 2);
+    // Most of its credit goes without a word, or this would take its time.
+    let kernel = crowd.world.bob.kernel();
+    let remote = kernel.remotes().remotes().find(|remote| *remote.peer() == Crowd::peer(0)).unwrap().id();
+    let last = kernel.store.eref_to_kref(remote, "rp+2".parse().unwrap()).unwrap().unwrap();
+    let mut times = 1;
+    for _ in 0..MAX_TOLD_AGAIN / 1_001_040 - 3 {
+        kernel.store.charge_retelling(remote, &[last]).unwrap();
+        times += 1;
+    }
+    let again = |crowd: &mut Crowd, number: u64| {
+        !crowd.sends(0, "ro-1", "", r#""rp+2""#, &format!("rp+{number}")).contains(REFUSED)
+    };
+    while again(&mut crowd, 2 + times) {
+        times += 1;
+    }
+    assert_eq!(times, MAX_TOLD_AGAIN / 1_001_040, "each time costs both values");
+    // The same by way of a promise that the program waits for.
+    crowd.sends(0, "ro-1", "", r#""rp+900""#, "");
+    told(&mut crowd);
+    crowd.writes(0, r#""method":"deliver","params":["notify",[["rp+900",false,{"body":"","slots":["rp+2"]}]]]"#);
+    assert_eq!(told(&mut crowd), 1, "only that it is rejected");
+    // What it sends makes up for it; and another's credit is its own.
+    crowd.sends(0, "ro-1", &long, "", "");
+    assert!(!crowd.sends(0, "ro-1", "", r#""rp+2""#, "rp+901").contains(REFUSED));
     crowd.world.audit();
 }
 
