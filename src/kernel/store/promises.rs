@@ -262,14 +262,17 @@ impl KernelStore {
         self.outcomes.get(kpid).map(|outcome| &**outcome)
     }
 
-    /// Finds what settled promises lead to in their rows.
+    /// Finds what settled promises lead to in their rows. One that cannot be read leads nowhere, until somebody asks for it.
     pub(super) fn note_all_outcomes(&mut self) -> Result<(), StoreError> {
         self.outcomes = Outcomes::default();
         for rest in self.suffixes("kp")? {
-            let Some(name) = rest.strip_suffix(".value") else { continue };
-            let kpid: Kref = format!("kp{name}").parse().map_err(|_| StoreError::corrupt("kp", &rest))?;
-            if let Some((rejected, value)) = self.outcome(kpid)? {
-                self.outcomes.restore(kpid, Outcome::new(rejected, &value));
+            let name = rest.strip_suffix(".value").map(|name| format!("kp{name}"));
+            let Some(kpid) = name.and_then(|name| name.parse::<Kref>().ok()) else { continue };
+            match self.outcome(kpid) {
+                Ok(Some((rejected, value))) => self.outcomes.restore(kpid, Outcome::new(rejected, &value)),
+                Ok(None) => {}
+                Err(error @ StoreError::Storage(_)) => return Err(error),
+                Err(error) => tracing::error!(%error, "what this promise became cannot be read"),
             }
         }
         Ok(())

@@ -206,9 +206,18 @@ impl KernelStore {
                 Some((format!("kp{name}").parse::<Kref>().ok()?, position.parse::<u64>().ok()?))
             });
             let Some(place) = place else { continue };
-            let row = format!("queue.kp{rest}");
-            let message: KernelMessage = self.json(&row)?.ok_or_else(|| StoreError::corrupt(&row, ""))?;
-            let wait = Wait { sender: self.parsed(&sender_key(place))?, bytes: size(&message), result: message.result };
+            let (row, sender) = (format!("queue.kp{rest}"), self.parsed(&sender_key(place)));
+            let read = sender.and_then(|sender| {
+                let message: KernelMessage = self.json(&row)?.ok_or_else(|| StoreError::corrupt(&row, ""))?;
+                Ok(Wait { sender, bytes: size(&message), result: message.result })
+            });
+            let wait = match read {
+                Err(error) if matches!(error, StoreError::Corrupt { .. }) => {
+                    tracing::error!(%error, "what waits here cannot be read");
+                    continue;
+                }
+                read => read?,
+            };
             self.waiting.change(place, wait, true);
         }
         // An incumbent that had the store meanwhile takes messages without these rows.
@@ -240,6 +249,21 @@ mod tests {
         kv.set("waiting.kp1.1", "r1").unwrap();
         let store = KernelStore::open(Box::new(kv)).unwrap();
         assert_eq!(store.suffixes("waiting.").unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_keeps_nobody_from_opening_the_store() {
+        let mut kv = MemoryStore::new();
+        let rows = [
+            ("queue.kp1.1", "{"),
+            ("queue.kp2.1", "{}"),
+            ("waiting.kp2.1", "?"),
+            ("kp3.value", "{"),
+            ("kp3.state", "fulfilled"),
+        ];
+        rows.iter().for_each(|(key, value)| kv.set(key, value).unwrap());
+        let store = KernelStore::open(Box::new(kv)).unwrap();
+        assert!(store.waiting.waits.is_empty() && store.settled(Kref::promise(3)).is_none());
     }
 
     #[test]
