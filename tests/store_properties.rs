@@ -216,9 +216,8 @@ impl Kernel<'_> {
                 }
                 let kpid = *promise.get(&decided);
                 self.0.insist_decider(kpid, by)?;
-                let mut slots = self.mentions(by, slots)?;
-                // A ring of promises that mention each other is never freed, which is a limit of counting.
-                slots.retain(|slot| !slot.is_promise() || slot.index < kpid.index);
+                // A ring of promises that mention each other would never be freed, and is refused.
+                let slots = self.mentions(by, slots)?;
                 self.resolve(kpid, *rejected, slots)?;
                 if let (true, Some(eref)) = (by.is_remote(), self.0.kref_to_eref(by, kpid)?) {
                     self.0.forget_name(by, eref)?;
@@ -306,7 +305,11 @@ impl Kernel<'_> {
             self.0.add_subscriber(kpid, by)?;
             result = Some(kpid);
         }
-        let message = KernelMessage { methargs: CapData { body: String::new(), slots }, result, sender: None };
+        let message = KernelMessage {
+            methargs: CapData { body: String::new(), slots },
+            result,
+            sender: by.is_remote().then_some(by),
+        };
         Ok(self.0.enqueue_run(RunItem::Send { target, message })?)
     }
 
@@ -320,7 +323,12 @@ impl Kernel<'_> {
     fn deliver(&mut self, target: Kref, message: &KernelMessage) -> Result<(), RefError> {
         let to = if target.is_promise() {
             match self.0.promise_state(target)? {
-                Some(PromiseState::Unresolved { .. }) => return self.0.enqueue_promise_message(target, message),
+                Some(PromiseState::Unresolved { .. }) => {
+                    return match self.0.enqueue_promise_message(target, message) {
+                        Err(RefError::WaitsForItself(kpid)) => self.reject(kpid),
+                        done => done,
+                    };
+                }
                 _ => None,
             }
         } else {
@@ -382,7 +390,11 @@ impl Kernel<'_> {
         }
     }
 
+    /// Rejects what an endpoint that is gone was to decide, and the answers to its messages that wait.
     fn reject_all_of(&mut self, endpoint: EndpointId) -> Result<(), RefError> {
+        for message in self.0.take_waiting_of(endpoint)? {
+            message.result.map_or(Ok(()), |kpid| self.reject(kpid))?;
+        }
         while let Some(kpid) = self.0.promises_by_decider(endpoint)?.first() {
             self.reject(*kpid)?;
         }
