@@ -47,7 +47,7 @@ pub use relays::{MAX_KNOWN_RELAYS, RelayEntry};
 pub use remotes::{RemoteInfo, RemoteSeqState};
 pub use retelling::MAX_TOLD_AGAIN;
 use retelling::ToldAgain;
-use undo::{FreshItems, FreshMark, NotedKrefs};
+use undo::{FreshItems, Mark, NotedKrefs};
 use waiting::Waiting;
 pub use waiting::{MAX_WAITING, MAX_WAITING_BYTES, MAX_WAITING_FOR};
 
@@ -88,18 +88,6 @@ enum Group {
     Empty,
     /// Yes, and some wait, in the outermost savepoint.
     Open,
-}
-
-/// How far what memory holds beside the rows had come: lengths of what would undo it, and the rest as it was.
-#[derive(Clone, Copy)]
-struct Mark {
-    maybe_free: usize,
-    inherited: bool,
-    fresh_items: FreshMark,
-    stored_items: u64,
-    outcomes: usize,
-    pins: usize,
-    waiting: usize,
 }
 
 /// The savepoint around a group.
@@ -153,38 +141,6 @@ impl KernelStore {
         self.pins = Pins::parse(self.get(PINNED)?.as_deref().unwrap_or_default())?;
         self.stored_items = self.run_queue_rows()?;
         Ok(())
-    }
-
-    fn mark(&self) -> Mark {
-        Mark {
-            maybe_free: self.uncollected.maybe_free.mark(),
-            inherited: self.uncollected.inherited,
-            fresh_items: self.fresh_items.mark(),
-            stored_items: self.stored_items,
-            outcomes: self.outcomes.mark(),
-            pins: self.pins.mark(),
-            waiting: self.waiting.mark(),
-        }
-    }
-
-    /// Makes what memory holds beside the rows what it was.
-    fn go_back_to(&mut self, mark: Mark) {
-        self.uncollected.maybe_free.roll_back(mark.maybe_free);
-        self.uncollected.inherited = mark.inherited;
-        self.fresh_items.roll_back(mark.fresh_items);
-        self.stored_items = mark.stored_items;
-        self.outcomes.roll_back(mark.outcomes);
-        self.pins.roll_back(mark.pins);
-        self.waiting.roll_back(mark.waiting);
-    }
-
-    /// Nothing that was done so far can be undone any more.
-    fn forget_logs(&mut self) {
-        self.uncollected.maybe_free.forget_log();
-        self.fresh_items.forget_log();
-        self.outcomes.forget_log();
-        self.pins.forget_log();
-        self.waiting.forget_log();
     }
 
     /// From now on transactions are durable only after a [`commit`](Self::commit), all at once.

@@ -7,8 +7,54 @@ use std::{
     rc::Rc,
 };
 
-use super::RunItem;
+use super::{KernelStore, RunItem};
 use crate::wire::Kref;
+
+/// How far what memory holds beside the rows had come: lengths of what would undo it, and the rest as it was.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    maybe_free: usize,
+    inherited: bool,
+    fresh_items: FreshMark,
+    stored_items: u64,
+    outcomes: usize,
+    pins: usize,
+    waiting: usize,
+}
+
+impl KernelStore {
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            maybe_free: self.uncollected.maybe_free.mark(),
+            inherited: self.uncollected.inherited,
+            fresh_items: self.fresh_items.mark(),
+            stored_items: self.stored_items,
+            outcomes: self.outcomes.mark(),
+            pins: self.pins.mark(),
+            waiting: self.waiting.mark(),
+        }
+    }
+
+    /// Makes what memory holds beside the rows what it was.
+    pub(super) fn go_back_to(&mut self, mark: Mark) {
+        self.uncollected.maybe_free.roll_back(mark.maybe_free);
+        self.uncollected.inherited = mark.inherited;
+        self.fresh_items.roll_back(mark.fresh_items);
+        self.stored_items = mark.stored_items;
+        self.outcomes.roll_back(mark.outcomes);
+        self.pins.roll_back(mark.pins);
+        self.waiting.roll_back(mark.waiting);
+    }
+
+    /// Nothing that was done so far can be undone any more.
+    pub(super) fn forget_logs(&mut self) {
+        self.uncollected.maybe_free.forget_log();
+        self.fresh_items.forget_log();
+        self.outcomes.forget_log();
+        self.pins.forget_log();
+        self.waiting.forget_log();
+    }
+}
 
 /// References to look at later, in order.
 #[derive(Debug, Default)]
@@ -84,7 +130,7 @@ enum Step {
 
 /// How far the items had come.
 #[derive(Clone, Copy)]
-pub(super) struct FreshMark {
+struct FreshMark {
     log: usize,
     ordered: usize,
 }
@@ -115,7 +161,7 @@ impl FreshItems {
         self.items.len()
     }
 
-    pub(super) fn mark(&self) -> FreshMark {
+    fn mark(&self) -> FreshMark {
         FreshMark { log: self.log.len(), ordered: self.ordered }
     }
 
@@ -123,7 +169,7 @@ impl FreshItems {
         self.log.clear();
     }
 
-    pub(super) fn roll_back(&mut self, mark: FreshMark) {
+    fn roll_back(&mut self, mark: FreshMark) {
         while self.log.len() > mark.log {
             match self.log.pop() {
                 Some(Step::Taken(item)) => self.items.push_front(item),
