@@ -8,6 +8,7 @@ mod support;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     rc::Rc,
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -494,5 +495,55 @@ fn many_keys_and_repeated_frames() {
         assert!(served as u64 <= places && processed <= remotes, "{served} of {places}");
         let time = honest.newcomer().await;
         eprintln!("hostile peers: after it a newcomer is served in {time:?}");
+    });
+}
+
+#[test]
+fn a_crowd_that_names_things_of_its_own() {
+    const OF_THEIR_OWN: [&str; 3] = [
+        r#"{"seq":1,"method":"redeemURLReply","params":[true,"x","ro+1"]}"#,
+        r#"{"seq":1,"method":"deliver","params":["notify",[["rp+1",false,{"body":"","slots":["ro+1"]}]]]}"#,
+        r#"{"seq":1,"method":"deliver","params":["message","ro+1",{"methargs":{"body":"","slots":[]},"result":"rp+1"}]}"#,
+    ];
+    story(async {
+        let honest = Honest::new().await;
+        let target = honest.target.clone();
+        let (opened, served) = mpsc::channel();
+        let (finish, finished) = mpsc::channel::<()>();
+        let attack = async move {
+            let mut held = Vec::new();
+            for number in 0..130_u16 {
+                let attacker = Attacker::new(number);
+                let Some(mut stream) = attacker.channel(&target, "one-of-many").await else { continue };
+                let text = OF_THEIR_OWN[usize::from(number) % OF_THEIR_OWN.len()];
+                let _ = stream.write_all(&encode_frame(text)).await;
+                let _ = stream.flush().await;
+                held.push((attacker, stream));
+            }
+            opened.send(held.len()).unwrap();
+            while finished.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let attacker = std::thread::spawn(move || story(attack));
+        let served = loop {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if let Ok(served) = served.try_recv() {
+                break served;
+            }
+        };
+        let carol = start(3, ANY_PORT).await;
+        honest.bob.knows(&carol);
+        carol.knows(&honest.bob);
+        let begun = Instant::now();
+        carol.redeem(&honest.bob.issue().await).await.unwrap();
+        let time = begun.elapsed();
+        eprintln!("hostile peers: {served} of 130 are served; meanwhile somebody who is known is in {time:?}");
+        assert!((20..=75).contains(&served) && time < Duration::from_secs(5), "strangers have 75 places");
+        drop(finish);
+        attacker.join().unwrap();
+        for party in [&*honest.alice, &*honest.bob, &carol] {
+            party.driver.stop().await.unwrap();
+        }
     });
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{
     error::KernelError,
-    store::{KernelMessage, RemoteInfo, RemoteSeqState},
+    store::{Acquaintance, KernelMessage, RemoteInfo, RemoteSeqState},
 };
 use crate::wire::{CapData, EndpointId, Eref, IncarnationId, Kref, PeerId, Resolution, Seq};
 
@@ -71,14 +71,43 @@ pub trait HostKernel {
     /// Remembers the incarnation of a peer.
     fn set_peer_incarnation(&mut self, peer: &PeerId, incarnation: &IncarnationId) -> Result<(), KernelError>;
 
-    /// Whether the remote was ever given a reference, or gave one.
+    /// Whether anything is shared with the remote, if only what it named itself.
     fn has_references(&self, remote: EndpointId) -> Result<bool, KernelError>;
 
-    /// Forgets a remote with which nothing is shared: its record, its numbers and its incarnation.
-    fn forget_stranger(&mut self, remote: EndpointId, peer: &PeerId) -> Result<(), KernelError>;
+    /// Whether the kernel remembers who is a stranger, and can forget one. One that cannot keeps every record, and knows those
+    /// of whom it has said where they may be found.
+    fn keeps_acquaintances(&self) -> bool {
+        false
+    }
+
+    /// Prepares for that in a store from before.
+    fn begin_acquaintances(&mut self) -> Result<(), KernelError> {
+        Ok(())
+    }
+
+    /// Why a remote is more than a stranger, if it is.
+    fn acquaintance(&self, _remote: EndpointId) -> Result<Option<Acquaintance>, KernelError> {
+        Ok(None)
+    }
+
+    /// Remembers why a remote is more than a stranger.
+    fn set_acquaintance(
+        &mut self,
+        _remote: EndpointId,
+        _acquaintance: Option<Acquaintance>,
+    ) -> Result<(), KernelError> {
+        Ok(())
+    }
+
+    /// Forgets a stranger: its record, its numbers, its incarnation, and what it named. It decides nothing any more.
+    fn forget_stranger(&mut self, _remote: EndpointId, _peer: &PeerId) -> Result<(), KernelError> {
+        Ok(())
+    }
 
     /// Whether one was ever forgotten.
-    fn has_forgotten_strangers(&self) -> Result<bool, KernelError>;
+    fn has_forgotten_strangers(&self) -> Result<bool, KernelError> {
+        Ok(false)
+    }
 
     // --- References
 

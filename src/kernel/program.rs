@@ -232,6 +232,17 @@ impl Kernel {
         Ok(())
     }
 
+    /// The program wants to be connected to a peer.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn speak_of(&mut self, peer: &PeerId) -> Result<(), KernelError> {
+        self.remotes.speak_of(&mut self.store, peer)?;
+        self.unsaved = true;
+        self.settle();
+        Ok(())
+    }
+
     /// The program has closed its connection to a peer for good: what was pending is rejected.
     ///
     /// # Errors

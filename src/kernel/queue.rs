@@ -3,7 +3,7 @@
 use super::{
     error::{KernelError, RejectionCode},
     host::HostKernel,
-    store::{KernelMessage, KernelStore, Party, RemoteInfo, RemoteSeqState, RunItem},
+    store::{Acquaintance, KernelMessage, KernelStore, Party, RemoteInfo, RemoteSeqState, RunItem},
 };
 use crate::wire::{CapData, Direction, EndpointId, Eref, IncarnationId, Kref, PeerId, RefKind, Resolution, Seq};
 
@@ -101,6 +101,22 @@ impl HostKernel for KernelStore {
 
     fn has_references(&self, remote: EndpointId) -> Result<bool, KernelError> {
         Ok(KernelStore::has_references(self, remote)?)
+    }
+
+    fn keeps_acquaintances(&self) -> bool {
+        true
+    }
+
+    fn begin_acquaintances(&mut self) -> Result<(), KernelError> {
+        Ok(KernelStore::begin_acquaintances(self)?)
+    }
+
+    fn acquaintance(&self, remote: EndpointId) -> Result<Option<Acquaintance>, KernelError> {
+        Ok(KernelStore::acquaintance(self, remote)?)
+    }
+
+    fn set_acquaintance(&mut self, remote: EndpointId, acquaintance: Option<Acquaintance>) -> Result<(), KernelError> {
+        Ok(KernelStore::set_acquaintance(self, remote, acquaintance)?)
     }
 
     fn forget_stranger(&mut self, remote: EndpointId, peer: &PeerId) -> Result<(), KernelError> {

@@ -287,9 +287,11 @@ impl Turn<'_> {
     fn route(&mut self, item: RunItem) -> Result<(), KernelError> {
         match item {
             RunItem::Send { target, message } => self.route_send(target, message),
-            RunItem::Notify { endpoint, kpid } if endpoint.is_remote() => {
-                self.remotes.remote_mut(endpoint)?.deliver_notify(self.store, kpid)
-            }
+            RunItem::Notify { endpoint, kpid } if endpoint.is_remote() => match self.remotes.remote_mut(endpoint) {
+                Ok(remote) => remote.deliver_notify(self.store, kpid),
+                // It was a stranger, and was forgotten.
+                Err(_) => Ok(()),
+            },
             RunItem::Notify { kpid, .. } => self.notify_program(kpid),
         }
     }

@@ -307,17 +307,9 @@ impl HostKernel for JsHost {
         self.store("setPeerIncarnation", &[text(peer), incarnation.as_str().into()]).map(|_| ())
     }
 
-    /// A kernel in JavaScript does not say what is in a c-list, and so remembers every peer.
+    /// A kernel in JavaScript does not say what is in a c-list, and so keeps the record of every peer.
     fn has_references(&self, _: EndpointId) -> Result<bool, KernelError> {
         Ok(true)
-    }
-
-    fn forget_stranger(&mut self, _: EndpointId, _: &PeerId) -> Result<(), KernelError> {
-        Ok(())
-    }
-
-    fn has_forgotten_strangers(&self) -> Result<bool, KernelError> {
-        Ok(false)
     }
 
     fn has_object(&self, kref: Kref) -> Result<bool, KernelError> {

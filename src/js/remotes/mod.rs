@@ -455,6 +455,7 @@ impl RemoteManager {
         let parts = Rc::clone(&self.parts);
         future_to_promise(async move {
             let (driver, peer): (_, PeerId) = (parts.running()?, parsed(&peer_id)?);
+            driver.call(|remotes, host, _| remotes.speak_of(host, &peer)).map_err(|error| kernel_error(&error))?;
             let reconnected = driver.platform().reconnect_peer(peer, hints.unwrap_or_default()).await;
             reconnected.map(|()| JsValue::UNDEFINED).map_err(|error| remote_error(&error))
         })

@@ -280,8 +280,9 @@ impl KernelDriver {
     /// Undoes [`close_connection`](Self::close_connection) and any permanent failure, and connects now.
     ///
     /// # Errors
-    /// What the network answers.
+    /// What the network answers; [`KernelError::Store`].
     pub async fn reconnect_peer(&self, peer: PeerId, hints: Vec<String>) -> Result<(), KernelError> {
+        self.call(|kernel, _| kernel.speak_of(&peer))?;
         Ok(self.platform.reconnect_peer(peer, hints).await?)
     }
 

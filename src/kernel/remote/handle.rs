@@ -50,6 +50,10 @@ pub struct RemoteHandle {
     pub(super) last_ticket: u64,
     /// The reap that is due was asked for by the peer; it must not be asked to reap in turn.
     pub(super) reap_is_the_peers: bool,
+    /// The peer was given an object, and nobody has taken note.
+    pub(super) was_given: bool,
+    /// The peer has retired something that it was given, and nobody has looked what is left.
+    pub(super) gave_back: bool,
 }
 
 impl RemoteHandle {
@@ -76,6 +80,8 @@ impl RemoteHandle {
             opening: Opening::Idle,
             last_ticket: 0,
             reap_is_the_peers: false,
+            was_given: false,
+            gave_back: false,
         })
     }
 

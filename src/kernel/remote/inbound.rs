@@ -297,6 +297,7 @@ impl RemoteHandle {
                 });
             }
             Delivery::RetireExports(erefs) => {
+                self.gave_back = true;
                 return self.collect(host, &erefs, |host, remote, given, eref| {
                     if given.was_known(host, remote, eref, ack)? {
                         host.retire_imports(remote, &[eref])?;

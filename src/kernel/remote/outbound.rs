@@ -12,7 +12,7 @@ use crate::{
     faults::{Fault, seeded},
     runtime::worth_a_line,
     wire::{
-        CapData, Delivery, Eref, Kref, LimitType, RemoteCommand, RemoteError, Resolution, Retirement, Seq,
+        CapData, Delivery, Direction, Eref, Kref, LimitType, RefKind, RemoteCommand, RemoteError, Resolution, Retirement, Seq,
         StoredCommand,
     },
 };
@@ -274,6 +274,8 @@ impl RemoteHandle {
         within(stored.len().saturating_add(ENVELOPE_BYTES), self.max_message_bytes)?;
         let seq = self.session.stage(stored.clone());
         self.given.note(host, self.id, seq, command)?;
+        self.was_given |=
+            command.given().any(|eref| eref.kind == RefKind::Object && eref.direction == Direction::Export);
         self.retired.was_told();
         host.set_pending_message(self.id, seq.get(), &stored.to_row(seq))?;
         host.set_next_send_seq(self.id, seq.get())?;

@@ -8,6 +8,7 @@
 //! and ends it with [`collect_garbage`](KernelStore::collect_garbage). Transactions may be gathered, so that several share one
 //! [`commit`](KernelStore::commit).
 
+mod acquaintances;
 mod audit;
 mod backup;
 mod clist;
@@ -32,6 +33,7 @@ mod waiting;
 
 use std::fmt;
 
+pub use acquaintances::Acquaintance;
 pub use backup::BackupError;
 pub use error::{RefError, StoreError};
 pub use gc::{GcAction, GcKind};

@@ -116,12 +116,13 @@ impl KernelStore {
         self.delete(&remote_key(remote))
     }
 
-    /// Removes everything of a peer with whom nothing is shared, and remembers that such a thing has been done.
+    /// Removes everything of a peer that the kernel gave nothing, and remembers that such a thing has been done.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn forget_stranger(&mut self, remote: EndpointId, peer: &PeerId) -> Result<(), StoreError> {
         self.delete_remote(remote)?;
+        self.set_acquaintance(remote, None)?;
         self.delete(&incarnation_key(peer))?;
         self.set(FORGOT_STRANGERS, "true")
     }

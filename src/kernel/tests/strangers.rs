@@ -185,3 +185,168 @@ fn repeated_frames_are_processed_once() {
     assert_eq!((remote.counters().delivered, remote.counters().duplicates), (1, 9_999));
     world.audit();
 }
+
+fn deliver(seq: u64, params: &str) -> String {
+    format!(r#"{{"seq":{seq},"method":"deliver","params":{params}}}"#)
+}
+
+/// What a peer can say that names things of its own and nothing else.
+const OF_ITS_OWN: [&str; 4] = [
+    r#"{"seq":1,"method":"redeemURLReply","params":[true,"x","ro+1"]}"#,
+    r#"{"seq":1,"method":"deliver","params":["notify",[["rp+1",false,{"body":"","slots":["ro+1","rp+2"]}]]]}"#,
+    r#"{"seq":1,"method":"deliver","params":["message","ro+1",{"methargs":{"body":"","slots":["ro+2"]},"result":"rp+1"}]}"#,
+    r#"{"seq":1,"method":"deliver","params":["message","rp+1",{"methargs":{"body":"","slots":["rp+2"]},"result":"rp+3"}]}"#,
+];
+
+impl World {
+    /// Bob's effects until there are none; gives the peers that he has told the network of.
+    fn bob_tells_of(&mut self) -> Vec<PeerId> {
+        let mut told = Vec::new();
+        loop {
+            self.bob.events.extend(std::iter::from_fn(|| self.bob.kernel.as_mut().unwrap().poll_event()));
+            self.bob.kernel().commit(self.now).unwrap();
+            let Some(effect) = self.bob.kernel().poll_effect(self.now) else { return told };
+            match effect {
+                KernelEffect::RegisterLocationHints { peer, .. } => told.push(peer),
+                KernelEffect::OpenUrl { ticket, url } => self.bob.kernel().open_url(ticket, &url).unwrap(),
+                KernelEffect::Write(RemoteWrite { remote, token, message, .. }) => {
+                    self.bob.outbound.push(message);
+                    self.bob.kernel().write_finished(remote, token, &Ok(()), self.now).unwrap();
+                }
+            }
+        }
+    }
+
+    /// A guest redeems a URL of bob's, and acknowledges the answer.
+    fn is_given(&mut self, guest: &PeerId, life: &str, of_bob: Kref) -> Vec<PeerId> {
+        let nonce = self.bob.fresh_bytes();
+        let url = self.bob.kernel().issue_ocap_url(of_bob, nonce).unwrap();
+        self.shows(guest, life);
+        self.bob.kernel().handle_remote_message(guest, &redeem(1, None, &url), self.now).unwrap();
+        let told = self.bob_tells_of();
+        self.hears(guest, r#"{"ack":1}"#).unwrap();
+        told
+    }
+
+    fn knows(&mut self, peer: &PeerId) -> bool {
+        self.bob.kernel().remotes().remotes().any(|remote| remote.peer() == peer)
+    }
+}
+
+#[test]
+fn a_stranger_that_names_things_of_its_own_stays_one() {
+    let (mut world, for_alice, _) = World::introduced();
+    let mut told = Vec::new();
+    for number in 0..1_050 {
+        let mallory = stranger(number);
+        world.shows(&mallory, "life");
+        let text = OF_ITS_OWN[usize::from(number) % OF_ITS_OWN.len()];
+        world.bob.kernel().handle_remote_message(&mallory, text, world.now).unwrap();
+        told.extend(world.bob_tells_of());
+        world.hears(&mallory, r#"{"ack":9}"#).unwrap();
+    }
+    assert_eq!(told, [], "the network is told of nobody");
+    assert_eq!(world.bob.kernel().remotes().remotes().count(), 1_001);
+    assert!(world.knows(&world.alice.peer()) && !world.knows(&stranger(0)) && world.knows(&stranger(1_049)));
+    world.audit();
+
+    // Nor does the kernel that is started again take them for more.
+    world.restart_bob(true);
+    world.bob.kernel().network_started().unwrap();
+    assert_eq!(world.bob_tells_of(), [world.alice.peer()]);
+    world.bob.outbound.clear();
+    for number in 1_050..2_100 {
+        world.pesters(&stranger(number), "life");
+    }
+    assert_eq!(world.bob.kernel().remotes().remotes().count(), 1_001);
+    let left = world.bob.rows().into_iter().filter(|row| row.starts_with("kp") || row.starts_with("queue.kp"));
+    assert_eq!(left.collect::<Vec<_>>(), [""; 0], "of those that are forgotten nothing is left");
+    world.connect();
+    world.send(for_alice, "#\"still there?\"");
+    world.run();
+    assert_eq!(world.bob.messages().len(), 1);
+    world.audit();
+}
+
+#[test]
+fn a_guest_that_gives_everything_back_is_a_stranger_again() {
+    let mut world = World::new();
+    let of_bob = world.bob.kernel().export_object().unwrap();
+    let friend = stranger(2_000);
+    assert_eq!(world.is_given(&friend, "life", of_bob), std::slice::from_ref(&friend));
+    for number in 0..1_050 {
+        let guest = stranger(number);
+        assert_eq!(world.is_given(&guest, "life", of_bob), std::slice::from_ref(&guest));
+        let mut drop = |seq: u64, kind: &str| {
+            let text = format!(r#"{{"seq":{seq},"ack":1,"method":"deliver","params":["{kind}",["ro-1"]]}}"#);
+            world.hears(&guest, &text).unwrap();
+        };
+        drop(2, "dropExports");
+        drop(3, "retireExports");
+    }
+    assert_eq!(world.bob.kernel().remotes().remotes().count(), 1_001);
+    assert!(world.knows(&friend), "it still holds what it was given");
+    world.audit();
+}
+
+#[test]
+fn a_guest_that_restarts_was_given_nothing_yet() {
+    let mut world = World::new();
+    let of_bob = world.bob.kernel().export_object().unwrap();
+    let guest = stranger(0);
+    world.is_given(&guest, "first", of_bob);
+    assert!(world.shows(&guest, "second"));
+    world.bob_tells_of();
+    for number in 1..=1_000 {
+        world.pesters(&stranger(number), "life");
+    }
+    assert!(!world.knows(&guest));
+    world.audit();
+}
+
+#[test]
+fn nothing_that_a_forgotten_guest_repeats_is_delivered_twice() {
+    let mut world = World::new();
+    let of_bob = world.bob.kernel().export_object().unwrap();
+    let guest = stranger(0);
+    world.is_given(&guest, "life", of_bob);
+    let said = deliver(2, r##"["message","ro-1",{"methargs":{"body":"#1","slots":[]},"result":"rp+1"}]"##);
+    world.hears(&guest, &said).unwrap();
+    let [(_, Some(result))] = world.bob.messages()[..] else { panic!("one message with a result") };
+    world.bob.kernel().resolve(result, false, data("#2")).unwrap();
+    world.hears(&guest, r#"{"seq":3,"ack":2,"method":"deliver","params":["dropExports",["ro-1"]]}"#).unwrap();
+    world
+        .hears(&guest, r#"{"seq":4,"ack":2,"retired":2,"method":"deliver","params":["retireExports",["ro-1"]]}"#)
+        .unwrap();
+    for number in 1..=1_000 {
+        world.pesters(&stranger(number), "life");
+    }
+    assert!(!world.knows(&guest), "it gave everything back");
+    // Its acknowledgements were lost, and it repeats what it has; then it is given something else of the same name.
+    world.shows(&guest, "life");
+    world.hears(&guest, &said).unwrap();
+    world
+        .bob
+        .take_events()
+        .iter()
+        .for_each(|event| assert!(!matches!(event, KernelEvent::Message { .. }), "{event:?}"));
+    world.audit();
+}
+
+#[test]
+fn of_whom_the_program_speaks_is_a_stranger_no_longer() {
+    let mut world = World::new();
+    let (one, other) = (stranger(0), stranger(1));
+    world.pesters(&one, "life");
+    world.pesters(&other, "life");
+    world.bob.kernel().speak_of(&one).unwrap();
+    assert_eq!(world.bob_tells_of(), std::slice::from_ref(&one));
+    for number in 2..1_200 {
+        world.pesters(&stranger(number), "life");
+    }
+    assert!(world.knows(&one) && !world.knows(&other));
+    world.restart_bob(true);
+    world.bob.kernel().network_started().unwrap();
+    assert_eq!(world.bob_tells_of(), [one]);
+    world.audit();
+}

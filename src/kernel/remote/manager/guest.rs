@@ -3,7 +3,7 @@
 
 use super::{
     super::{
-        super::{KernelError, host::HostKernel},
+        super::{KernelError, host::HostKernel, store::Acquaintance},
         Effect,
     },
     RemoteManager,
@@ -34,8 +34,7 @@ impl RemoteManager {
                 return Err(error);
             }
         }
-        self.make_known(id);
-        Ok(())
+        self.make_known(host, id, Acquaintance::SpokenOf)
     }
 
     /// Forgets what is known of a peer's present incarnation, as if it had restarted.
@@ -120,6 +119,7 @@ impl RemoteManager {
                 self.by_peer.remove(remote.peer());
             }
             self.reject_redemptions(*id, &KernelError::RolledBack);
+            self.strangers.forget(*id);
         }
         self.went_back |= !gone.is_empty();
         Ok(())

@@ -11,7 +11,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use strangers::Strangers;
 
 use super::{
-    super::{KernelError, UrlIssuer, host::HostKernel, store::RemoteInfo},
+    super::{
+        KernelError, UrlIssuer,
+        host::HostKernel,
+        store::{Acquaintance, RemoteInfo},
+    },
     Effect, RemoteHandle, RemoteWrite,
     redemption::{Redemptions, redemption_timeout},
 };
@@ -79,6 +83,7 @@ impl RemoteManager {
             fresh: BTreeSet::new(),
             went_back: false,
         };
+        host.begin_acquaintances()?;
         for (id, info) in host.all_remotes()? {
             manager.sort_in(host, id, &info)?;
             let handle = manager.restored(host, id, info, now)?;
@@ -132,7 +137,7 @@ impl RemoteManager {
         let Some(id) = self.by_peer.get(peer).copied() else {
             return self.establish_remote(host, peer, hints, now);
         };
-        self.make_known(id);
+        self.make_known(host, id, Acquaintance::SpokenOf)?;
         self.register_location_hints(host, peer, hints)?;
         Ok(id)
     }
@@ -173,6 +178,17 @@ impl RemoteManager {
         }
         self.effects.push_back(Effect::RegisterLocationHints { peer: peer.clone(), hints });
         Ok(())
+    }
+
+    /// The program has spoken of a peer, if only to have it reconnected: if it has a record, it is no stranger.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`].
+    pub fn speak_of(&mut self, host: &mut dyn HostKernel, peer: &PeerId) -> Result<(), KernelError> {
+        match self.by_peer.get(peer) {
+            Some(id) => self.make_known(host, *id, Acquaintance::SpokenOf),
+            None => Ok(()),
+        }
     }
 
     /// Location hints kept for one peer.

@@ -126,10 +126,18 @@ impl RemoteManager {
         match id.and_then(|id| Some((id, self.remotes.get_mut(&id)?))) {
             None => self.note_incarnation(host, peer, observed)?,
             Some((id, remote)) => {
+                // What it was given, its former self was given.
+                let takes_back = self.strangers.was_only_given(id);
                 promises_rejected = host.transaction("peerRestart", |host| {
                     host.set_peer_incarnation(peer, observed)?;
+                    if takes_back {
+                        host.set_acquaintance(id, None)?;
+                    }
                     remote.persist_peer_restart(host)
                 })?;
+                if takes_back {
+                    self.strangers.sort(id, None);
+                }
                 discarded = remote.pending();
                 remote.handle_peer_restart();
                 self.reject_redemptions(id, &RemoteError::PeerRestarted(peer.clone()).into());

@@ -1,16 +1,21 @@
-//! Peers that came by themselves and with whom nothing is shared. They may be one person with any number of keys, so what
-//! is kept of them is bounded, in memory and in the host.
+//! Peers that came by themselves and that this kernel has given nothing. They may be one person with any number of keys, so
+//! what is kept of them is bounded, in memory and in the host.
 //!
 //! Of a peer that has only shown its incarnation nothing is stored: there is nothing yet that its restart could undo. Its
-//! first message makes it a remote, and as long as no reference has passed and the program has not spoken of it, it stays
-//! a stranger. When there are too many, the oldest is forgotten. Should it come back in the same incarnation, its own
-//! numbers tell where the conversation was. A peer that lies about them harms only its own conversation.
+//! first message makes it a remote, and as long as it is given no object and the program has not spoken of it, it stays
+//! a stranger, whatever it names of its own: who was given nothing reaches no program. When there are too many, the oldest
+//! is forgotten. Should it come back in the same incarnation, its own numbers tell where the conversation was. A peer that
+//! lies about them harms only its own conversation.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::{
     super::{
-        super::{KernelError, host::HostKernel, store::RemoteInfo},
+        super::{
+            KernelError, RejectionCode,
+            host::HostKernel,
+            store::{Acquaintance, RemoteInfo},
+        },
         Effect, RemoteEvent,
     },
     RemoteManager,
@@ -66,8 +71,10 @@ pub(super) struct Strangers {
     shown: HashMap<PeerId, Shown>,
     /// The same peers, oldest first.
     order: VecDeque<PeerId>,
-    /// Remotes that may be strangers, oldest first.
+    /// Remotes that are strangers, oldest first.
     recorded: BTreeSet<EndpointId>,
+    /// Remotes that are none because they were given something.
+    given: BTreeSet<EndpointId>,
 }
 
 impl Strangers {
@@ -87,6 +94,27 @@ impl Strangers {
     /// Whether a remote is a stranger.
     pub(super) fn contains(&self, id: EndpointId) -> bool {
         self.recorded.contains(&id)
+    }
+
+    /// Whether a remote is no stranger, but only because it was given something.
+    pub(super) fn was_only_given(&self, id: EndpointId) -> bool {
+        self.given.contains(&id)
+    }
+
+    /// A remote is gone.
+    pub(super) fn forget(&mut self, id: EndpointId) {
+        self.recorded.remove(&id);
+        self.given.remove(&id);
+    }
+
+    /// Puts a remote where it belongs.
+    pub(super) fn sort(&mut self, id: EndpointId, acquaintance: Option<Acquaintance>) {
+        self.forget(id);
+        match acquaintance {
+            None => self.recorded.insert(id),
+            Some(Acquaintance::Given) => self.given.insert(id),
+            Some(Acquaintance::SpokenOf) => false,
+        };
     }
 
     fn forget_shown(&mut self, peer: &PeerId) {
@@ -144,39 +172,65 @@ impl RemoteManager {
         // A peer of the older kind tells no start; but what it writes first is the lowest that it has.
         let start = if host.has_forgotten_strangers()? { Some(seq) } else { start };
         let id = self.record(host, info, Numbers::new(ack, start), now)?;
-        self.strangers.recorded.insert(id);
+        self.strangers.sort(id, None);
         Ok(Some(id))
     }
 
-    /// A remote that the store holds: whether it is a stranger is seen from what is shared with it.
+    /// A remote that the store holds: a stranger, or not. Of whom a kernel that does not remember that knows where it may be
+    /// found, it has spoken.
     pub(super) fn sort_in(
         &mut self,
-        host: &dyn HostKernel,
+        host: &mut dyn HostKernel,
         id: EndpointId,
         info: &RemoteInfo,
     ) -> Result<(), KernelError> {
-        if info.hints.is_empty() && !host.has_references(id)? {
-            self.strangers.recorded.insert(id);
-        }
+        let acquaintance = match host.acquaintance(id)? {
+            Some(Acquaintance::Given) if !host.has_references(id)? => {
+                host.transaction("acquaintance", |host| host.set_acquaintance(id, None))?;
+                None
+            }
+            None if !host.keeps_acquaintances() && !info.hints.is_empty() => Some(Acquaintance::SpokenOf),
+            acquaintance => acquaintance,
+        };
+        self.strangers.sort(id, acquaintance);
         Ok(())
     }
 
-    /// Something is shared with a stranger, or the program has spoken of it; the network is told.
-    pub(super) fn make_known(&mut self, id: EndpointId) {
-        if self.strangers.recorded.remove(&id)
-            && let Some(remote) = self.remotes.get(&id)
-        {
+    /// A remote is no stranger, and the network is told if it was one.
+    pub(super) fn make_known(
+        &mut self,
+        host: &mut dyn HostKernel,
+        id: EndpointId,
+        why: Acquaintance,
+    ) -> Result<(), KernelError> {
+        let was_stranger = self.strangers.contains(id);
+        let is_promoted = why == Acquaintance::SpokenOf && self.strangers.was_only_given(id);
+        if !was_stranger && !is_promoted {
+            return Ok(());
+        }
+        host.transaction("acquaintance", |host| host.set_acquaintance(id, Some(why)))?;
+        self.strangers.sort(id, Some(why));
+        if let Some(remote) = self.remotes.get(&id).filter(|_| was_stranger) {
             let (peer, hints) = (remote.peer().clone(), remote.hints().to_vec());
             self.effects.push_back(Effect::RegisterLocationHints { peer, hints });
         }
+        Ok(())
     }
 
-    /// To be called when a message of this remote was processed: it may have brought a reference.
-    pub(super) fn review(&mut self, host: &dyn HostKernel, id: EndpointId) -> Result<(), KernelError> {
-        if self.strangers.contains(id) && host.has_references(id)? {
-            self.make_known(id);
+    /// To be called when a message of this remote was processed: it may have brought the remote an object, or all back that
+    /// it was given.
+    pub(super) fn review(&mut self, host: &mut dyn HostKernel, id: EndpointId) -> Result<(), KernelError> {
+        let Some(remote) = self.remotes.get_mut(&id) else { return Ok(()) };
+        let (was_given, gave_back) = (std::mem::take(&mut remote.was_given), std::mem::take(&mut remote.gave_back));
+        if was_given {
+            self.make_known(host, id, Acquaintance::Given)
+        } else if gave_back && self.strangers.was_only_given(id) && !host.has_references(id)? {
+            host.transaction("acquaintance", |host| host.set_acquaintance(id, None))?;
+            self.strangers.sort(id, None);
+            Ok(())
+        } else {
+            Ok(())
         }
-        Ok(())
     }
 
     /// Makes room for one more stranger. One with whom anything is under way stays: those who acknowledge nothing are in
@@ -186,7 +240,7 @@ impl RemoteManager {
     /// [`RemoteError::ResourceLimit`] if something is under way with all of them; [`KernelError::Store`].
     fn forget_one_too_many(&mut self, host: &mut dyn HostKernel) -> Result<(), KernelError> {
         let (current, limit) = (self.strangers.recorded.len(), self.config.max_strangers);
-        if current < limit {
+        if current < limit || !host.keeps_acquaintances() {
             return Ok(());
         }
         let idle = |id: &EndpointId| {
@@ -198,8 +252,14 @@ impl RemoteManager {
             return Err(RemoteError::ResourceLimit { limit_type: LimitType::Connection, current, limit }.into());
         };
         let incarnation = host.peer_incarnation(&peer)?;
-        host.transaction("forgetStranger", |host| host.forget_stranger(id, &peer))?;
-        self.strangers.recorded.remove(&id);
+        host.transaction("forgetStranger", |host| {
+            if let Some(remote) = self.remotes.get(&id) {
+                let detail = format!("remote peer {peer} was forgotten: nothing was shared with it");
+                remote.reject_decided(host, RejectionCode::ConnectionLost, &detail)?;
+            }
+            host.forget_stranger(id, &peer)
+        })?;
+        self.strangers.forget(id);
         self.remotes.remove(&id);
         self.by_peer.remove(&peer);
         if let Some(incarnation) = incarnation {
@@ -216,7 +276,9 @@ impl RemoteManager {
         info: RemoteInfo,
         now: Timestamp,
     ) -> Result<EndpointId, KernelError> {
-        self.record(host, info, Numbers::default(), now)
+        let id = self.record(host, info, Numbers::default(), now)?;
+        host.transaction("acquaintance", |host| host.set_acquaintance(id, Some(Acquaintance::SpokenOf)))?;
+        Ok(id)
     }
 
     /// Makes the record of a peer, with what it told before.
