@@ -44,6 +44,8 @@ pub enum Fault {
     KeepWhatCannotBeReleased,
     /// To see whether a value leads back to the promise that it settles, everything behind it is read.
     WalkBehindValues,
+    /// A peer that has forgotten this end is not found out.
+    IgnoreEpochs,
 }
 
 #[cfg(feature = "seeded-faults")]
@@ -69,6 +71,7 @@ impl Fault {
         Fault::KeepDropsToOneself,
         Fault::KeepWhatCannotBeReleased,
         Fault::WalkBehindValues,
+        Fault::IgnoreEpochs,
     ];
 }
 

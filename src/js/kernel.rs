@@ -520,6 +520,11 @@ enum Event {
         discarded: usize,
         promises_rejected: usize,
     },
+    IdentityShared {
+        peer_id: String,
+        incarnation: String,
+        other_incarnation: String,
+    },
     GivenUp {
         peer_id: String,
         reason: String,
@@ -585,6 +590,11 @@ impl From<RemoteEvent> for Event {
                     promises_rejected,
                 }
             }
+            RemoteEvent::IdentityShared { peer, current, other } => Event::IdentityShared {
+                peer_id: peer.to_string(),
+                incarnation: current.to_string(),
+                other_incarnation: other.to_string(),
+            },
             RemoteEvent::GivenUp { peer, reason, discarded, promises_rejected } => {
                 Event::GivenUp { peer_id: peer.to_string(), reason, discarded, promises_rejected }
             }

@@ -1,6 +1,6 @@
 //! The network's end without a bridge, as the incumbent's `initTransport` gives it: for a kernel in the same context.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc};
+use std::{cell::RefCell, rc::Rc};
 
 use futures::FutureExt as _;
 use js_sys::{Function, Object, Promise, Reflect};
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     bridge::{KernelServices, PlatformServices, Reply},
-    network::{NetworkService, node::Libp2p},
+    network::{NetworkService, SeenIncarnations, node::Libp2p},
     runtime::{BrowserRuntime, Runtime, random_bytes},
     wire::{IncarnationId, PeerId, RemoteError},
 };
@@ -87,14 +87,11 @@ struct Handlers {
     deliver: RefCell<Option<Function>>,
     give_up: RefCell<Option<Function>>,
     judge: RefCell<Option<Function>>,
-    /// The incarnations that were seen, if nobody else judges them. Kept for at most 10,000 peers.
-    seen: RefCell<HashMap<PeerId, IncarnationId>>,
+    /// The incarnations that were seen, if nobody else judges them.
+    seen: RefCell<SeenIncarnations>,
 }
 
 impl Handlers {
-    /// Most peers whose incarnation is remembered.
-    const SEEN: usize = 10_000;
-
     /// Lets go of the program's functions. While the module holds them, JavaScript cannot see that nobody else does, and they
     /// mostly lead back to the transport: a program that starts one after the other would keep all of them.
     fn release(&self) {
@@ -103,17 +100,17 @@ impl Handlers {
         }
     }
 
-    fn judge_by_memory(&self, peer: PeerId, observed: &IncarnationId) -> bool {
-        let mut seen = self.seen.borrow_mut();
-        if seen.len() >= Self::SEEN && !seen.contains_key(&peer) {
-            seen.clear();
-        }
-        seen.insert(peer, observed.clone()).is_some_and(|former| former != *observed)
+    /// Whether a restart of the peer would be noticed.
+    fn can_judge(&self, peer: &PeerId) -> bool {
+        self.judge.borrow().is_some() || self.seen.borrow().knows(peer)
     }
 }
 
 impl KernelServices for Handlers {
     fn remote_deliver(&self, from: PeerId, message: String) -> Reply<Option<String>> {
+        if !self.can_judge(&from) {
+            return futures::future::ready(Err(RemoteError::unknown_incarnation(&from))).boxed_local();
+        }
         let arguments = [from.as_str().into(), message.into()];
         let answer = call(self.deliver.borrow().clone(), "remoteMessageHandler", arguments);
         let read = |answer: JsValue| match answer.as_string() {
@@ -138,7 +135,7 @@ impl KernelServices for Handlers {
     fn remote_incarnation_change(&self, peer: PeerId, observed: IncarnationId) -> Reply<bool> {
         let judge = self.judge.borrow().clone();
         if judge.is_none() {
-            return futures::future::ready(Ok(self.judge_by_memory(peer, &observed))).boxed_local();
+            return futures::future::ready(Ok(self.seen.borrow_mut().judge(peer, observed))).boxed_local();
         }
         let arguments = [peer.as_str().into(), observed.as_str().into()];
         let verdict = call(judge, "onIncarnationChange", arguments);

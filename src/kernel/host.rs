@@ -7,7 +7,7 @@ use super::{
     error::KernelError,
     store::{Acquaintance, KernelMessage, RemoteInfo, RemoteSeqState},
 };
-use crate::wire::{CapData, EndpointId, Eref, IncarnationId, Kref, PeerId, Resolution, Seq};
+use crate::wire::{CapData, EndpointId, Epoch, Eref, IncarnationId, Kref, PeerId, Resolution, Seq};
 
 /// The store and the run queue of the kernel that remotes belong to. Whatever is called between [`begin`](Self::begin) and
 /// [`end`](Self::end) stays or goes together.
@@ -70,6 +70,31 @@ pub trait HostKernel {
 
     /// Remembers the incarnation of a peer.
     fn set_peer_incarnation(&mut self, peer: &PeerId, incarnation: &IncarnationId) -> Result<(), KernelError>;
+
+    /// The incarnation that a remote had before its present one, if the kernel remembers it.
+    fn former_incarnation(&self, _remote: EndpointId) -> Result<Option<IncarnationId>, KernelError> {
+        Ok(None)
+    }
+
+    /// Remembers that.
+    fn set_former_incarnation(&mut self, _remote: EndpointId, _former: &IncarnationId) -> Result<(), KernelError> {
+        Ok(())
+    }
+
+    /// Whether the kernel keeps epochs, so that peers find out when it has forgotten them, and it when they have.
+    fn keeps_epochs(&self) -> bool {
+        false
+    }
+
+    /// The conversation with a remote; `None` in a store from before there were any.
+    fn epoch(&self, _remote: EndpointId) -> Result<Option<Epoch>, KernelError> {
+        Ok(None)
+    }
+
+    /// Remembers the conversation with a remote.
+    fn set_epoch(&mut self, _remote: EndpointId, _epoch: Epoch) -> Result<(), KernelError> {
+        Ok(())
+    }
 
     /// Whether anything is shared with the remote, if only what it named itself.
     fn has_references(&self, remote: EndpointId) -> Result<bool, KernelError>;

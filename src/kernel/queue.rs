@@ -5,7 +5,7 @@ use super::{
     host::HostKernel,
     store::{Acquaintance, KernelMessage, KernelStore, Party, RemoteInfo, RemoteSeqState, RunItem},
 };
-use crate::wire::{CapData, Direction, EndpointId, Eref, IncarnationId, Kref, PeerId, RefKind, Resolution, Seq};
+use crate::wire::{CapData, Direction, EndpointId, Epoch, Eref, IncarnationId, Kref, PeerId, RefKind, Resolution, Seq};
 
 /// Gives an endpoint a reference. It hears of every promise that it is given and does not decide, now or when it is settled.
 pub(super) fn give(store: &mut KernelStore, endpoint: EndpointId, kref: Kref) -> Result<Eref, KernelError> {
@@ -97,6 +97,26 @@ impl HostKernel for KernelStore {
 
     fn set_peer_incarnation(&mut self, peer: &PeerId, incarnation: &IncarnationId) -> Result<(), KernelError> {
         Ok(KernelStore::set_peer_incarnation(self, peer, incarnation)?)
+    }
+
+    fn former_incarnation(&self, remote: EndpointId) -> Result<Option<IncarnationId>, KernelError> {
+        Ok(KernelStore::former_incarnation(self, remote)?)
+    }
+
+    fn set_former_incarnation(&mut self, remote: EndpointId, former: &IncarnationId) -> Result<(), KernelError> {
+        Ok(KernelStore::set_former_incarnation(self, remote, former)?)
+    }
+
+    fn keeps_epochs(&self) -> bool {
+        true
+    }
+
+    fn epoch(&self, remote: EndpointId) -> Result<Option<Epoch>, KernelError> {
+        Ok(KernelStore::epoch(self, remote)?)
+    }
+
+    fn set_epoch(&mut self, remote: EndpointId, epoch: Epoch) -> Result<(), KernelError> {
+        Ok(KernelStore::set_epoch(self, remote, epoch)?)
     }
 
     fn has_references(&self, remote: EndpointId) -> Result<bool, KernelError> {

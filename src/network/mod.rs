@@ -5,6 +5,8 @@ mod driver;
 pub mod link;
 #[cfg(feature = "network")]
 pub mod node;
+#[cfg(any(test, all(feature = "network", target_arch = "wasm32")))]
+mod seen;
 mod service;
 pub mod status;
 #[cfg(test)]
@@ -12,4 +14,6 @@ pub mod status;
 mod tests;
 pub mod transport;
 
+#[cfg(all(feature = "network", target_arch = "wasm32"))]
+pub(crate) use seen::SeenIncarnations;
 pub use service::NetworkService;

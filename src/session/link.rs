@@ -214,6 +214,11 @@ impl Link {
         }
     }
 
+    /// The next thing written tells the resume point.
+    pub(super) fn tell_resume_point(&mut self) {
+        self.resume = true;
+    }
+
     /// For [`Fault::GiveUpWithoutMarker`].
     pub(super) fn forget_resume(&mut self) {
         self.resume = false;

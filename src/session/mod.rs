@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod conversation;
 mod inbox;
 mod link;
 mod outbox;
@@ -25,6 +26,8 @@ mod timer;
 
 use std::time::Duration;
 
+use conversation::Conversation;
+pub use conversation::Heard;
 use inbox::Inbox;
 pub use inbox::{Arrived, Lost, Receipt};
 use link::Link;
@@ -36,7 +39,7 @@ use timer::{Elapsed, RetransmissionTimer};
 use crate::{
     faults::{Fault, seeded},
     runtime::Timestamp,
-    wire::{LimitType, Message, RemoteCommsOptions, RemoteError, Seq, StoredCommand},
+    wire::{Epoch, LimitType, Message, RemoteCommsOptions, RemoteError, Resume, Seq, StoredCommand},
 };
 
 /// The numbers that a session lives by; see [`RemoteCommsOptions`] for those that users set.
@@ -88,6 +91,8 @@ pub struct SavedSession {
     pub highest_received: u64,
     /// The unacknowledged messages, in order.
     pub pending: Vec<(Seq, StoredCommand)>,
+    /// The conversation, if the owner keeps epochs and has begun one.
+    pub epoch: Option<Epoch>,
 }
 
 /// One remote's session. See the module's documentation.
@@ -96,6 +101,7 @@ pub struct Session {
     config: SessionConfig,
     outbox: Outbox,
     inbox: Inbox,
+    conversation: Conversation,
     link: Link,
     /// When an acknowledgement must leave, if one is owed.
     ack_due: Option<Timestamp>,
@@ -119,6 +125,7 @@ impl Session {
         let mut session = Session {
             outbox: Outbox::restore(saved.last_sent, saved.start, saved.pending),
             inbox: Inbox::new(saved.highest_received, config.max_held, config.max_held_bytes),
+            conversation: Conversation::restore(saved.epoch),
             link: Link::new(),
             ack_due: None,
             unacknowledged: 0,
@@ -176,7 +183,7 @@ impl Session {
 
     /// Whether something waits for a commit before it may leave.
     pub fn awaits_commit(&self) -> bool {
-        self.outbox.awaits_commit() || self.inbox.awaits_commit()
+        self.outbox.awaits_commit() || self.inbox.awaits_commit() || self.conversation.awaits_commit()
     }
 
     /// Everything that the owner has stored so far is durable.
@@ -190,6 +197,7 @@ impl Session {
     pub fn seal(&mut self) {
         self.outbox.seal();
         self.inbox.seal();
+        self.conversation.seal();
     }
 
     /// The numbers of the messages that are [marked](Self::seal) and not durable.
@@ -200,6 +208,7 @@ impl Session {
     /// What was [marked](Self::seal) is durable.
     pub fn commit_sealed(&mut self, now: Timestamp) {
         self.outbox.commit_sealed();
+        self.conversation.commit_sealed();
         self.start_timer(now);
         let received = self.inbox.commit_sealed();
         if received > 0 {
@@ -241,7 +250,7 @@ impl Session {
 
     /// The next thing to write, if anything may be written now; at most one write is under way.
     pub fn poll_write(&mut self, now: Timestamp) -> Option<Write> {
-        if self.outbox.is_abandoning() {
+        if self.is_held_back() {
             return None;
         }
         let due = self.link.may_write(now)?;
@@ -250,21 +259,28 @@ impl Session {
         let text = if let Some((seq, command)) = self.outbox.next_unwritten() {
             self.link.begin_message(seq);
             let start = start.or_else(|| self.outbox.start_to_repeat_with(seq));
-            let text = command.to_message(seq, ack, start);
+            let resume = start.map(|start| Resume { start, epoch: self.conversation.tell() });
+            let text = command.to_message(seq, ack, resume);
             self.outbox.handed_out(seq);
             text
         } else {
             let ack_is_due = self.ack_due.is_some_and(|due| due <= now);
-            let resume_is_due = due.announced && due.resume && (ack.is_some() || self.outbox.start() > Seq::FIRST);
+            let has_news = ack.is_some() || self.outbox.start() > Seq::FIRST || self.conversation.is_news();
+            let resume_is_due = due.announced && due.resume && has_news || self.conversation.owes_word();
             if !(ack_is_due || resume_is_due) {
                 return None;
             }
             self.link.begin_ack();
-            Message::standalone(ack, start)
+            Message::standalone(ack, start.map(|start| Resume { start, epoch: self.conversation.tell() }))
         };
         self.ack_due = None;
         self.unacknowledged = 0;
         Some(Write { token: self.link.token(), text })
+    }
+
+    /// Whether even the resume point may not be told before a commit.
+    fn is_held_back(&self) -> bool {
+        self.outbox.is_abandoning() || self.conversation.awaits_commit()
     }
 
     /// Whether a result for this write still means something.
@@ -325,6 +341,36 @@ impl Session {
         receipt
     }
 
+    /// The conversation with the peer, for the store.
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.conversation.epoch()
+    }
+
+    /// Begins a conversation of which nobody has heard, at an owner that keeps epochs and had none.
+    pub fn begin_epoch(&mut self, epoch: Epoch) {
+        self.conversation = Conversation::first(epoch);
+    }
+
+    /// Says what the conversation means that a message belongs to. To be asked before anything else about it. Nothing changes
+    /// until [`heard`](Self::heard); between the two the owner stores the epoch, if there is another.
+    pub fn judge_epoch(&self, message: &Message) -> Heard {
+        self.conversation.judge(message.start, message.epoch)
+    }
+
+    /// Follows the judgement. Of a peer that [has forgotten this end](Heard::Forgotten) both directions begin at 1 again, and
+    /// nothing of before is left, as after [a restart](Self::peer_restarted).
+    pub fn heard(&mut self, message: &Message, heard: Heard) {
+        if matches!(heard, Heard::Forgotten(_)) {
+            self.begin_anew();
+        }
+        if self.conversation.note(message.start, message.epoch, heard) {
+            self.link = self.link.restarted();
+            self.rewind();
+        } else if self.conversation.owes_word() {
+            self.link.tell_resume_point();
+        }
+    }
+
     /// Takes the sender's word that nothing below `start` will come any more.
     pub fn sender_starts_at(&mut self, start: Option<Seq>) {
         if let Some(start) = start {
@@ -363,7 +409,7 @@ impl Session {
 
     /// When [`handle_timeout`](Self::handle_timeout) and [`poll_write`](Self::poll_write) are to be called at the latest.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let ack_due = self.ack_due.filter(|_| self.link.is_open() && !self.outbox.is_abandoning());
+        let ack_due = self.ack_due.filter(|_| self.link.is_open() && !self.is_held_back());
         [ack_due, self.timer.deadline(), self.link.resumes_at()].into_iter().flatten().min()
     }
 
@@ -405,8 +451,14 @@ impl Session {
         self.timer.stop();
     }
 
-    /// The peer came back with another incarnation: both directions begin at 1 again, and nothing of before is left.
-    pub fn peer_restarted(&mut self) {
+    /// The peer came back with another incarnation: both directions begin at 1 again, and nothing of before is left. With
+    /// `epoch` a new conversation begins.
+    pub fn peer_restarted(&mut self, epoch: Option<Epoch>) {
+        self.begin_anew();
+        self.conversation = Conversation::begin(epoch);
+    }
+
+    fn begin_anew(&mut self) {
         if !seeded(Fault::KeepPendingAtRestart) {
             self.outbox = Outbox::restore(0, 1, Vec::new());
         }

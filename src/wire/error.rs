@@ -141,6 +141,18 @@ pub enum RemoteError {
 }
 
 impl RemoteError {
+    /// The name of the error of a peer that has to shake hands again.
+    pub const UNKNOWN_INCARNATION: &str = "UnknownIncarnationError";
+
+    /// A peer writes whose incarnation is not known any more, so that its restart could not be told. It has to shake hands again
+    /// before it is listened to; the network ends the channel.
+    pub fn unknown_incarnation(peer: &PeerId) -> Self {
+        RemoteError::Other {
+            name: Self::UNKNOWN_INCARNATION.to_owned(),
+            message: format!("peer {peer} has to shake hands again: its incarnation is not known"),
+        }
+    }
+
     /// The stable name, as `Error.name` in JavaScript.
     pub fn name(&self) -> &str {
         match self {

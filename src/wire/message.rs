@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{RemoteCommand, WireError};
+use crate::runtime::Timestamp;
 
 /// Largest sequence number: 2^53 − 1, the largest whole number that JavaScript holds exactly.
 pub const MAX_SEQ: u64 = (1 << 53) - 1;
@@ -44,6 +45,47 @@ impl fmt::Display for Seq {
 impl fmt::Debug for Seq {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// Which conversation a message belongs to (protocol §11): our extension, which others ignore. An end that forgets the other
+/// begins another conversation, under a higher number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Epoch {
+    /// From 1 to [`MAX_SEQ`].
+    pub number: u64,
+    /// The sender has heard this number from the receiver.
+    pub shared: bool,
+}
+
+impl Epoch {
+    /// The epoch of a conversation that begins `now`; `salt` tells it from others of the same moment.
+    pub fn beginning(now: Timestamp, salt: u64) -> Self {
+        // Seconds above, then milliseconds and the salt: numbers rise, however the records of a peer come and go.
+        let (seconds, millis) = (now.as_millis() / 1_000, now.as_millis() % 1_000);
+        let number = (seconds << 20) | (millis << 10) | (salt & 0x3ff);
+        Epoch { number: number.clamp(1, MAX_SEQ), shared: false }
+    }
+
+    /// The epoch of a conversation that begins after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Epoch { number: self.number.saturating_add(1).min(MAX_SEQ), shared: false }
+    }
+}
+
+/// What the first message on a channel tells: where its sender resumes, and in which conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Resume {
+    /// The lowest number that the sender may still send.
+    pub start: Seq,
+    /// The conversation, from a sender that keeps epochs.
+    pub epoch: Option<Epoch>,
+}
+
+impl From<Seq> for Resume {
+    fn from(start: Seq) -> Self {
+        Resume { start, epoch: None }
     }
 }
 
@@ -118,11 +160,16 @@ impl StoredCommand {
         }
     }
 
-    /// The message as it is written now: `ack` is the highest number received in order, `start` the resume point.
-    pub fn to_message(&self, seq: Seq, ack: Option<Seq>, start: Option<Seq>) -> String {
+    /// The message as it is written now: `ack` is the highest number received in order, `resume` the resume point.
+    pub fn to_message(&self, seq: Seq, ack: Option<Seq>, resume: Option<Resume>) -> String {
         let mut text = format!(r#"{{"seq":{seq},"#);
         let Retirement { retires, retired } = self.retirement;
-        push_numbers(&mut text, [("ack", self.as_of.map_or(ack, Seq::new)), ("start", start), ("retired", retired)]);
+        push_number(&mut text, "ack", self.as_of.map_or(ack, Seq::new));
+        if let Some(Resume { start, epoch }) = resume {
+            push_number(&mut text, "start", Some(start));
+            push_epoch(&mut text, epoch);
+        }
+        push_number(&mut text, "retired", retired);
         if retires {
             text.push_str(r#""retires":true,"#);
         }
@@ -132,10 +179,17 @@ impl StoredCommand {
     }
 }
 
-fn push_numbers(text: &mut String, members: [(&str, Option<Seq>); 3]) {
-    for (name, value) in members {
-        if let Some(value) = value {
-            text.push_str(&format!(r#""{name}":{value},"#));
+fn push_number(text: &mut String, name: &str, value: Option<Seq>) {
+    if let Some(value) = value {
+        text.push_str(&format!(r#""{name}":{value},"#));
+    }
+}
+
+fn push_epoch(text: &mut String, epoch: Option<Epoch>) {
+    if let Some(Epoch { number, shared }) = epoch {
+        text.push_str(&format!(r#""epoch":{number},"#));
+        if shared {
+            text.push_str(r#""shared":true,"#);
         }
     }
 }
@@ -147,6 +201,8 @@ pub struct Message {
     pub ack: Option<Seq>,
     /// Our extension: the lowest number that the peer may still send. Everything below it that did not arrive never will.
     pub start: Option<Seq>,
+    /// Our extension: the conversation that this and what follows belongs to; it comes with `start`.
+    pub epoch: Option<Epoch>,
     /// Our extension: what a command says of the names of settled promises.
     pub retirement: Retirement,
     /// The command and its number; absent in a standalone acknowledgement.
@@ -154,14 +210,22 @@ pub struct Message {
 }
 
 impl Message {
-    /// The text of a standalone acknowledgement. With `start` it also tells the resume point. An incumbent reads only
-    /// `ack`, and takes `"ack":0` for nothing received.
-    pub fn standalone(ack: Option<Seq>, start: Option<Seq>) -> String {
-        let ack = ack.map_or(0, Seq::get);
-        match start {
-            Some(start) => format!(r#"{{"ack":{ack},"start":{start}}}"#),
-            None => format!(r#"{{"ack":{ack}}}"#),
+    /// The text of a standalone acknowledgement, which may also tell the resume point. An incumbent reads only `ack`, and
+    /// takes `"ack":0` for nothing received.
+    pub fn standalone(ack: Option<Seq>, resume: Option<Resume>) -> String {
+        let mut text = format!(r#"{{"ack":{},"#, ack.map_or(0, Seq::get));
+        if let Some(Resume { start, epoch }) = resume {
+            push_number(&mut text, "start", Some(start));
+            push_epoch(&mut text, epoch);
         }
+        text.pop();
+        text.push('}');
+        text
+    }
+
+    /// Where the sender resumes, if it says.
+    pub fn resume(&self) -> Option<Resume> {
+        self.start.map(|start| Resume { start, epoch: self.epoch })
     }
 
     /// Reads a message.
@@ -173,6 +237,8 @@ impl Message {
         let ack = raw.ack.map(|number| number.or_zero()).transpose()?.flatten();
         let start = raw.start.map(Number::seq).transpose()?;
         let retired = raw.retired.map(Number::or_zero).transpose()?.flatten();
+        let epoch = raw.epoch.filter(|_| start.is_some()).map(Number::seq).transpose()?;
+        let epoch = epoch.map(|number| Epoch { number: number.get(), shared: raw.shared.unwrap_or(false) });
         let command = match (raw.seq, raw.method) {
             (None, None) if raw.ack.is_some() => None,
             (None, None) => return Err(WireError::Malformed("neither a command nor an acknowledgement".into())),
@@ -190,7 +256,7 @@ impl Message {
         let said = || Retirement { retires: raw.retires.unwrap_or(false), retired };
         // Only what has a number comes in an order that means something.
         let retirement = command.as_ref().map(|_| said()).unwrap_or_default();
-        Ok(Message { ack, start, retirement, command })
+        Ok(Message { ack, start, epoch, retirement, command })
     }
 }
 
@@ -211,6 +277,10 @@ struct RawMessage<'a> {
     ack: Option<Number<'a>>,
     #[serde(borrow, default)]
     start: Option<Number<'a>>,
+    #[serde(borrow, default)]
+    epoch: Option<Number<'a>>,
+    #[serde(default)]
+    shared: Option<bool>,
     #[serde(borrow, default)]
     retired: Option<Number<'a>>,
     #[serde(default)]
@@ -315,18 +385,50 @@ mod tests {
             assert_eq!(sent(command.clone()), text);
             let parsed = Message::parse(text).unwrap();
             let retirement = Retirement::default();
-            assert_eq!(parsed, Message { ack: Seq::new(2), start: None, retirement, command: Some((Seq(4), command)) });
+            assert_eq!(
+                parsed,
+                Message { ack: Seq::new(2), start: None, epoch: None, retirement, command: Some((Seq(4), command)) }
+            );
         }
     }
 
     #[test]
     fn a_standalone_acknowledgement_needs_no_seq() {
         assert_eq!(Message::standalone(Seq::new(7), None), r#"{"ack":7}"#);
-        assert_eq!(Message::standalone(None, Seq::new(3)), r#"{"ack":0,"start":3}"#);
+        assert_eq!(Message::standalone(None, Some(Seq(3).into())), r#"{"ack":0,"start":3}"#);
         let parsed = Message::parse(r#"{"ack":0,"start":3}"#).unwrap();
         let retirement = Retirement::default();
-        assert_eq!(parsed, Message { ack: None, start: Seq::new(3), retirement, command: None });
+        assert_eq!(parsed, Message { ack: None, start: Seq::new(3), epoch: None, retirement, command: None });
         assert!(is_standalone_ack(r#"{"ack":7}"#) && !is_standalone_ack(r#"{"seq":1,"ack":7}"#));
+    }
+
+    #[test]
+    fn an_epoch_comes_with_the_resume_point() {
+        for (shared, told) in [(false, ""), (true, r#","shared":true"#)] {
+            let epoch = Some(Epoch { number: 7, shared });
+            let resume = Some(Resume { start: Seq(3), epoch });
+            let alone = Message::standalone(Seq::new(2), resume);
+            assert_eq!(alone, format!(r#"{{"ack":2,"start":3,"epoch":7{told}}}"#));
+            let command = StoredCommand::new(&RemoteCommand::Deliver(Delivery::BringOutYourDead)).unwrap();
+            let text = command.to_message(Seq(3), None, resume);
+            let rest = r#""method":"deliver","params":["bringOutYourDead"]}"#;
+            assert_eq!(text, format!(r#"{{"seq":3,"start":3,"epoch":7{told},{rest}"#));
+            for text in [alone, text] {
+                assert_eq!(Message::parse(&text).unwrap().resume(), resume);
+            }
+        }
+        assert_eq!(Message::parse(r#"{"ack":2,"epoch":7}"#).unwrap().epoch, None, "it is told with a start");
+        for epoch in ["0", "-1", "9007199254740992", r#""7""#] {
+            assert!(Message::parse(&format!(r#"{{"ack":2,"start":3,"epoch":{epoch}}}"#)).is_err(), "{epoch}");
+        }
+    }
+
+    #[test]
+    fn epochs_rise() {
+        let at = |millis, salt| Epoch::beginning(Timestamp::from_millis(millis), salt).number;
+        assert!(at(0, 0) >= 1 && at(u64::MAX, 9) == MAX_SEQ);
+        assert!(at(1_796_000_000_000, 1_023) < at(1_796_000_000_001, 0) && at(1_796_000_000_001, 0) < MAX_SEQ / 2);
+        assert_eq!(Epoch { number: MAX_SEQ, shared: true }.next().number, MAX_SEQ);
     }
 
     #[test]
@@ -393,7 +495,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in r#"\{("(seq|ack|start|retired|retires|method|params)":(-?[0-9.e]{1,9}|"[a-zR]*"|\[[^\]]{0,20}\]),?){0,5}\}"#) {
+        fn no_text_makes_it_panic(text in r#"\{("(seq|ack|start|epoch|shared|retired|retires|method|params)":(-?[0-9.e]{1,9}|"[a-zR]*"|\[[^\]]{0,20}\]),?){0,5}\}"#) {
             let _ = Message::parse(&text);
         }
     }

@@ -22,7 +22,7 @@ pub use error::{LimitType, RemoteError, WireError};
 pub use frame::{DEFAULT_MAX_MESSAGE_BYTES, FrameDecoder, encode_frame};
 pub use handshake::Handshake;
 pub use incarnation::IncarnationId;
-pub use message::{MAX_SEQ, Message, Retirement, Seq, StoredCommand, is_standalone_ack};
+pub use message::{Epoch, MAX_SEQ, Message, Resume, Retirement, Seq, StoredCommand, is_standalone_ack};
 pub use options::{OptionError, RemoteCommsOptions};
 pub use peer::PeerId;
 pub use reference::{Direction, EndpointId, Eref, Kref, RefKind};

@@ -85,10 +85,12 @@ pub(crate) fn handshakes_and_messages() {
     }
 
     for text in &messages.written {
-        let Message { ack, start, retirement, command } = text.message();
+        let message = text.message();
+        let resume = message.resume();
+        let Message { ack, retirement, command, .. } = message;
         let written = match command {
-            Some((seq, command)) => StoredCommand::new(&command).unwrap().with(retirement).to_message(seq, ack, start),
-            None => Message::standalone(ack, start),
+            Some((seq, command)) => StoredCommand::new(&command).unwrap().with(retirement).to_message(seq, ack, resume),
+            None => Message::standalone(ack, resume),
         };
         assert_eq!(written, text.text, "{}", text.name);
     }

@@ -164,6 +164,8 @@ function describeEvent(event) {
     case 'peerRestarted':
       return `${event.peerId} came back as a new incarnation, ${event.incarnation}; messages discarded: `
         + `${event.discarded}, promises rejected: ${event.promisesRejected}`;
+    case 'identityShared':
+      return `two kernels have the identity of ${event.peerId}: incarnations ${event.incarnation} and ${event.otherIncarnation}`;
     case 'givenUp':
       return `${event.peerId} was given up: ${event.reason}; messages discarded: ${event.discarded}, `
         + `promises rejected: ${event.promisesRejected}`;

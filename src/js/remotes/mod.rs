@@ -143,6 +143,9 @@ impl Parts {
                      {promises_rejected} promises"
                 ),
             ),
+            RemoteEvent::IdentityShared { peer, current, other } => {
+                ("warn", format!("two kernels have the identity of peer {peer}: incarnations {current} and {other}"))
+            }
             RemoteEvent::GivenUp { peer, reason, discarded, promises_rejected } => (
                 "warn",
                 format!(

@@ -52,7 +52,7 @@ pub struct RemoteWrite {
 /// Something that happened to a remote.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RemoteEvent {
-    /// The peer came back with another incarnation.
+    /// The peer came back with another incarnation; or with the same, having forgotten this kernel.
     PeerRestarted {
         /// The peer.
         peer: PeerId,
@@ -64,6 +64,16 @@ pub enum RemoteEvent {
         discarded: usize,
         /// Promises that it was to decide and that were rejected.
         promises_rejected: usize,
+    },
+    /// Two kernels have the identity of the peer, and come in turns: the peer has come back in the incarnation that it had before
+    /// its last. What is sent to one is lost on the other, so neither can be talked to until one is stopped.
+    IdentityShared {
+        /// The peer.
+        peer: PeerId,
+        /// The incarnation that it has come back in.
+        current: IncarnationId,
+        /// The one that it had meanwhile.
+        other: IncarnationId,
     },
     /// The peer was given up; the next message to it tries again.
     GivenUp {

@@ -5,19 +5,23 @@ use super::{
     RemoteHandle,
     given::Given,
     handle::Opening,
+    inbound::Outcome,
     retired::Retired,
 };
 use crate::{
     faults::{Fault, seeded},
     runtime::Timestamp,
-    session::SavedSession,
-    wire::{CapData, EndpointId, Kref, Resolution, Seq, StoredCommand},
+    session::{Heard, SavedSession},
+    wire::{CapData, EndpointId, Epoch, Kref, Message, Resolution, Seq, StoredCommand},
 };
 
 impl RemoteHandle {
     /// The store's part of a restart of the peer, inside the caller's transaction: numbers and pending messages go, the
     /// promises it was to decide are rejected, what it exported is forgotten; what it was given, it has no longer.
     pub(in crate::kernel) fn persist_peer_restart(&self, host: &mut dyn HostKernel) -> Result<usize, KernelError> {
+        if let Some(epoch) = self.next_epoch() {
+            host.set_epoch(self.id, epoch)?;
+        }
         host.clear_remote_seq_state(self.id)?;
         if seeded(Fault::ForgetPromisesAtRestart) {
             return Ok(0);
@@ -31,11 +35,56 @@ impl RemoteHandle {
 
     /// What follows once that is committed: both directions start afresh, every timer is off.
     pub(in crate::kernel) fn handle_peer_restart(&mut self) {
-        self.session.peer_restarted();
+        self.session.peer_restarted(self.next_epoch());
+        self.begin_anew();
+    }
+
+    /// The conversation after the present one, if the kernel keeps epochs.
+    fn next_epoch(&self) -> Option<Epoch> {
+        self.session.epoch().map(Epoch::next)
+    }
+
+    fn begin_anew(&mut self) {
         self.opening = Opening::Idle;
         self.given.forget_all();
         self.retired = Retired::default();
         self.reap_is_the_peers = false;
+        (self.was_given, self.gave_back) = (false, false);
+    }
+
+    /// Looks which conversation a message belongs to (protocol §11), and follows. True if the message is to be read. A peer that
+    /// has forgotten this kernel is treated as one that restarted.
+    pub(super) fn hear(
+        &mut self,
+        host: &mut dyn HostKernel,
+        message: &Message,
+        outcomes: &mut Vec<Outcome>,
+    ) -> Result<bool, KernelError> {
+        let heard = self.session.judge_epoch(message);
+        let reads = match heard {
+            Heard::Present => true,
+            Heard::Former => false,
+            Heard::Joined(epoch) | Heard::Raised(epoch) => {
+                host.transaction("epoch", |host| host.set_epoch(self.id, epoch))?;
+                matches!(heard, Heard::Joined(_))
+            }
+            Heard::Forgotten(epoch) => {
+                let incarnation = host.peer_incarnation(self.peer())?;
+                let promises_rejected = host.transaction("forgotten", |host| {
+                    let rejected = self.persist_peer_restart(host)?;
+                    host.set_epoch(self.id, epoch)?;
+                    Ok(rejected)
+                })?;
+                outcomes.push(Outcome::Forgotten { incarnation, discarded: self.pending(), promises_rejected });
+                epoch.shared
+            }
+        };
+        self.session.heard(message, heard);
+        if matches!(heard, Heard::Forgotten(_)) {
+            self.begin_anew();
+            self.starts_over = true;
+        }
+        Ok(reads)
     }
 
     /// The store's part of giving the remote up: pending messages go, their numbers are never used again, and what the
@@ -64,7 +113,8 @@ impl RemoteHandle {
     pub(super) fn agrees_with(&self, host: &dyn HostKernel) -> Result<bool, KernelError> {
         let state = host.remote_seq_state(self.id)?.unwrap_or_default();
         let highest_received = self.session.highest_received().map_or(0, Seq::get);
-        if (state.next_send_seq, state.highest_received_seq) != (self.last_sent(), highest_received) {
+        let numbers = (self.last_sent(), highest_received, self.session.epoch());
+        if (state.next_send_seq, state.highest_received_seq, host.epoch(self.id)?) != numbers {
             return Ok(false);
         }
         for seq in self.session.sealed() {
@@ -125,5 +175,6 @@ pub(super) fn recover(host: &mut dyn HostKernel, id: EndpointId) -> Result<Saved
         start: state.start_seq,
         highest_received: state.highest_received_seq,
         pending,
+        epoch: host.epoch(id)?,
     })
 }

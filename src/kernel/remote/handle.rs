@@ -9,7 +9,7 @@ use super::{
 use crate::{
     runtime::Timestamp,
     session::{Session, SessionConfig, TimerOutcome, Write, WriteOutcome, WriteToken},
-    wire::{EndpointId, Kref, MAX_SEQ, PeerId, Seq},
+    wire::{EndpointId, Epoch, IncarnationId, Kref, MAX_SEQ, PeerId, Seq},
 };
 
 /// Names one URL that a peer wants to redeem and that is being opened, so that an answer which comes after the peer has
@@ -38,6 +38,8 @@ pub struct RemoteHandle {
     pub(super) id: EndpointId,
     pub(super) info: RemoteInfo,
     pub(super) session: Session,
+    /// The peer's incarnation before its present one.
+    pub(super) former: Option<IncarnationId>,
     pub(super) counters: RemoteCounters,
     pub(super) max_message_bytes: usize,
     /// What was given to the peer, and when.
@@ -54,6 +56,8 @@ pub struct RemoteHandle {
     pub(super) was_given: bool,
     /// The peer has retired something that it was given, and nobody has looked what is left.
     pub(super) gave_back: bool,
+    /// The peer had forgotten this kernel, and holds nothing of what it was given.
+    pub(super) starts_over: bool,
 }
 
 impl RemoteHandle {
@@ -69,10 +73,19 @@ impl RemoteHandle {
     ) -> Result<Self, KernelError> {
         let saved = host.transaction("restoreRemote", |host| super::ends::recover(host, id))?;
         let given = Given::restore(host, id, &saved)?;
+        let mut session = Session::restore(config, saved, now);
+        if host.keeps_epochs() && session.epoch().is_none() {
+            let (EndpointId::Remote(salt) | EndpointId::Vat(salt)) = id;
+            let epoch = Epoch::beginning(now, salt);
+            host.transaction("epoch", |host| host.set_epoch(id, epoch))?;
+            session.begin_epoch(epoch);
+        }
+        let former = host.former_incarnation(id)?;
         Ok(RemoteHandle {
             id,
             info,
-            session: Session::restore(config, saved, now),
+            session,
+            former,
             counters: RemoteCounters::default(),
             max_message_bytes,
             given,
@@ -82,6 +95,7 @@ impl RemoteHandle {
             reap_is_the_peers: false,
             was_given: false,
             gave_back: false,
+            starts_over: false,
         })
     }
 

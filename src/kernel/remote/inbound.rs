@@ -15,7 +15,7 @@ use crate::{
     faults::{Fault, seeded},
     runtime::{Timestamp, worth_a_line},
     session::{Arrived, Lost, Receipt},
-    wire::{Delivery, EndpointId, Eref, Kref, Message, RemoteCommand, Resolution, Seq, WireError},
+    wire::{Delivery, EndpointId, Eref, IncarnationId, Kref, Message, RemoteCommand, Resolution, Seq, WireError},
 };
 
 /// What came of one message from the peer, beyond what the store holds.
@@ -31,6 +31,8 @@ pub(super) enum Outcome {
     Rejected { seq: Seq, error: KernelError },
     /// These numbers will never come.
     Lost(Lost),
+    /// The peer had forgotten this kernel, and was treated as one that restarted.
+    Forgotten { incarnation: Option<IncarnationId>, discarded: usize, promises_rejected: usize },
 }
 
 /// What a remote needs of its kernel to process a message.
@@ -53,6 +55,9 @@ impl RemoteHandle {
         outcomes: &mut Vec<Outcome>,
     ) -> Result<(), KernelError> {
         let message = Message::parse(text).inspect_err(|_| count(&mut self.counters.malformed, 1))?;
+        if !self.hear(context.host, &message, outcomes)? {
+            return Ok(());
+        }
         if let Some(acknowledged) = self.session.acknowledged_by(message.ack) {
             context.host.transaction("acknowledged", |host| {
                 host.set_start_seq(self.id, acknowledged.next().get())?;
@@ -112,6 +117,7 @@ impl RemoteHandle {
         Some(Outcome::OpenUrl { ticket, url: url.to_owned() })
     }
 
+    /// Processes what is ready, and adds what came of it to `outcomes`.
     fn process_ready(&mut self, context: &mut Inbound<'_>, outcomes: &mut Vec<Outcome>) -> Result<(), KernelError> {
         loop {
             if let Some(lost) = self.session.lost() {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Room for the numbers that are added when a stored command is written.
-const ENVELOPE_BYTES: usize = 80;
+const ENVELOPE_BYTES: usize = 120;
 
 /// Room for what is said of the names of settled promises. It is left out of a message that would be too long with it.
 const RETIREMENT_BYTES: usize = 48;

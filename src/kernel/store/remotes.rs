@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     runtime::Timestamp,
-    wire::{EndpointId, IncarnationId, PeerId},
+    wire::{EndpointId, Epoch, IncarnationId, MAX_SEQ, PeerId},
 };
 
 /// What the kernel knows of a remote kernel.
@@ -53,6 +53,14 @@ fn pending_key(remote: EndpointId, seq: u64) -> Key {
 
 fn incarnation_key(peer: &PeerId) -> String {
     format!("peerIncarnation.{peer}")
+}
+
+fn epoch_key(remote: EndpointId) -> Key {
+    key(format_args!("remoteEpoch.{remote}"))
+}
+
+fn former_key(remote: EndpointId) -> Key {
+    key(format_args!("formerIncarnation.{remote}"))
 }
 
 const FORGOT_STRANGERS: &str = "forgotStrangers";
@@ -113,7 +121,57 @@ impl KernelStore {
     /// [`StoreError`].
     pub fn delete_remote(&mut self, remote: EndpointId) -> Result<(), StoreError> {
         self.clear_remote_seq_state(remote)?;
+        self.delete(&epoch_key(remote))?;
+        self.delete(&former_key(remote))?;
         self.delete(&remote_key(remote))
+    }
+
+    /// The conversation with a remote; `None` in a store from before there were any.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn epoch(&self, remote: EndpointId) -> Result<Option<Epoch>, StoreError> {
+        let row = epoch_key(remote);
+        let Some(value) = self.get(&row)? else { return Ok(None) };
+        let (number, shared) = value.strip_suffix(" shared").map_or((&*value, false), |number| (number, true));
+        match number.parse() {
+            Ok(number) if (1..=MAX_SEQ).contains(&number) => Ok(Some(Epoch { number, shared })),
+            _ => Err(StoreError::corrupt(&row, &value)),
+        }
+    }
+
+    /// Remembers the conversation with a remote.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set_epoch(&mut self, remote: EndpointId, epoch: Epoch) -> Result<(), StoreError> {
+        let Epoch { number, shared } = epoch;
+        self.set(&epoch_key(remote), &format!("{number}{}", if shared { " shared" } else { "" }))
+    }
+
+    /// What a store from before looks like.
+    #[cfg(test)]
+    pub(crate) fn forget_epochs(&mut self) -> Result<(), StoreError> {
+        for remote in self.suffixes("remoteEpoch.")? {
+            self.delete(&format!("remoteEpoch.{remote}"))?;
+        }
+        self.commit()
+    }
+
+    /// The incarnation that a remote had before its present one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn former_incarnation(&self, remote: EndpointId) -> Result<Option<IncarnationId>, StoreError> {
+        self.parsed(&former_key(remote))
+    }
+
+    /// Remembers the incarnation that a remote had before its present one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set_former_incarnation(&mut self, remote: EndpointId, former: &IncarnationId) -> Result<(), StoreError> {
+        self.set(&former_key(remote), former.as_str())
     }
 
     /// Removes everything of a peer that the kernel gave nothing, and remembers that such a thing has been done.
@@ -300,7 +358,7 @@ mod tests {
     use crate::storage::MemoryStore;
     use crate::{
         runtime::Timestamp,
-        wire::{EndpointId, IncarnationId, PeerId},
+        wire::{EndpointId, Epoch, IncarnationId, PeerId},
     };
 
     fn new_store() -> KernelStore {
@@ -383,14 +441,36 @@ mod tests {
     fn corrupt_rows_are_errors() {
         let mut store = new_store();
         let bob = EndpointId::Remote(1);
-        let bad =
-            [("remoteSeq.r1.startSeq", "-1"), ("remotePending.r1.x", "m"), ("remote.r1", "{}"), ("lastActiveTime", "")];
+        let bad = [
+            ("remoteSeq.r1.startSeq", "-1"),
+            ("remotePending.r1.x", "m"),
+            ("remote.r1", "{}"),
+            ("remoteEpoch.r1", "0 shared"),
+            ("lastActiveTime", ""),
+        ];
         for (key, value) in bad {
             store.set(key, value).unwrap();
         }
         assert!(matches!(store.remote_seq_state(bob), Err(StoreError::Corrupt { .. })));
         assert!(matches!(store.pending_messages(bob), Err(StoreError::Corrupt { .. })));
         assert!(matches!(store.all_remotes(), Err(StoreError::Corrupt { .. })));
+        assert!(matches!(store.epoch(bob), Err(StoreError::Corrupt { .. })));
         assert!(matches!(store.last_active_time(), Err(StoreError::Corrupt { .. })));
+    }
+
+    #[test]
+    fn the_epoch_and_the_former_incarnation_go_with_the_record() {
+        let mut store = new_store();
+        let (remote, former) = (store.next_remote_id().unwrap(), IncarnationId::from_random([3; 16]));
+        for shared in [false, true] {
+            let epoch = Epoch { number: 7, shared };
+            store.set_epoch(remote, epoch).unwrap();
+            assert_eq!(store.epoch(remote).unwrap(), Some(epoch));
+        }
+        assert_eq!(store.get("remoteEpoch.r1").unwrap().as_deref(), Some("7 shared"));
+        store.set_former_incarnation(remote, &former).unwrap();
+        assert_eq!(store.former_incarnation(remote).unwrap(), Some(former));
+        store.delete_remote(remote).unwrap();
+        assert_eq!((store.epoch(remote).unwrap(), store.former_incarnation(remote).unwrap()), (None, None));
     }
 }

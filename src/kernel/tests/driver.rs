@@ -95,6 +95,8 @@ async fn a_stopped_kernel_lets_go_of_its_store() {
 /// Lets bob redeem a URL, and give an object of his in a message; gives what it is called here.
 async fn object_of_bob(driver: &KernelDriver, events: &RefCell<Vec<KernelEvent>>, bob: &PeerId) -> Kref {
     driver.start_network(RemoteCommsOptions::default()).await.unwrap();
+    let life = "life".parse().unwrap();
+    driver.call(|kernel, now| kernel.handle_incarnation_change(bob, &life, now)).unwrap();
     let object = driver.call(|kernel, _| kernel.export_object()).unwrap();
     let url = driver.issue_ocap_url(object).await.unwrap();
     tell(driver, bob, &format!(r#"{{"seq":1,"method":"redeemURL","params":["{url}","key"]}}"#));

@@ -159,6 +159,7 @@ fn strangers_that_acknowledge_nothing_are_refused_until_they_are_given_up() {
         world.shows(&stranger(number), "life");
         world.hears(&stranger(number), &redeem(1, None, "ocap:nonsense")).unwrap();
     }
+    world.shows(&stranger(1_000), "life");
     let error = world.hears(&stranger(1_000), &redeem(1, None, "ocap:nonsense")).unwrap_err();
     assert_eq!(error.name(), "ResourceLimitError", "{error}");
     for _ in 0..50 {
@@ -348,5 +349,23 @@ fn of_whom_the_program_speaks_is_a_stranger_no_longer() {
     world.restart_bob(true);
     world.bob.kernel().network_started().unwrap();
     assert_eq!(world.bob_tells_of(), [one]);
+    world.audit();
+}
+
+#[test]
+fn who_is_no_longer_remembered_has_to_shake_hands_again() {
+    let mut world = World::new();
+    let victim = stranger(60_000);
+    assert!(!world.shows(&victim, "first"));
+    for number in 0..4_096 {
+        world.shows(&stranger(number), "life");
+    }
+    let refused = world.hears(&victim, &redeem(1, None, "ocap:nonsense")).unwrap_err();
+    assert_eq!(refused.name(), "UnknownIncarnationError", "{refused}");
+    assert!(!world.shows(&victim, "first"));
+    assert_eq!(world.hears(&victim, &redeem(1, None, "ocap:nonsense")).unwrap().len(), 1);
+    assert!(world.shows(&victim, "second"), "its restart is noticed");
+    let answers = world.hears(&victim, &redeem(1, None, "ocap:nonsense")).unwrap();
+    assert!(matches!(&answers[..], [.., Message { command: Some((Seq::FIRST, _)), .. }]), "{answers:?}");
     world.audit();
 }

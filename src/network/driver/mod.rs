@@ -369,10 +369,17 @@ impl<L: Links> Driver<L> {
     }
 }
 
-/// Whether the kernel has, has not, or could not even be asked to take a message. The bridge's own errors come by name.
+/// Whether the kernel has, has not, or could not even be asked to take a message. The bridge's own errors come by name; so does
+/// that of a kernel that does not know the peer's incarnation any more: it can be asked after another handshake.
 fn delivery_outcome(answer: Result<Option<String>, RemoteError>) -> DeliveryOutcome {
-    const UNREACHABLE: [&str; 5] =
-        ["BridgeReloadedError", "BridgeClosedError", "BridgeBusyError", "BridgePostError", "NetworkStoppedError"];
+    const UNREACHABLE: [&str; 6] = [
+        "BridgeReloadedError",
+        "BridgeClosedError",
+        "BridgeBusyError",
+        "BridgePostError",
+        "NetworkStoppedError",
+        RemoteError::UNKNOWN_INCARNATION,
+    ];
     match answer {
         Ok(reply) => DeliveryOutcome::Accepted(reply),
         Err(error) if UNREACHABLE.contains(&error.name()) => DeliveryOutcome::Unreachable(error),

@@ -128,7 +128,13 @@ fn a_kernel_that_sends_from_within_a_delivery_is_not_called_again_before_it_retu
 }
 
 #[test]
-fn a_refused_message_leaves_the_channel_and_a_dead_bridge_ends_it() {
+fn a_refused_message_leaves_the_channel_and_a_kernel_that_cannot_be_asked_ends_it() {
+    for name in ["BridgeClosedError", RemoteError::UNKNOWN_INCARNATION] {
+        a_refusal_ends_the_channel(name);
+    }
+}
+
+fn a_refusal_ends_the_channel(name: &'static str) {
     story(async {
         let hub = Hub::default();
         let alice = Party::started(&hub, 1).await;
@@ -144,9 +150,16 @@ fn a_refused_message_leaves_the_channel_and_a_dead_bridge_ends_it() {
         write(&mut stream, "taken").await;
         sleep(Duration::from_millis(10)).await;
         assert_eq!(alice.delivered(), ["taken"]);
-        alice.kernel.refuses.set(Some("BridgeClosedError"));
+        alice.kernel.refuses.set(Some(name));
         write(&mut stream, "lost").await;
         assert_eq!(read(&mut stream).await, None);
+        alice.kernel.refuses.set(None);
+        let mut stream = hub.open(&mallory, &alice.id).await.unwrap();
+        write(&mut stream, &hello()).await;
+        assert!(Handshake::parse_ack(&read(&mut stream).await.unwrap()).is_ok(), "it may shake hands again");
+        write(&mut stream, "again").await;
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(alice.delivered(), ["taken", "again"]);
     });
 }
 

@@ -137,7 +137,8 @@ fn a_result_from_before_the_network_was_started_anew_means_nothing() {
 /// without an announcement; the first write goes out on it.
 #[test]
 fn an_answer_older_than_the_channel_does_not_count_even_without_a_former_announcement() {
-    for begin in [Session::give_up, Session::peer_restarted, Session::channel_was_announced] {
+    let restart = |session: &mut Session| session.peer_restarted(None);
+    for begin in [Session::give_up, restart, Session::channel_was_announced] {
         let mut alice = End::new();
         begin(&mut alice.session);
         alice.send(1);

@@ -63,7 +63,7 @@ fn a_restart_of_the_peer_begins_again_at_one_with_nothing_left() {
     alice.take(&plain(3, 3)); // held from the dead incarnation
     alice.send(1);
     let stale = alice.session.poll_write(alice.now).unwrap();
-    alice.session.peer_restarted();
+    alice.session.peer_restarted(None);
     alice.finish(&stale, WriteOutcome::Written); // its late result means nothing
     assert_eq!(alice.session.poll_timeout(), None);
     assert_eq!(alice.send(7), Seq::FIRST);
@@ -77,7 +77,8 @@ fn a_restart_of_the_peer_begins_again_at_one_with_nothing_left() {
 #[test]
 fn a_kernel_that_kept_its_store_goes_on_where_it_was() {
     let stored = |number| (seq(number), StoredCommand::new(&command(number)).unwrap());
-    let saved = SavedSession { last_sent: 6, start: 5, highest_received: 3, pending: vec![stored(5), stored(6)] };
+    let saved =
+        SavedSession { last_sent: 6, start: 5, highest_received: 3, pending: vec![stored(5), stored(6)], epoch: None };
     let mut alice = End::restored(saved);
     assert_eq!(alice.session.poll_timeout(), Some(alice.now.after(ACK_TIMEOUT)));
     let texts = alice.write_all();
@@ -88,7 +89,7 @@ fn a_kernel_that_kept_its_store_goes_on_where_it_was() {
 
 #[test]
 fn a_store_without_pending_messages_goes_on_after_the_last_number() {
-    let saved = SavedSession { last_sent: 6, start: 7, highest_received: 0, pending: Vec::new() };
+    let saved = SavedSession { last_sent: 6, start: 7, highest_received: 0, pending: Vec::new(), epoch: None };
     assert_eq!(End::restored(saved).send(1), seq(7));
     assert_eq!(End::new().send(1), Seq::FIRST);
 }

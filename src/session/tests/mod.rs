@@ -3,6 +3,7 @@
 mod channels;
 mod delivery;
 mod durability;
+mod epochs;
 mod give_up;
 mod retransmission;
 

@@ -41,6 +41,10 @@ fn remote_event(event: &RemoteEvent) -> Value {
             "type": "peerRestarted", "peerId": peer.to_string(), "formerIncarnation": former.as_str(),
             "incarnation": current.as_str(), "discarded": discarded, "promisesRejected": promises_rejected,
         }),
+        RemoteEvent::IdentityShared { peer, current, other } => json!({
+            "type": "identityShared", "peerId": peer.to_string(), "incarnation": current.as_str(),
+            "otherIncarnation": other.as_str(),
+        }),
         RemoteEvent::GivenUp { peer, reason, discarded, promises_rejected } => json!({
             "type": "givenUp", "peerId": peer.to_string(), "reason": reason, "discarded": discarded,
             "promisesRejected": promises_rejected,

@@ -6,9 +6,10 @@ use ocap_remotes::wire::{Message, StoredCommand, is_standalone_ack};
 pub(crate) fn target(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let Ok(message) = Message::parse(&text) else { return };
-    let Message { ack, start, retirement, ref command } = message;
+    let Message { ack, retirement, ref command, .. } = message;
+    let resume = message.resume();
     let Some((seq, command)) = command else {
-        let written = Message::standalone(ack, start);
+        let written = Message::standalone(ack, resume);
         assert!(is_standalone_ack(&written));
         assert_eq!(Message::parse(&written), Ok(message));
         return;
@@ -18,7 +19,7 @@ pub(crate) fn target(data: &[u8]) {
         // Such a command keeps the acknowledgement that it came with.
         stored = stored.as_of(ack);
     }
-    let written = stored.to_message(*seq, ack, start);
+    let written = stored.to_message(*seq, ack, resume);
     assert!(!is_standalone_ack(&written));
     assert!(stored.len() < written.len());
     assert_eq!(Message::parse(&written).as_ref(), Ok(&message));

@@ -266,7 +266,7 @@ impl End {
             self.store.begin_anew(observed);
             self.arrived = 0;
             self.heard_start = false;
-            self.session.peer_restarted();
+            self.session.peer_restarted(None);
         } else {
             self.store.peer = observed;
             self.session.channel_up(now);

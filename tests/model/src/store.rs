@@ -49,6 +49,7 @@ impl Store {
             start: self.start,
             highest_received: self.got.len() as u64,
             pending: self.pending.clone(),
+            epoch: None,
         }
     }
 

@@ -98,6 +98,7 @@ export function onEvent(kernel: Kernel | SmallKernel, event: KernelEvent): void 
       kernel.release(event.objects);
       break;
     case 'peerRestarted':
+    case 'identityShared':
     case 'givenUp':
     case 'messagesLost':
     case 'messageRejected':

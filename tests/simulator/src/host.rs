@@ -242,6 +242,15 @@ impl Host {
         self.driver().map_or(0, pending)
     }
 
+    /// The network has shaken hands with another kernel that has the identity of a peer.
+    pub(crate) fn sees_impostor_of(&self, peer: &PeerId) {
+        if let Some(end) = &self.network {
+            let runtime = ContextRuntime::new(&self.executor, end.context);
+            let verdict = end.server.remote_incarnation_change(peer.clone(), "impostor".parse().unwrap());
+            runtime.spawn(verdict.map(|_| ()).boxed_local());
+        }
+    }
+
     /// Runs an asynchronous call of the kernel's driver in the kernel's context.
     pub(crate) fn in_kernel<F: Future<Output = ()> + 'static>(&self, call: impl FnOnce(Rc<KernelDriver>) -> F) {
         if let Some(end) = &self.kernel {

@@ -103,7 +103,7 @@ pub struct Oracle {
     settled: BTreeMap<MessageId, String>,
     /// Who ever gave up whom.
     gave_up: BTreeSet<(usize, usize)>,
-    /// Who ever lost its memory.
+    /// Who ever lost its memory, forgot a peer, or was forgotten by one.
     wiped: BTreeSet<usize>,
 }
 
@@ -166,6 +166,11 @@ impl Oracle {
     /// Whether one of two hosts ever gave the other up.
     pub(crate) fn severed(&self, one: usize, other: usize) -> bool {
         self.gave_up.contains(&(one, other)) || self.gave_up.contains(&(other, one))
+    }
+
+    /// A host takes another for somebody else, and forgets it.
+    pub(crate) fn note_impostor(&mut self, host: usize, of: usize) {
+        self.wiped.extend([host, of]);
     }
 
     /// Ends that understand each other reject nothing. Once one gave the other up, or lost its memory, each may have settled

@@ -51,6 +51,8 @@ pub enum Op {
     MoveToFile { host: usize, down_ms: u64 },
     /// The kernel dies and loses its disk: another incarnation comes.
     Wipe { host: usize, down_ms: u64 },
+    /// Another kernel with the identity of `of` shows itself to a host, and leaves again.
+    Impostor { host: usize, of: usize },
     /// A program closes its connection to another host.
     Close { host: usize, to: usize },
     /// And opens it again.
@@ -84,7 +86,7 @@ fn two(rng: &mut Rng) -> (usize, usize) {
 fn fault(rng: &mut Rng) -> Op {
     let (one, other) = two(rng);
     let (host, down_ms) = (one, duration(rng));
-    match rng.u64(..15) {
+    match rng.u64(..16) {
         0 | 1 => Op::Cut { one, other, cut: true },
         2 => Op::Break { one, other },
         3 => Op::Mischief { one, other, percent: rng.u64(..40) },
@@ -100,6 +102,7 @@ fn fault(rng: &mut Rng) -> Op {
         11 => Op::CrashNetwork { host, silent: rng.bool(), down_ms },
         12 => Op::CrashHost { host, silent: rng.bool(), down_ms },
         13 => Op::Wipe { host, down_ms },
+        14 => Op::Impostor { host, of: other },
         _ => Op::Close { host, to: other },
     }
 }

@@ -284,6 +284,11 @@ impl World {
                 self.hosts[host].wipe();
                 self.statistics.wipes += 1;
             }
+            Op::Impostor { host, of } => {
+                self.oracle.borrow_mut().note_impostor(host, of);
+                self.ether.break_streams(&self.peers[host], &self.peers[of]);
+                self.hosts[host].sees_impostor_of(&self.peers[of]);
+            }
             Op::Close { host, to } => {
                 let peer = self.peers[to].clone();
                 self.hosts[host].in_kernel(|driver| async move { drop(driver.close_connection(peer).await) });

@@ -119,7 +119,8 @@ export class Watch {
         this.counts.restarts += 1;
         const name = this.#lab.findPeer(event.peerId)?.name ?? event.peerId;
         const target = kernel.targets.get(name);
-        if (target && target.incarnation !== event.incarnation) {
+        const forgotten = event.formerIncarnation === event.incarnation;
+        if (target && (forgotten || target.incarnation !== event.incarnation)) {
           kernel.targets.delete(name);
         }
         this.tell(kernel, 'restart', event.peerId, `was told that its peer restarted: ${event.discarded} pending messages discarded, `

@@ -76,6 +76,12 @@ impl RemoteManager {
         let event = match outcome {
             Outcome::Delivered => return,
             Outcome::OpenUrl { ticket, url } => return self.effects.push_back(Effect::OpenUrl { ticket, url }),
+            Outcome::Forgotten { incarnation, discarded, promises_rejected } => {
+                self.reject_redemptions(remote, &RemoteError::PeerRestarted(peer.clone()).into());
+                let Some(current) = incarnation else { return };
+                let former = current.clone();
+                RemoteEvent::PeerRestarted { peer, former, current, discarded, promises_rejected }
+            }
             Outcome::Redeemed { reply_key, result } => {
                 if let Some(id) = self.redemptions.take(&reply_key) {
                     let result = result.map_err(KernelError::Redemption);
@@ -130,6 +136,7 @@ impl RemoteManager {
                 let takes_back = self.strangers.was_only_given(id);
                 promises_rejected = host.transaction("peerRestart", |host| {
                     host.set_peer_incarnation(peer, observed)?;
+                    host.set_former_incarnation(id, &former)?;
                     if takes_back {
                         host.set_acquaintance(id, None)?;
                     }
@@ -140,6 +147,14 @@ impl RemoteManager {
                 }
                 discarded = remote.pending();
                 remote.handle_peer_restart();
+                if remote.former.replace(former.clone()).as_ref() == Some(observed) {
+                    tracing::warn!(%peer, "two kernels have the identity of this peer");
+                    self.effects.push_back(Effect::Event(RemoteEvent::IdentityShared {
+                        peer: peer.clone(),
+                        current: observed.clone(),
+                        other: former.clone(),
+                    }));
+                }
                 self.reject_redemptions(id, &RemoteError::PeerRestarted(peer.clone()).into());
             }
         }

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     runtime::Timestamp,
-    wire::{EndpointId, IncarnationId, LimitType, Message, PeerId, RemoteError, Seq},
+    wire::{EndpointId, Epoch, IncarnationId, LimitType, Message, PeerId, RemoteError, Resume, Retirement, Seq},
 };
 
 /// Incarnations that are remembered of peers without a record. Whoever shows one usually writes at once.
@@ -33,6 +33,8 @@ const SHOWN: usize = 4_096;
 struct Shown {
     incarnation: IncarnationId,
     numbers: Numbers,
+    /// The conversation in which it wrote, if it said so without a message.
+    resume: Option<Resume>,
 }
 
 /// Where a peer says that a conversation is of which there is no record; zeros if it has not begun.
@@ -47,6 +49,15 @@ struct Numbers {
 impl Numbers {
     fn new(ack: Option<Seq>, start: Option<Seq>) -> Self {
         Numbers { received: start.map_or(0, |start| start.get().saturating_sub(1)), sent: ack.map_or(0, Seq::get) }
+    }
+
+    /// A peer that keeps epochs begins anew where this kernel has forgotten it.
+    fn of(message: &Message) -> Self {
+        match message.epoch {
+            Some(Epoch { shared: true, .. }) => Numbers::default(),
+            Some(_) => Numbers::new(None, message.start),
+            None => Numbers::new(message.ack, message.start),
+        }
     }
 
     fn max(self, other: Numbers) -> Self {
@@ -80,7 +91,7 @@ pub(super) struct Strangers {
 impl Strangers {
     /// A peer of whom there is no record has shown its incarnation.
     fn show(&mut self, peer: &PeerId, incarnation: &IncarnationId) {
-        let shown = Shown { incarnation: incarnation.clone(), numbers: Numbers::default() };
+        let shown = Shown { incarnation: incarnation.clone(), numbers: Numbers::default(), resume: None };
         if self.shown.insert(peer.clone(), shown).is_none() {
             self.order.push_back(peer.clone());
         }
@@ -160,19 +171,34 @@ impl RemoteManager {
         if let Some(id) = self.by_peer.get(peer) {
             return Ok(Some(*id));
         }
-        let Message { ack, start, command, .. } = Message::parse(text)?;
-        let Some((seq, _)) = command else {
+        let message = Message::parse(text)?;
+        let Some((seq, _)) = message.command else {
             if let Some(shown) = self.strangers.shown.get_mut(peer) {
-                shown.numbers = shown.numbers.max(Numbers::new(ack, start));
+                shown.numbers = shown.numbers.max(Numbers::of(&message));
+                shown.resume = message.resume().or(shown.resume);
             }
             return Ok(None);
         };
+        if self.last_seen(host, peer)?.is_none() {
+            // A restart of a peer whose incarnation is not known could not be told.
+            return Err(RemoteError::unknown_incarnation(peer).into());
+        }
         self.forget_one_too_many(host)?;
         let info = RemoteInfo { peer_id: peer.clone(), hints: Vec::new() };
-        // A peer of the older kind tells no start; but what it writes first is the lowest that it has.
-        let start = if host.has_forgotten_strangers()? { Some(seq) } else { start };
-        let id = self.record(host, info, Numbers::new(ack, start), now)?;
+        let resume = message.resume().or(self.strangers.shown.get(peer).and_then(|shown| shown.resume));
+        let numbers = match resume.and_then(|resume| resume.epoch) {
+            // A peer of the older kind tells no start; but what it writes first is the lowest that it has.
+            None if host.has_forgotten_strangers()? => Numbers::new(message.ack, Some(seq)),
+            None => Numbers::new(message.ack, message.start),
+            Some(_) => Numbers::of(&message),
+        };
+        let id = self.record(host, info, numbers, now)?;
         self.strangers.sort(id, None);
+        if let (Some(remote), Some(Resume { start, epoch })) = (self.remotes.get_mut(&id), resume) {
+            let retirement = Retirement::default();
+            let word = Message { ack: None, start: Some(start), epoch, retirement, command: None };
+            remote.hear(host, &word, &mut Vec::new())?;
+        }
         Ok(Some(id))
     }
 
@@ -222,15 +248,25 @@ impl RemoteManager {
     pub(super) fn review(&mut self, host: &mut dyn HostKernel, id: EndpointId) -> Result<(), KernelError> {
         let Some(remote) = self.remotes.get_mut(&id) else { return Ok(()) };
         let (was_given, gave_back) = (std::mem::take(&mut remote.was_given), std::mem::take(&mut remote.gave_back));
+        if std::mem::take(&mut remote.starts_over) {
+            self.take_back(host, id)?;
+        }
         if was_given {
             self.make_known(host, id, Acquaintance::Given)
-        } else if gave_back && self.strangers.was_only_given(id) && !host.has_references(id)? {
-            host.transaction("acquaintance", |host| host.set_acquaintance(id, None))?;
-            self.strangers.sort(id, None);
-            Ok(())
+        } else if gave_back && !host.has_references(id)? {
+            self.take_back(host, id)
         } else {
             Ok(())
         }
+    }
+
+    /// A remote holds nothing any more that it was given.
+    pub(super) fn take_back(&mut self, host: &mut dyn HostKernel, id: EndpointId) -> Result<(), KernelError> {
+        if self.strangers.was_only_given(id) {
+            host.transaction("acquaintance", |host| host.set_acquaintance(id, None))?;
+            self.strangers.sort(id, None);
+        }
+        Ok(())
     }
 
     /// Makes room for one more stranger. One with whom anything is under way stays: those who acknowledge nothing are in
@@ -251,7 +287,6 @@ impl RemoteManager {
             let (current, limit) = (current as u64, limit as u64);
             return Err(RemoteError::ResourceLimit { limit_type: LimitType::Connection, current, limit }.into());
         };
-        let incarnation = host.peer_incarnation(&peer)?;
         host.transaction("forgetStranger", |host| {
             if let Some(remote) = self.remotes.get(&id) {
                 let detail = format!("remote peer {peer} was forgotten: nothing was shared with it");
@@ -262,9 +297,6 @@ impl RemoteManager {
         self.strangers.forget(id);
         self.remotes.remove(&id);
         self.by_peer.remove(&peer);
-        if let Some(incarnation) = incarnation {
-            self.strangers.show(&peer, &incarnation);
-        }
         tracing::debug!(%peer, "forgot a stranger");
         Ok(())
     }

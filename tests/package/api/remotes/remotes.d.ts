@@ -296,7 +296,7 @@ export type KernelEvent =
 | { type: 'notify'; promise: string; rejected: boolean; body: string; slots: string[] }
 /** Objects that the program had released can no longer be reached from outside either. */
 | { type: 'retired'; objects: string[] }
-/** A peer came back with another incarnation: it has lost its memory of us. */
+/** A peer came back with another incarnation: it has lost its memory of us. So it has if both incarnations are the same. */
 | {
     type: 'peerRestarted';
     peerId: string;
@@ -307,6 +307,11 @@ export type KernelEvent =
     /** Promises that it was to decide, rejected with `[KERNEL:PEER_RESTARTED]`. */
     promisesRejected: number;
 }
+/**
+ * Two kernels have the identity of a peer, because one key seed or mnemonic is used by both, and come in turns: it has come back
+ * in the incarnation that it had before its last. Neither can be talked to for long until the other is stopped.
+ */
+| { type: 'identityShared'; peerId: string; incarnation: string; otherIncarnation: string }
 /** A peer was given up; the next message to it tries again. */
 | { type: 'givenUp'; peerId: string; reason: string; discarded: number; promisesRejected: number }
 /** Messages `first` to `last` were abandoned by the peer before they arrived. */
