@@ -34,6 +34,7 @@ use link::Link;
 pub use link::{Write, WriteOutcome, WriteToken};
 pub use outbox::Acknowledged;
 use outbox::Outbox;
+pub(crate) use timer::OVERSLEPT;
 use timer::{Elapsed, RetransmissionTimer};
 
 use crate::{

@@ -12,6 +12,10 @@ use crate::{runtime::Timestamp, wire::Seq};
 /// The shortest retransmission timeout (RFC 6298, 2.4); it also covers a peer's delayed acknowledgement.
 const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Who comes so much later than its time has not waited, but slept: a machine, a page that was frozen, a clock that jumped. Time
+/// in which nobody was there to hear an acknowledgement is no evidence against the peer.
+pub(crate) const OVERSLEPT: Duration = Duration::from_secs(5);
+
 /// The slowest line, in bytes per second, on which what is under way is not taken for lost too early.
 const SLOWEST_LINE: u64 = 16 << 10;
 
@@ -149,8 +153,25 @@ impl RetransmissionTimer {
         self.timed = None;
     }
 
+    /// Whether this end has slept since the last deadline. Then all of them move by as much, and the peer is asked again before
+    /// anything is made of its silence.
+    fn wakes_up(&mut self, now: Timestamp) -> bool {
+        let Some(missed) = self.deadline().map(|due| now.since(due)).filter(|missed| *missed > OVERSLEPT) else {
+            return false;
+        };
+        if let Some(waiting) = &mut self.waiting {
+            waiting.retransmit_at = now;
+            waiting.give_up_at_last = waiting.give_up_at_last.after(missed);
+            let answered = now.after(self.ack_timeout).min(waiting.give_up_at_last);
+            waiting.give_up_at = waiting.give_up_at.after(missed).max(answered);
+        }
+        self.timed = None;
+        true
+    }
+
     /// A new channel gives the peer a full timeout to acknowledge on it.
     pub(super) fn channel_up(&mut self, now: Timestamp, bytes: usize) {
+        self.wakes_up(now);
         self.put_off(now, bytes);
         let fresh = now.after(self.ack_timeout);
         if let Some(waiting) = &mut self.waiting {
@@ -169,6 +190,7 @@ impl RetransmissionTimer {
 
     /// Tells the time; `bytes` are unacknowledged.
     pub(super) fn handle_timeout(&mut self, now: Timestamp, bytes: usize) -> Elapsed {
+        self.wakes_up(now);
         let Some(waiting) = self.waiting else { return Elapsed::Nothing };
         if waiting.give_up_at <= now {
             return Elapsed::GiveUp;
@@ -291,9 +313,65 @@ mod tests {
     }
 
     #[test]
+    fn a_sleep_is_no_silence_of_the_peer() {
+        let mut timer = RetransmissionTimer::new(10 * SECOND, 3);
+        timer.start(at(0), 100);
+        assert_eq!(timer.handle_timeout(at(3_600_000), 100), Elapsed::Retransmit);
+        // What was left is left: 30 s.
+        for now in [3_610_000, 3_620_000] {
+            assert_eq!(timer.deadline(), Some(at(now)));
+            assert_eq!(timer.handle_timeout(at(now), 100), Elapsed::Retransmit);
+        }
+        assert_eq!(timer.handle_timeout(at(3_630_000), 100), Elapsed::GiveUp);
+    }
+
+    #[test]
+    fn who_wakes_on_a_new_channel_asks_on_it() {
+        for slept_at in [5_000, 35_000, 39_999] {
+            let mut timer = RetransmissionTimer::new(10 * SECOND, 3);
+            timer.start(at(0), 100);
+            for now in (10_000..=slept_at).step_by(10_000) {
+                assert_eq!(timer.handle_timeout(at(now), 100), Elapsed::Retransmit);
+            }
+            timer.channel_up(at(3_600_000), 100);
+            assert_eq!(timer.handle_timeout(at(3_600_001), 100), Elapsed::Nothing, "it was just written");
+            assert_ne!(timer.handle_timeout(at(3_609_999), 100), Elapsed::GiveUp);
+        }
+    }
+
+    #[test]
+    fn many_sleeps_do_not_put_the_give_up_off_for_ever() {
+        let mut timer = RetransmissionTimer::new(10 * SECOND, 3);
+        timer.start(at(0), 100);
+        let (mut now, mut awake) = (at(0), Duration::ZERO);
+        loop {
+            let due = timer.deadline().unwrap();
+            awake += due.since(now);
+            now = due.after(60 * SECOND);
+            if timer.handle_timeout(now, 100) == Elapsed::GiveUp {
+                break;
+            }
+            assert!(awake <= 80 * SECOND, "{awake:?}");
+        }
+    }
+
+    #[test]
+    fn a_little_late_is_no_sleep() {
+        let mut timer = RetransmissionTimer::new(10 * SECOND, 3);
+        timer.start(at(0), 100);
+        for now in [12_000, 24_000, 36_000] {
+            assert_eq!(timer.handle_timeout(at(now), 100), Elapsed::Retransmit);
+        }
+        assert_eq!(timer.handle_timeout(at(43_000), 100), Elapsed::GiveUp);
+    }
+
+    #[test]
     fn new_channels_put_the_give_up_off_but_not_for_ever() {
         let mut timer = RetransmissionTimer::new(10 * SECOND, 3);
         timer.start(at(0), 100);
+        for now in [10_000, 20_000, 30_000] {
+            assert_eq!(timer.handle_timeout(at(now), 100), Elapsed::Retransmit);
+        }
         timer.channel_up(at(39_000), 100);
         assert_eq!(timer.handle_timeout(at(48_999), 100), Elapsed::Nothing);
         for now in (45_000..80_000).step_by(5_000) {

@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, fmt, time::Duration};
 
-use crate::{runtime::Timestamp, session::SessionConfig, wire::EndpointId};
+use crate::{
+    runtime::Timestamp,
+    session::{OVERSLEPT, SessionConfig},
+    wire::EndpointId,
+};
 
 /// How long the redemption of a URL may take while nothing moves: as long as its delivery may be retried.
 pub(super) fn redemption_timeout(config: &SessionConfig) -> Duration {
@@ -74,8 +78,11 @@ impl Redemptions {
         self.take_if(|pending| pending.remote == remote)
     }
 
-    /// Takes everything whose time is over.
-    pub(super) fn take_expired(&mut self, now: Timestamp) -> Vec<(RedemptionId, EndpointId)> {
+    /// Takes everything whose time is over. Who comes [too late](OVERSLEPT) has not waited: everything gets its `time` anew.
+    pub(super) fn take_expired(&mut self, now: Timestamp, time: Duration) -> Vec<(RedemptionId, EndpointId)> {
+        if self.next_deadline().is_some_and(|due| now.since(due) > OVERSLEPT) {
+            self.pending.values_mut().for_each(|pending| pending.deadline = now.after(time));
+        }
         let remotes: HashMap<_, _> = self.pending.values().map(|pending| (pending.id, pending.remote)).collect();
         let expired = self.take_if(|pending| pending.deadline <= now);
         expired.into_iter().filter_map(|id| Some((id, *remotes.get(&id)?))).collect()

@@ -339,3 +339,34 @@ fn a_reap_that_the_peer_asked_for_is_not_answered_by_another() {
     world.wait(Duration::from_millis(100));
     assert_eq!(world.bob.writes, before + 1, "the acknowledgement, nothing else");
 }
+
+#[test]
+fn a_kernel_that_slept_asks_again_before_it_gives_anybody_up() {
+    let (mut world, for_alice, of_bob) = World::introduced();
+    world.wait(Duration::from_millis(200));
+    let promise = world.send(for_alice, "#1");
+    let nonce = world.bob.fresh_bytes();
+    let url = world.bob.kernel().issue_ocap_url(of_bob, nonce).unwrap();
+    let (random, now) = (world.alice.fresh_bytes(), world.now);
+    world.alice.kernel().redeem_ocap_url(&url, random, now).unwrap();
+    // Written, and the lid closes before anything comes back.
+    World::collect(&mut world.alice, now, true);
+    world.alice.outbound.clear();
+    world.now = now.after(Duration::from_secs(3_600));
+    let now = world.now;
+    world.alice.kernel().handle_timeout(now).unwrap();
+    world.run();
+    let events = world.alice.take_events();
+    assert!(
+        !events.iter().any(|event| matches!(event, KernelEvent::Remote(RemoteEvent::GivenUp { .. }))),
+        "{events:?}"
+    );
+    assert!(events.iter().any(|event| matches!(event, KernelEvent::Redeemed { result: Ok(_), .. })), "{events:?}");
+    let [(body, Some(result))] = &world.bob.messages()[..] else { panic!("one message") };
+    assert_eq!(body, "#1");
+    world.bob.kernel().resolve(*result, false, data("#2")).unwrap();
+    world.run();
+    let answered = |event: &KernelEvent| matches!(event, KernelEvent::Notify { promise: settled, rejected: false, .. } if *settled == promise);
+    assert!(world.alice.take_events().iter().any(answered));
+    world.audit();
+}

@@ -247,7 +247,8 @@ impl RemoteManager {
     /// # Errors
     /// [`KernelError::Store`].
     pub fn handle_timeout(&mut self, host: &mut dyn HostKernel, now: Timestamp) -> Result<(), KernelError> {
-        for (id, remote) in self.redemptions.take_expired(now) {
+        let time = redemption_timeout(&self.config.session);
+        for (id, remote) in self.redemptions.take_expired(now, time) {
             let late = |remote: &RemoteHandle| KernelError::RedemptionTimeout(remote.peer().clone());
             let error = self.remote(remote).map_or_else(|unknown| unknown, late);
             self.effects.push_back(Effect::Redeemed { id, result: Err(error) });
@@ -262,8 +263,7 @@ impl RemoteManager {
             .collect();
         let mut handled = Ok(());
         for peer in silent {
-            let patience = redemption_timeout(&self.config.session);
-            let reason = format!("nothing was acknowledged for {} s", patience.as_secs());
+            let reason = format!("nothing was acknowledged for {} s", time.as_secs());
             // One that cannot be given up now is still due, and no reason to keep the others.
             handled = handled.and(self.handle_remote_give_up(host, &peer, &reason));
         }
