@@ -46,6 +46,9 @@ pub enum KernelError {
     /// There is no such remote.
     #[error("no remote {0}")]
     UnknownRemote(EndpointId),
+    /// A peer asks more than it reads the answers of.
+    #[error("too much that it asked is unanswered, or not acknowledged")]
+    Overloaded,
     /// The kernel that the remotes belong to, which is not ours, failed: one of its functions threw.
     #[error("{message}")]
     Host {
@@ -63,6 +66,14 @@ pub enum KernelError {
 }
 
 impl KernelError {
+    /// What the sender of a message that could not be processed is told.
+    pub(super) fn rejection_code(&self) -> RejectionCode {
+        match self {
+            KernelError::Overloaded => RejectionCode::Overloaded,
+            _ => RejectionCode::DeliveryFailed,
+        }
+    }
+
     /// The stable name, as `Error.name` in JavaScript.
     pub fn name(&self) -> &str {
         match self {
@@ -87,6 +98,7 @@ impl KernelError {
             KernelError::Redemption(_) => "RedemptionError",
             KernelError::RedemptionTimeout(_) => "RedemptionTimeoutError",
             KernelError::UnknownRemote(_) => "UnknownRemoteError",
+            KernelError::Overloaded => "OverloadedError",
             KernelError::Host { name, .. } => name,
             KernelError::Reentrant => "ReentrancyError",
             KernelError::RolledBack => "RolledBackError",
@@ -129,6 +141,8 @@ pub enum RejectionCode {
     BadPromiseResolution,
     /// The program threw an error when it was given the message.
     HandlerFailed,
+    /// Too much that its sender asked is unanswered, or not acknowledged. (Ours; the incumbent has no such code.)
+    Overloaded,
 }
 
 impl RejectionCode {
@@ -141,6 +155,7 @@ impl RejectionCode {
             RejectionCode::DeliveryFailed => "DELIVERY_FAILED",
             RejectionCode::BadPromiseResolution => "BAD_PROMISE_RESOLUTION",
             RejectionCode::HandlerFailed => "HANDLER_FAILED",
+            RejectionCode::Overloaded => "OVERLOADED",
         }
     }
 

@@ -276,6 +276,11 @@ impl Kernel {
         handled
     }
 
+    /// Whether the last message came from a peer that was given up over it. See [`RemoteManager::takes_no_more`].
+    pub fn takes_no_more(&mut self) -> bool {
+        self.remotes.takes_no_more()
+    }
+
     /// Opens a URL that an effect asked for: this kernel's own are sealed under its own key.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //! was given or made: its c-list, that of vat `v1`, says which.
 
 use super::{
-    Kernel, KernelError, KernelEvent, RedemptionId, RejectionCode, RemoteHandle,
+    Kernel, KernelError, KernelEvent, RedemptionId, RejectionCode,
     host::HostKernel as _,
     store::{KernelMessage, KernelStore, Party},
 };
@@ -71,7 +71,7 @@ impl Kernel {
             held(store, target)?;
             let methargs = methargs.try_map(|slot| held(store, slot))?;
             if let Some(remote) = super::router::remote_in_charge(store, target)? {
-                remotes.remote(remote)?.check_message(&methargs)?;
+                remotes.remote(remote)?.check_message(store, &methargs)?;
             }
             let result = store.create_awaited_promise(PROGRAM)?;
             store.enqueue_send(target, KernelMessage { methargs, result: Some(result), sender: None })?;
@@ -93,7 +93,10 @@ impl Kernel {
 
     /// How many more messages a remote takes now. One that is gone refuses them for another reason than want of room.
     pub(super) fn room(&self, remote: EndpointId) -> usize {
-        self.remotes.remote(remote).map_or(usize::MAX, RemoteHandle::room)
+        let Ok(handle) = self.remotes.remote(remote) else { return usize::MAX };
+        // If it cannot be counted now, it is when something is sent.
+        handle.count_unanswered(&self.store).ok();
+        handle.room()
     }
 
     /// Settles a promise that the program is to decide: one it made, or the result of a message it received.

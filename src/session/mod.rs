@@ -228,6 +228,11 @@ impl Session {
         self.outbox.len()
     }
 
+    /// How long the messages are together that wait for their acknowledgement, in bytes.
+    pub fn pending_bytes(&self) -> usize {
+        self.outbox.bytes()
+    }
+
     // --- The channel
 
     /// A new channel to the same incarnation is up. Everything unacknowledged goes out again, in order, before anything new.

@@ -133,6 +133,11 @@ impl RemoteCommand {
         matches!(delivery, Delivery::DropExports(_) | Delivery::RetireExports(_) | Delivery::RetireImports(_))
     }
 
+    /// Whether it asks the receiver to do something for its sender.
+    pub fn is_request(&self) -> bool {
+        matches!(self, RemoteCommand::Deliver(Delivery::Message { .. }) | RemoteCommand::RedeemUrl { .. })
+    }
+
     /// Every reference that it gives to the receiver, in the receiver's frame.
     pub fn given(&self) -> impl Iterator<Item = Eref> + '_ {
         let slots: Vec<&[Eref]> = match self {

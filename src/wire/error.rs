@@ -153,6 +153,15 @@ impl RemoteError {
         }
     }
 
+    /// The name of the error of a peer that asks and does not read the answers.
+    pub const NOT_READING: &str = "NotReadingError";
+
+    /// A peer asks and does not read the answers, and was given up. The network ends the channel.
+    pub fn not_reading(peer: &PeerId) -> Self {
+        let message = format!("peer {peer} does not read what it is answered");
+        RemoteError::Other { name: Self::NOT_READING.to_owned(), message }
+    }
+
     /// The stable name, as `Error.name` in JavaScript.
     pub fn name(&self) -> &str {
         match self {

@@ -482,7 +482,10 @@ fn reply<T: 'static>(result: Result<T, KernelError>) -> Reply<T> {
 
 impl KernelServices for KernelDriver {
     fn remote_deliver(&self, from: PeerId, message: String) -> Reply<Option<String>> {
-        reply(self.call(|kernel, now| kernel.handle_remote_message(&from, &message, now).map(|()| None)))
+        reply(self.call(|kernel, now| {
+            kernel.handle_remote_message(&from, &message, now)?;
+            if kernel.takes_no_more() { Err(RemoteError::not_reading(&from).into()) } else { Ok(None) }
+        }))
     }
 
     fn remote_moving(&self, peer: PeerId) {

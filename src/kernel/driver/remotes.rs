@@ -380,8 +380,10 @@ impl RemotesDriver {
             // Whoever told may be gone.
             match told {
                 Told::Message { from, message, answer } => {
-                    let handled =
-                        self.call(|remotes, host, now| remotes.handle_remote_message(host, &from, &message, now));
+                    let handled = self.call(|remotes, host, now| {
+                        remotes.handle_remote_message(host, &from, &message, now)?;
+                        if remotes.takes_no_more() { Err(RemoteError::not_reading(&from).into()) } else { Ok(()) }
+                    });
                     answer.send(handled).ok();
                 }
                 Told::GiveUp { peer, answer } => {

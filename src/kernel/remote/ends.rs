@@ -3,6 +3,7 @@
 use super::{
     super::{KernelError, RejectionCode, host::HostKernel},
     RemoteHandle,
+    flow::Requests,
     given::Given,
     handle::Opening,
     inbound::Outcome,
@@ -50,6 +51,8 @@ impl RemoteHandle {
         self.retired = Retired::default();
         self.reap_is_the_peers = false;
         (self.was_given, self.gave_back) = (false, false);
+        self.requests = Requests::default();
+        self.unanswered.set(0);
     }
 
     /// Looks which conversation a message belongs to (protocol §11), and follows. True if the message is to be read. A peer that
@@ -107,6 +110,8 @@ impl RemoteHandle {
     /// What follows once that is committed.
     pub(in crate::kernel) fn give_up(&mut self) {
         self.session.give_up();
+        self.requests.acknowledged(self.session.start());
+        self.unanswered.set(0);
     }
 
     /// Whether the store holds what this remote has done.

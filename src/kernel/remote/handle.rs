@@ -1,8 +1,11 @@
 //! One remote as a whole: what it is made of, its channel and its timers.
 
+use std::cell::Cell;
+
 use super::{
     super::{KernelError, host::HostKernel, store::RemoteInfo},
     counters::RemoteCounters,
+    flow::{MAX_UNANSWERED, Requests},
     given::Given,
     retired::Retired,
 };
@@ -52,6 +55,10 @@ pub struct RemoteHandle {
     pub(super) last_ticket: u64,
     /// The reap that is due was asked for by the peer; it must not be asked to reap in turn.
     pub(super) reap_is_the_peers: bool,
+    /// What the peer asked.
+    pub(super) requests: Requests,
+    /// How many requests the peer has not answered: at least as many.
+    pub(super) unanswered: Cell<usize>,
     /// The peer was given an object, and nobody has taken note.
     pub(super) was_given: bool,
     /// The peer has retired something that it was given, and nobody has looked what is left.
@@ -81,6 +88,7 @@ impl RemoteHandle {
             session.begin_epoch(epoch);
         }
         let former = host.former_incarnation(id)?;
+        let unanswered = host.promises_by_decider(id)?.len();
         Ok(RemoteHandle {
             id,
             info,
@@ -93,6 +101,8 @@ impl RemoteHandle {
             opening: Opening::Idle,
             last_ticket: 0,
             reap_is_the_peers: false,
+            requests: Requests::default(),
+            unanswered: Cell::new(unanswered),
             was_given: false,
             gave_back: false,
             starts_over: false,
@@ -124,9 +134,9 @@ impl RemoteHandle {
         self.session.pending()
     }
 
-    /// How many more messages may be sent before some are acknowledged.
+    /// How many more messages may be sent before some are acknowledged or answered.
     pub fn room(&self) -> usize {
-        self.session.room()
+        self.session.room().min(MAX_UNANSWERED.saturating_sub(self.unanswered()))
     }
 
     /// The last number that was given to a message; 0 before the first. The last [`pending`](Self::pending) numbers up to it

@@ -6,6 +6,7 @@ use super::{
     super::{KernelError, RejectionCode, host::HostKernel, store::KernelMessage},
     RemoteHandle, UrlTicket,
     counters::count,
+    flow::Load,
     given::Given,
     handle::Opening,
     outbound::check_references,
@@ -27,6 +28,8 @@ pub(super) enum Outcome {
     OpenUrl { ticket: UrlTicket, url: String },
     /// An answer to a redemption.
     Redeemed { reply_key: String, result: Result<Kref, String> },
+    /// It was refused, for there was no room for it.
+    Refused,
     /// It was rolled back and passed over; or, of a list about garbage, what could not be done was left out.
     Rejected { seq: Seq, error: KernelError },
     /// These numbers will never come.
@@ -39,6 +42,8 @@ pub(super) enum Outcome {
 pub(super) struct Inbound<'a> {
     pub(super) host: &'a mut dyn HostKernel,
     pub(super) redemptions: &'a Redemptions,
+    /// The kernel gave the peer nothing, and nobody has spoken of it.
+    pub(super) is_stranger: bool,
 }
 
 impl RemoteHandle {
@@ -67,6 +72,7 @@ impl RemoteHandle {
                 Ok(())
             })?;
             self.session.acknowledge(now, &acknowledged);
+            self.requests.acknowledged(acknowledged.next());
         }
         self.session.sender_starts_at(message.start);
         if let Some((seq, command)) = message.command {
@@ -130,6 +136,7 @@ impl RemoteHandle {
                 let retires = message.retirement.retires;
                 if let RemoteCommand::RedeemUrl { url, .. } = &message.command
                     && !matches!(self.opening, Opening::Done(_))
+                    && self.load(context.is_stranger) == Load::Room
                 {
                     outcomes.extend(self.begin_opening(url));
                     #[cfg(feature = "seeded-faults")]
@@ -143,7 +150,7 @@ impl RemoteHandle {
                 }
                 self.opening = Opening::Idle;
                 match outcome {
-                    Outcome::Rejected { .. } => count(&mut self.counters.rejected, 1),
+                    Outcome::Rejected { .. } | Outcome::Refused => count(&mut self.counters.rejected, 1),
                     _ => count(&mut self.counters.delivered, 1),
                 }
                 outcomes.push(outcome);
@@ -160,6 +167,7 @@ impl RemoteHandle {
         let detail = format!("remote peer {} had given this kernel up, and its answer may be lost", self.peer());
         host.transaction("lost", |host| {
             self.reject_decided(host, RejectionCode::ConnectionLost, &detail)?;
+            self.unanswered.set(0);
             host.set_highest_received_seq(self.id, lost.last.get())
         })
     }
@@ -168,9 +176,10 @@ impl RemoteHandle {
     /// processed, what it did is undone, its sender is told as far as the protocol allows, and the number advances alone:
     /// the message neither blocks the remote nor vanishes without a word.
     fn process_one(&mut self, context: &mut Inbound<'_>, seq: Seq, message: Arrived) -> Result<Outcome, KernelError> {
-        let Inbound { host, redemptions } = context;
+        let Inbound { host, redemptions, is_stranger } = context;
         let host = &mut **host;
         let attempt: Result<_, KernelError> = host.transaction("receive", |host| {
+            self.insist_acceptable(host, &message.command, *is_stranger)?;
             let outcome = self.process(host, redemptions, seq, &message)?;
             if !seeded(Fault::ForgetReceived) {
                 host.set_highest_received_seq(self.id, seq.get())?;
@@ -180,6 +189,7 @@ impl RemoteHandle {
         let error = match attempt {
             Ok(outcome) => {
                 self.keep_staged();
+                self.note_taken(&message.command);
                 return Ok(outcome);
             }
             Err(error) => error,
@@ -207,7 +217,19 @@ impl RemoteHandle {
                 host.transaction("passOver", |host| host.set_highest_received_seq(self.id, seq.get()))?;
             }
         }
-        Ok(Outcome::Rejected { seq, error })
+        Ok(match error {
+            KernelError::Overloaded => Outcome::Refused,
+            error => Outcome::Rejected { seq, error },
+        })
+    }
+
+    /// What was taken counts towards what the peer, or this kernel, has under way.
+    fn note_taken(&mut self, command: &RemoteCommand) {
+        match command {
+            RemoteCommand::Deliver(Delivery::Message { result: Some(result), .. }) => self.requests.taken(*result),
+            RemoteCommand::Deliver(delivery @ Delivery::Notify(_)) => self.told(&delivery.settled()),
+            _ => {}
+        }
     }
 
     fn process(
@@ -404,10 +426,17 @@ impl RemoteHandle {
                         _ => Ok(()),
                     };
                 };
-                let value = RejectionCode::DeliveryFailed.rejection(&error.to_string());
+                self.requests.taken(eref);
+                let value = error.rejection_code().rejection(&error.to_string());
                 host.resolve_promises(None, vec![Resolution { promise, rejected: true, value }])
             }
-            RemoteCommand::RedeemUrl { reply_key, .. } => self.refuse_redemption(host, reply_key, &error.to_string()),
+            RemoteCommand::RedeemUrl { reply_key, .. } => {
+                let reason = match error {
+                    KernelError::Overloaded => format!("[KERNEL:{}] {error}", error.rejection_code().as_str()),
+                    _ => error.to_string(),
+                };
+                self.refuse_redemption(host, reply_key, &reason)
+            }
             RemoteCommand::Deliver(_) | RemoteCommand::Garbled { .. } | RemoteCommand::RedeemUrlReply { .. } => Ok(()),
         }
     }

@@ -10,6 +10,7 @@
 mod counters;
 mod effect;
 mod ends;
+mod flow;
 mod given;
 mod handle;
 mod inbound;

@@ -7,6 +7,7 @@ use super::{
         store::{KernelMessage, KernelStore},
     },
     RemoteHandle,
+    flow::MAX_UNANSWERED,
 };
 use crate::{
     faults::{Fault, seeded},
@@ -74,8 +75,18 @@ fn undeliverable(promise: Eref, detail: &str) -> Resolution<Eref> {
 
 impl RemoteHandle {
     /// Whether the program may send one more message, with this in it.
-    pub(in crate::kernel) fn check_message(&self, methargs: &CapData<Kref>) -> Result<(), KernelError> {
+    pub(in crate::kernel) fn check_message(
+        &self,
+        host: &dyn HostKernel,
+        methargs: &CapData<Kref>,
+    ) -> Result<(), KernelError> {
         self.session.check_room()?;
+        self.count_unanswered(host)?;
+        if self.unanswered() >= MAX_UNANSWERED {
+            let (current, limit) = (self.unanswered() as u64, MAX_UNANSWERED as u64);
+            let limit_type = LimitType::PendingMessages;
+            return Err(RemoteError::ResourceLimit { limit_type, current, limit }.into());
+        }
         check_size(methargs, self.max_message_bytes)
     }
 
@@ -93,6 +104,8 @@ impl RemoteHandle {
             .map(|promise| {
                 let eref = store.translate_outbound_ref(self.id, promise)?;
                 store.set_decider(promise, self.id)?;
+                self.asked();
+                self.requests.passed_on(eref);
                 Ok::<_, KernelError>(eref.flipped())
             })
             .transpose()?;
@@ -122,6 +135,7 @@ impl RemoteHandle {
         let command = RemoteCommand::Deliver(Delivery::Notify(vec![resolution]));
         let (stored, retirement) = self.retiring(&command, true)?;
         let seq = self.stage_stored(store, &command, stored)?;
+        self.requests.told(eref, seq);
         if retirement.retires { Ok(store.retire_name(self.id, promise, eref, seq)?) } else { Ok(()) }
     }
 
@@ -274,6 +288,9 @@ impl RemoteHandle {
         within(stored.len().saturating_add(ENVELOPE_BYTES), self.max_message_bytes)?;
         let seq = self.session.stage(stored.clone());
         self.given.note(host, self.id, seq, command)?;
+        if matches!(command, RemoteCommand::RedeemUrlReply { .. }) {
+            self.requests.answered(seq);
+        }
         self.was_given |=
             command.given().any(|eref| eref.kind == RefKind::Object && eref.direction == Direction::Export);
         self.retired.was_told();

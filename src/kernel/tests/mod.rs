@@ -9,6 +9,7 @@ mod driver;
 mod drops;
 mod durability;
 mod failing_storage;
+mod flow;
 mod forgetting;
 mod garbage;
 mod garbled;

@@ -370,15 +370,16 @@ impl<L: Links> Driver<L> {
 }
 
 /// Whether the kernel has, has not, or could not even be asked to take a message. The bridge's own errors come by name; so does
-/// that of a kernel that does not know the peer's incarnation any more: it can be asked after another handshake.
+/// those of a kernel that does not know the peer's incarnation any more, or has given it up: it can be asked after a handshake.
 fn delivery_outcome(answer: Result<Option<String>, RemoteError>) -> DeliveryOutcome {
-    const UNREACHABLE: [&str; 6] = [
+    const UNREACHABLE: [&str; 7] = [
         "BridgeReloadedError",
         "BridgeClosedError",
         "BridgeBusyError",
         "BridgePostError",
         "NetworkStoppedError",
         RemoteError::UNKNOWN_INCARNATION,
+        RemoteError::NOT_READING,
     ];
     match answer {
         Ok(reply) => DeliveryOutcome::Accepted(reply),

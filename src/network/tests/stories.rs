@@ -129,7 +129,7 @@ fn a_kernel_that_sends_from_within_a_delivery_is_not_called_again_before_it_retu
 
 #[test]
 fn a_refused_message_leaves_the_channel_and_a_kernel_that_cannot_be_asked_ends_it() {
-    for name in ["BridgeClosedError", RemoteError::UNKNOWN_INCARNATION] {
+    for name in ["BridgeClosedError", RemoteError::UNKNOWN_INCARNATION, RemoteError::NOT_READING] {
         a_refusal_ends_the_channel(name);
     }
 }

@@ -59,6 +59,8 @@ pub struct RemoteManager {
     fresh: BTreeSet<EndpointId>,
     /// The kernel went back on a turn, and not every remote has been looked at since.
     went_back: bool,
+    /// The peer that wrote last was given up over what it wrote.
+    reads_nothing: bool,
 }
 
 impl RemoteManager {
@@ -82,6 +84,7 @@ impl RemoteManager {
             effects: VecDeque::new(),
             fresh: BTreeSet::new(),
             went_back: false,
+            reads_nothing: false,
         };
         host.begin_acquaintances()?;
         for (id, info) in host.all_remotes()? {

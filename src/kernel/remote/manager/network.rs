@@ -4,6 +4,7 @@ use super::{
     super::{
         super::{KernelError, host::HostKernel},
         Effect, RemoteEvent, UrlTicket,
+        flow::Load,
         inbound::{Inbound, Outcome},
         redemption::redemption_timeout,
     },
@@ -30,11 +31,22 @@ impl RemoteManager {
     ) -> Result<(), KernelError> {
         let Some(id) = self.remote_of_sender(host, from, message, now)? else { return Ok(()) };
         let remote = self.remotes.get_mut(&id).ok_or(KernelError::UnknownRemote(id))?;
-        let mut context = Inbound { host, redemptions: &self.redemptions };
+        let is_stranger = self.strangers.contains(id);
+        let mut context = Inbound { host, redemptions: &self.redemptions, is_stranger };
         let mut outcomes = Vec::new();
         let handled = remote.handle_remote_message(now, &mut context, message, &mut outcomes);
         self.finish(id, from, outcomes);
-        handled.and_then(|()| self.review(host, id))
+        handled.and_then(|()| self.review(host, id))?;
+        if self.remotes.get(&id).is_some_and(|remote| remote.load(is_stranger) == Load::Hopeless) {
+            self.handle_remote_give_up(host, from, "it asks, and does not read the answers")?;
+            self.reads_nothing = true;
+        }
+        Ok(())
+    }
+
+    /// Whether the last message came from a peer that was given up over it, so that its channel ought to end.
+    pub fn takes_no_more(&mut self) -> bool {
+        std::mem::take(&mut self.reads_nothing)
     }
 
     /// The network sees a long message to a peer, or from it, move: what waits for the peer waits on.
@@ -59,7 +71,8 @@ impl RemoteManager {
     ) -> Result<(), KernelError> {
         let Some(remote) = self.remotes.get_mut(&ticket.remote) else { return Ok(()) };
         let peer = remote.peer().clone();
-        let mut context = Inbound { host, redemptions: &self.redemptions };
+        let is_stranger = self.strangers.contains(ticket.remote);
+        let mut context = Inbound { host, redemptions: &self.redemptions, is_stranger };
         let mut outcomes = Vec::new();
         let handled = remote.url_opened(&mut context, ticket, result, &mut outcomes);
         self.finish(ticket.remote, &peer, outcomes);
@@ -74,7 +87,7 @@ impl RemoteManager {
     fn finish_one(&mut self, remote: EndpointId, peer: &PeerId, outcome: Outcome) {
         let peer = peer.clone();
         let event = match outcome {
-            Outcome::Delivered => return,
+            Outcome::Delivered | Outcome::Refused => return,
             Outcome::OpenUrl { ticket, url } => return self.effects.push_back(Effect::OpenUrl { ticket, url }),
             Outcome::Forgotten { incarnation, discarded, promises_rejected } => {
                 self.reject_redemptions(remote, &RemoteError::PeerRestarted(peer.clone()).into());
