@@ -10,7 +10,7 @@ use super::{
     super::{KernelError, host::HostKernel},
     RemoteHandle,
 };
-use crate::wire::{Delivery, Direction, Eref, RefKind, RemoteCommand, Seq, WireError};
+use crate::wire::{Direction, Eref, RefKind, RemoteCommand, Seq};
 
 /// Requests to one peer that may be without an answer; further sends of the program wait.
 pub(super) const MAX_UNANSWERED: usize = 1_000;
@@ -111,25 +111,15 @@ impl RemoteHandle {
         REQUESTS.load(self.requests.len()).max(PENDING.load(pending)).max(BYTES.load(messages))
     }
 
-    /// Fails for a request that there is no room for, and for a message to what is its sender's own.
-    pub(super) fn insist_acceptable(
-        &self,
-        host: &dyn HostKernel,
-        command: &RemoteCommand,
-        is_stranger: bool,
-    ) -> Result<(), KernelError> {
-        if !command.is_request() {
-            return Ok(());
-        }
-        if self.load(is_stranger) > Load::Room {
-            return Err(KernelError::Overloaded);
-        }
-        let RemoteCommand::Deliver(Delivery::Message { target, .. }) = command else { return Ok(()) };
+    /// Fails for a request that there is no room for.
+    pub(super) fn insist_on_room(&self, command: &RemoteCommand, is_stranger: bool) -> Result<(), KernelError> {
+        if command.is_request() && self.load(is_stranger) > Load::Room { Err(KernelError::Overloaded) } else { Ok(()) }
+    }
+
+    /// Whether a message to this would only come back: an object of its sender, or a promise that nobody has heard of before.
+    pub(super) fn would_come_back(&self, host: &dyn HostKernel, target: Eref) -> Result<bool, KernelError> {
         let own = target.direction == Direction::Export;
-        if own && (target.kind == RefKind::Object || host.known(self.id, *target)?.is_none()) {
-            return Err(WireError::Malformed(format!("a message to {target}, which is its sender's own")).into());
-        }
-        Ok(())
+        Ok(own && (target.kind == RefKind::Object || host.known(self.id, target)?.is_none()))
     }
 
     /// Requests of this kernel that the peer has not answered.

@@ -179,7 +179,7 @@ impl RemoteHandle {
         let Inbound { host, redemptions, is_stranger } = context;
         let host = &mut **host;
         let attempt: Result<_, KernelError> = host.transaction("receive", |host| {
-            self.insist_acceptable(host, &message.command, *is_stranger)?;
+            self.insist_on_room(&message.command, *is_stranger)?;
             let outcome = self.process(host, redemptions, seq, &message)?;
             if !seeded(Fault::ForgetReceived) {
                 host.set_highest_received_seq(self.id, seq.get())?;
@@ -301,10 +301,20 @@ impl RemoteHandle {
         check_references(delivery.references())?;
         match delivery {
             Delivery::Message { target, methargs, result } => {
+                let comes_back = self.would_come_back(host, target)?;
+                let named = target;
                 let target = host.take(self.id, target)?;
                 let methargs = methargs.try_map(|slot| host.take(self.id, slot))?;
                 host.note_mentioned(self.id, &methargs.slots, size)?;
                 let result = result.map(|eref| host.accept_result(self.id, eref)).transpose()?;
+                if comes_back {
+                    let error = KernelError::from(WireError::Malformed(format!("{named} is its sender's own")));
+                    if let Some(promise) = result {
+                        let value = error.rejection_code().rejection(&error.to_string());
+                        host.resolve_promises(None, vec![Resolution { promise, rejected: true, value }])?;
+                    }
+                    return Ok(Some(error));
+                }
                 host.enqueue_send(target, KernelMessage { methargs, result, sender: Some(self.id) })?;
             }
             Delivery::Notify(resolutions) => {
