@@ -510,7 +510,7 @@ fn a_crowd_that_names_things_of_its_own() {
         let target = honest.target.clone();
         let (opened, served) = mpsc::channel();
         let (finish, finished) = mpsc::channel::<()>();
-        let attack = async move {
+        let attack = async move || {
             let mut held = Vec::new();
             for number in 0..130_u16 {
                 let attacker = Attacker::new(number);
@@ -525,7 +525,7 @@ fn a_crowd_that_names_things_of_its_own() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        let attacker = std::thread::spawn(move || story(attack));
+        let attacker = std::thread::spawn(move || story(attack()));
         let served = loop {
             tokio::time::sleep(Duration::from_millis(20)).await;
             if let Ok(served) = served.try_recv() {
