@@ -127,7 +127,7 @@ impl RemoteHandle {
         self.unanswered.get()
     }
 
-    /// Counts them again if there seem to be too many: what was rolled back was counted too.
+    /// Counts them if there seem to be too many: what was rolled back was counted too, and what a former life asked was not.
     ///
     /// # Errors
     /// [`KernelError::Store`].

@@ -57,7 +57,7 @@ pub struct RemoteHandle {
     pub(super) reap_is_the_peers: bool,
     /// What the peer asked.
     pub(super) requests: Requests,
-    /// How many requests the peer has not answered: at least as many.
+    /// How many requests the peer has not answered: at least as many. Of a former life's it is not known before they are counted.
     pub(super) unanswered: Cell<usize>,
     /// The peer was given an object, and nobody has taken note.
     pub(super) was_given: bool,
@@ -80,6 +80,7 @@ impl RemoteHandle {
     ) -> Result<Self, KernelError> {
         let saved = host.transaction("restoreRemote", |host| super::ends::recover(host, id))?;
         let given = Given::restore(host, id, &saved)?;
+        let is_new = saved.last_sent == 0;
         let mut session = Session::restore(config, saved, now);
         if host.keeps_epochs() && session.epoch().is_none() {
             let (EndpointId::Remote(salt) | EndpointId::Vat(salt)) = id;
@@ -88,7 +89,6 @@ impl RemoteHandle {
             session.begin_epoch(epoch);
         }
         let former = host.former_incarnation(id)?;
-        let unanswered = host.promises_by_decider(id)?.len();
         Ok(RemoteHandle {
             id,
             info,
@@ -102,7 +102,7 @@ impl RemoteHandle {
             last_ticket: 0,
             reap_is_the_peers: false,
             requests: Requests::default(),
-            unanswered: Cell::new(unanswered),
+            unanswered: Cell::new(if is_new { 0 } else { MAX_UNANSWERED }),
             was_given: false,
             gave_back: false,
             starts_over: false,
