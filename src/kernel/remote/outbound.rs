@@ -13,8 +13,8 @@ use crate::{
     faults::{Fault, seeded},
     runtime::worth_a_line,
     wire::{
-        CapData, Delivery, Direction, Eref, Kref, LimitType, RefKind, RemoteCommand, RemoteError, Resolution, Retirement, Seq,
-        StoredCommand,
+        CapData, Delivery, Direction, Eref, Kref, LimitType, RefKind, RemoteCommand, RemoteError, Resolution,
+        Retirement, Seq, StoredCommand,
     },
 };
 
