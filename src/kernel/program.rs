@@ -59,7 +59,7 @@ impl Kernel {
         })
     }
 
-    /// Sends a message and gives the promise of its result, whose outcome comes as a [`KernelEvent`](super::KernelEvent).
+    /// Sends a message and gives the promise of its result, whose outcome comes as a [`KernelEvent`].
     ///
     /// # Errors
     /// [`KernelError::NotHeld`]; [`KernelError::Remote`] when the message is too long or too many to that peer are
