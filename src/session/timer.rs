@@ -280,9 +280,12 @@ mod tests {
         let mut unmeasured = RetransmissionTimer::new(10 * SECOND, 3);
         unmeasured.start(at(0), 1 << 20);
         assert_eq!(unmeasured.deadline(), Some(at(74_000)));
-        assert_eq!(unmeasured.handle_timeout(at(103_999), 1 << 20), Elapsed::Retransmit);
+        assert_eq!(unmeasured.handle_timeout(at(74_000), 1 << 20), Elapsed::Retransmit);
+        assert_eq!(unmeasured.handle_timeout(at(103_999), 1 << 20), Elapsed::Nothing);
         assert_eq!(unmeasured.handle_timeout(at(104_000), 1 << 20), Elapsed::GiveUp);
         unmeasured.progress(at(0), usize::MAX);
+        let due = unmeasured.deadline().unwrap();
+        assert_eq!(unmeasured.handle_timeout(due, 1 << 20), Elapsed::Retransmit);
         assert_eq!(unmeasured.handle_timeout(at(168_000), 1 << 20), Elapsed::GiveUp, "there is an end to it");
     }
 
@@ -298,7 +301,9 @@ mod tests {
             timer.handle_timeout(at(now), 100);
             assert!(timer.waiting.is_some());
         }
-        assert_eq!(timer.handle_timeout(at(637_999), 100), Elapsed::Retransmit);
+        while let Some(due) = timer.deadline().filter(|due| *due < at(638_000)) {
+            assert_eq!(timer.handle_timeout(due, 100), Elapsed::Retransmit);
+        }
         assert_eq!(timer.handle_timeout(at(638_000), 100), Elapsed::GiveUp);
     }
 

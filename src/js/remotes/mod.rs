@@ -128,6 +128,7 @@ impl Parts {
         let Some(logger) = &self.logger else { return };
         let (kind, peer) = match event {
             RemoteEvent::PeerRestarted { peer, .. } => ("peerRestarted", peer),
+            RemoteEvent::IdentityShared { peer, .. } => ("identityShared", peer),
             RemoteEvent::GivenUp { peer, .. } => ("givenUp", peer),
             RemoteEvent::MessagesLost { peer, .. } => ("messagesLost", peer),
             RemoteEvent::MessageRejected { peer, .. } => ("messageRejected", peer),
