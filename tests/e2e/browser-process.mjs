@@ -55,14 +55,9 @@ export class BrowserProcess {
    * @param {string[]} [more] flags
    */
   static async launch(profile, more = []) {
-    const flags = ['--headless=new', '--remote-debugging-port=0', `--user-data-dir=${profile}`, '--no-default-browser-check'];
-    const child = spawn(CHROMIUM, [...CHROMIUM_FLAGS, ...flags, ...more, 'about:blank'], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-      detached: true,
-    });
+    const { child, endpoint } = await startChromium(profile, [...CHROMIUM_FLAGS, ...more], 'about:blank');
     try {
-      const browser = await chromium.connectOverCDP(await endpoint(child));
-      return new BrowserProcess(child, profile, browser);
+      return new BrowserProcess(child, profile, await chromium.connectOverCDP(endpoint));
     } catch (error) {
       await killGroup(child);
       throw error;
@@ -98,8 +93,25 @@ export class BrowserProcess {
   }
 }
 
+/**
+ * Starts Chromium as the leader of a group of processes; gives it, and where it listens for DevTools.
+ * @param {string} profile a folder, which outlives the browser
+ * @param {string[]} flags
+ * @param {string} url of its page
+ */
+export async function startChromium(profile, flags, url) {
+  const own = ['--headless=new', '--remote-debugging-port=0', `--user-data-dir=${profile}`, '--no-default-browser-check'];
+  const child = spawn(CHROMIUM, [...flags, ...own, url], { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
+  try {
+    return { child, endpoint: await endpointOf(child) };
+  } catch (error) {
+    await killGroup(child);
+    throw error;
+  }
+}
+
 /** @param {import('node:child_process').ChildProcess} child */
-async function endpoint(child) {
+async function endpointOf(child) {
   if (!child.stderr) {
     throw new Error('the browser has no stderr');
   }

@@ -102,7 +102,7 @@ export class Peer {
   }
 }
 
-function required(variable) {
+export function required(variable) {
   const path = process.env[variable];
   if (!path) {
     throw new Error(`${variable} must be set; \`cargo xtask\` sets it`);

@@ -39,6 +39,11 @@ export class Relay {
     }
   }
 
+  /** Its process id, while it runs. */
+  get pid() {
+    return this.#process?.pid;
+  }
+
   /** Starts it, again on the ports of the first time, and resolves when it is ready. */
   async start() {
     const { ws, webrtc } = this.addresses;

@@ -12,7 +12,8 @@ import { Interrupted, listenForSignals, within } from './within.mjs';
 /** Where the browser is; `cargo xtask` tells. */
 export const CHROMIUM = process.env.CHROME_BIN ?? '/usr/bin/chromium';
 
-export const CHROMIUM_FLAGS = [
+/** What makes a browser run at all where there is no display and no user, and ask nobody for anything. */
+export const PLAIN_CHROMIUM_FLAGS = [
   '--no-sandbox',
   '--disable-gpu',
   '--disable-quic',
@@ -20,6 +21,10 @@ export const CHROMIUM_FLAGS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
+];
+
+export const CHROMIUM_FLAGS = [
+  ...PLAIN_CHROMIUM_FLAGS,
   // Timers of a page in the background run once a second, and one of two pages always is in the background.
   '--disable-background-timer-throttling',
   '--disable-renderer-backgrounding',

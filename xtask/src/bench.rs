@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: figures natively and in the browser; the last line on stdout is all of them as JSON.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
@@ -26,6 +26,8 @@ pub(crate) enum Area {
     /// What a message costs over each way, beside js-libp2p in the same browser (a ratio above 1 means that ours is better); how
     /// soon kernels are together again after a loss or a restart; a hundred peers at one kernel
     Network,
+    /// What a call costs whole kernels in two browsers as people have them, beside js-libp2p alone in two such pages
+    Calls,
     /// What a call across the bridge costs, beside comlink and bare postMessage; a ratio above 1 means that ours is better
     Bridge,
 }
@@ -67,6 +69,10 @@ const NETWORK: &str = "tests/bench/network.mjs";
 const KERNELS: &str = "tests/network/bench.mjs";
 /// Rounds of each, of which the median counts.
 const NETWORK_ROUNDS: &str = "5";
+/// Measures calls between whole kernels in two browsers, and js-libp2p in two.
+const CALLS: &str = "tests/bench/calls.mjs";
+/// Rounds of each, of which the median counts.
+const CALLS_ROUNDS: &str = "3";
 /// Measures the bridge, comlink and bare `postMessage` in the browser.
 const BRIDGE: &str = "tests/bench/bridge.mjs";
 /// Rounds, of which the median counts.
@@ -90,6 +96,12 @@ pub(crate) fn run(project: &Project, config: &Config, tools: &Tools, area: Area)
             transports.into_iter().map(|row| json!(row)).chain(kernels.into_iter().map(|row| json!(row))).collect()
         }
         Area::Store => json!(compare(&mut in_browser(project, config, tools, STORE, &[ROUNDS])?)?),
+        Area::Calls => {
+            package::build(project, config, tools)?;
+            let mut script = network_stage::kernels(project, tools, CALLS, &[CALLS_ROUNDS])?;
+            // It takes a quarter of an hour: its progress is for whoever waits.
+            json!(rows_of::<Row>(script.stderr(Stdio::inherit()))?)
+        }
         Area::Bridge => json!(compare(&mut in_browser(project, config, tools, BRIDGE, &[ROUNDS])?)?),
     };
     let name = area.to_possible_value().context("every area has a name")?;

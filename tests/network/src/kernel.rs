@@ -108,8 +108,8 @@ impl Party {
         }
     }
 
-    /// Answers what came and reports it, for ever.
-    async fn serve(&self) -> Result<()> {
+    /// Answers what came and, unless it is to be quiet, reports it, for ever.
+    async fn serve(&self, quiet: bool) -> Result<()> {
         loop {
             let messages = std::mem::take(&mut self.inbox.borrow_mut().messages);
             if messages.is_empty() {
@@ -119,7 +119,9 @@ impl Party {
             let at = now_ms();
             for (body, result) in messages {
                 let (number, padding) = read(&body).with_context(|| format!("a message of {} bytes", body.len()))?;
-                report(&json!({ "received": number, "padding": padding, "at": at }));
+                if !quiet {
+                    report(&json!({ "received": number, "padding": padding, "at": at }));
+                }
                 if let Some(result) = result {
                     let answer = CapData { body: format!("#{number}"), slots: Vec::new() };
                     self.driver.call(|kernel, _| kernel.resolve(result, false, answer))?;
@@ -155,8 +157,8 @@ pub(crate) async fn start(start: &Start) -> Result<impl Fn(Command) + use<>> {
     report(&json!({
         "ready": { "peerId": party.peer.to_string(), "addresses": addresses, "url": url, "at": now_ms() }
     }));
-    let serving = Rc::clone(&party);
-    tokio::task::spawn_local(async move { serving.serve().await.expect("messages are as agreed") });
+    let (serving, quiet) = (Rc::clone(&party), start.quiet);
+    tokio::task::spawn_local(async move { serving.serve(quiet).await.expect("messages are as agreed") });
     Ok(move |command| {
         let party = Rc::clone(&party);
         tokio::task::spawn_local(async move { party.obey(command).await.expect("the command is carried out") });

@@ -37,6 +37,9 @@ struct Start {
     /// How long the kernel takes for each message that it is handed; the next ones wait.
     #[serde(default)]
     slow_ms: u64,
+    /// Reports no messages, for those who measure.
+    #[serde(default)]
+    quiet: bool,
     /// How many there are in a crowd.
     #[serde(default)]
     count: u8,
