@@ -102,6 +102,7 @@ export class Peer {
   }
 }
 
+/** The value of a variable of the environment. */
 export function required(variable) {
   const path = process.env[variable];
   if (!path) {
