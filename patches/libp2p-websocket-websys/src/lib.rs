@@ -199,9 +199,6 @@ struct Inner {
     /// exceeded the [`MAX_BUFFER`] threshold.
     write_waker: Rc<AtomicWaker>,
 
-    /// Waker for when we are waiting for the WebSocket to be closed.
-    close_waker: Rc<AtomicWaker>,
-
     /// Whether the connection errored.
     errored: Rc<AtomicBool>,
 
@@ -309,11 +306,10 @@ impl Connection {
         });
         socket.set_onopen(Some(onopen_closure.as_ref().unchecked_ref()));
 
-        let close_waker = Rc::new(AtomicWaker::new());
         let new_data_waker = Rc::new(AtomicWaker::new());
         let write_waker = Rc::new(AtomicWaker::new());
         let onclose_closure = Closure::<dyn FnMut(_)>::new({
-            let wakers = [&open_waker, &new_data_waker, &write_waker, &close_waker].map(Rc::clone);
+            let wakers = [&open_waker, &new_data_waker, &write_waker].map(Rc::clone);
             move |_| {
                 // PATCH: readers and writers too, or they wait until a heartbeat fails.
                 wakers.iter().for_each(|waker| waker.wake());
@@ -324,7 +320,7 @@ impl Connection {
         let errored = Rc::new(AtomicBool::new(false));
         let onerror_closure = Closure::<dyn FnMut(_)>::new({
             let errored = errored.clone();
-            let wakers = [&open_waker, &new_data_waker, &write_waker, &close_waker].map(Rc::clone);
+            let wakers = [&open_waker, &new_data_waker, &write_waker].map(Rc::clone);
             move |_| {
                 errored.store(true, Ordering::SeqCst);
                 // PATCH: whoever waits must see the error.
@@ -385,7 +381,6 @@ impl Connection {
                 read_buffer,
                 open_waker,
                 write_waker,
-                close_waker,
                 errored,
                 opened,
                 _on_open_closure: Rc::new(onopen_closure),
@@ -480,24 +475,19 @@ impl AsyncWrite for Connection {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    // PATCH: the browser sends what it has taken and then closes; the `close` event comes when the other side has answered,
+    // which a dead one never does.
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         const REGULAR_CLOSE: u16 = 1000; // See https://www.rfc-editor.org/rfc/rfc6455.html#section-7.4.1.
 
-        if self.inner.ready_state() == ReadyState::Closed {
-            return Poll::Ready(Ok(()));
-        }
-
-        self.inner.error_barrier()?;
-
-        if self.inner.ready_state() != ReadyState::Closing {
+        if let ReadyState::Connecting | ReadyState::Open = self.inner.ready_state() {
             let _ = self
                 .inner
                 .socket
                 .close_with_code_and_reason(REGULAR_CLOSE, "user initiated");
         }
 
-        self.inner.close_waker.register(cx.waker());
-        Poll::Pending
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -153,10 +153,12 @@ impl Driver {
             Command::Dial { peer, address, reply } => self.dial(peer, address, reply),
             Command::Discard { path } => {
                 if let Some(connection) = self.swarm.behaviour().streams.unused(&path) {
+                    self.swarm.behaviour_mut().streams.retire(connection);
                     self.swarm.close_connection(connection);
                 }
             }
             Command::Disconnect { peer } => {
+                self.swarm.behaviour_mut().streams.retire_all(&peer);
                 // An error means that there is no connection.
                 let _ = self.swarm.disconnect_peer_id(peer);
             }

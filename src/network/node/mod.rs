@@ -12,6 +12,7 @@ mod circuits;
 mod dial_error;
 mod driver;
 mod heartbeat;
+mod joints;
 mod known;
 mod limits;
 mod lines;

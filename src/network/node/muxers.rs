@@ -3,6 +3,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -18,7 +19,7 @@ use libp2p::{
     yamux,
 };
 
-use super::address;
+use super::{address, stream::Cut};
 
 /// Streams of a connection with a kernel, which uses two for pings, two for identify, and a channel, sometimes another. Each
 /// may have 256 KiB unread.
@@ -46,14 +47,17 @@ pub(super) fn yamux(peer: &PeerId, endpoint: &ConnectedPoint, relays: &[PeerId])
 }
 
 /// A connection that is closed in a certain time: closing it in order takes as long as its peer likes, who need only stop reading.
+/// One that is dead is closed at once, for until then it stands in the way of others.
 pub(super) struct Prompt {
     inner: StreamMuxerBox,
+    cut: Arc<Cut>,
     closing: Option<Delay>,
 }
 
 impl Prompt {
-    pub(super) fn over(inner: StreamMuxerBox) -> StreamMuxerBox {
-        StreamMuxerBox::new(Prompt { inner, closing: None })
+    /// Over the connection whose `cut` tells when it is given up.
+    pub(super) fn over(inner: StreamMuxerBox, cut: Arc<Cut>) -> StreamMuxerBox {
+        StreamMuxerBox::new(Prompt { inner, cut, closing: None })
     }
 }
 
@@ -73,7 +77,9 @@ impl StreamMuxer for Prompt {
         if let Poll::Ready(closed) = Pin::new(&mut self.inner).poll_close(cx) {
             return Poll::Ready(closed);
         }
-        ready!(self.closing.get_or_insert_with(|| Delay::new(CLOSE_LIMIT)).poll_unpin(cx));
+        if !self.cut.is_cut(cx) {
+            ready!(self.closing.get_or_insert_with(|| Delay::new(CLOSE_LIMIT)).poll_unpin(cx));
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -116,8 +122,23 @@ mod tests {
         let config = yamux(&PeerId::random(), &accepted(), &[]);
         let muxer = config.upgrade_inbound(here.compat(), "/yamux/1.0.0").await.unwrap();
         let begun = Instant::now();
-        Prompt::over(StreamMuxerBox::new(muxer)).close().await.unwrap();
+        Prompt::over(StreamMuxerBox::new(muxer), Arc::default()).close().await.unwrap();
         assert!(begun.elapsed() >= CLOSE_LIMIT, "it was not closed in order");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dead_connection_is_closed_at_once_even_if_that_began_in_order() {
+        let (here, _there) = tokio::io::duplex(1);
+        let config = yamux(&PeerId::random(), &accepted(), &[]);
+        let muxer = config.upgrade_inbound(here.compat(), "/yamux/1.0.0").await.unwrap();
+        let cut = Arc::<Cut>::default();
+        let closing = tokio::spawn(Prompt::over(StreamMuxerBox::new(muxer), Arc::clone(&cut)).close());
+        tokio::task::yield_now().await;
+        assert!(!closing.is_finished());
+        let begun = Instant::now();
+        cut.cut();
+        closing.await.unwrap().unwrap();
+        assert!(begun.elapsed() < CLOSE_LIMIT / 2);
     }
 
     /// How many bytes a peer can have unread on the streams of one connection before it is closed, or told to wait.

@@ -81,6 +81,7 @@ mod tests {
     use super::{
         super::{
             ErrorCode, NodeStream,
+            joints::Joints,
             stream::Cuts,
             streams::{Behaviour, Inbound},
         },
@@ -96,7 +97,7 @@ mod tests {
             .boxed();
         Swarm::new(
             transport,
-            Behaviour::new(offer, Cuts::default()),
+            Behaviour::new(offer, Cuts::default(), Joints::default()),
             key.public().to_peer_id(),
             swarm::Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(60)),
         )

@@ -19,10 +19,12 @@ use libp2p::swarm::ConnectionId;
 use crate::{network::status::Path, wire::PeerId};
 
 /// What all streams of a connection share: the way that they take, whether anything comes over it, and their end when it is
-/// given up as dead. Closing such a connection in order may never come to an end, and its streams would wait as long.
+/// given up as dead. Closing such a connection in order may never come to an end, and its streams would wait as long, and so
+/// would whoever wants another connection with the peer.
 #[derive(Debug, Default)]
 pub(super) struct Cut {
     done: AtomicBool,
+    closer: AtomicWaker,
     alive: AtomicBool,
     path: OnceLock<Path>,
     streams: Mutex<Vec<Weak<Wakers>>>,
@@ -36,9 +38,10 @@ struct Wakers {
 }
 
 impl Cut {
-    /// Ends the streams now.
+    /// Ends the streams now, and the connection when it is closed.
     pub(super) fn cut(&self) {
         self.done.store(true, Ordering::Release);
+        self.closer.wake();
         for wakers in self.streams().iter().filter_map(Weak::upgrade) {
             wakers.reader.wake();
             wakers.writer.wake();
@@ -53,6 +56,12 @@ impl Cut {
     /// The way that the connection takes.
     pub(super) fn path(&self) -> Path {
         self.path.get().cloned().unwrap_or_default()
+    }
+
+    /// Whether the streams were ended; who closes the connection is woken when they are.
+    pub(super) fn is_cut(&self, cx: &Context<'_>) -> bool {
+        self.closer.register(cx.waker());
+        self.done.load(Ordering::Acquire)
     }
 
     /// Whether the peer has shown a sign of life on a stream since this was last asked: bytes came, or a write that had to wait
@@ -79,6 +88,11 @@ pub(super) struct Cuts(Rc<RefCell<HashMap<ConnectionId, Arc<Cut>>>>);
 impl Cuts {
     pub(super) fn of(&self, connection: ConnectionId) -> Arc<Cut> {
         Arc::clone(self.0.borrow_mut().entry(connection).or_default())
+    }
+
+    /// The connection that begins is the one for which this was made.
+    pub(super) fn join(&self, connection: ConnectionId, cut: Arc<Cut>) {
+        self.0.borrow_mut().insert(connection, cut);
     }
 
     /// Whether there is any stream on the connection.

@@ -23,6 +23,7 @@ use libp2p::{
 use super::{
     DialError, ErrorCode, StreamReply, address,
     heartbeat::LONGEST_SILENCE,
+    joints::Joints,
     protocol::Offer,
     stream::{Cut, Cuts, Cuttable},
 };
@@ -46,6 +47,8 @@ impl std::fmt::Debug for Inbound {
 struct Connection {
     id: ConnectionId,
     relayed: bool,
+    /// No more streams are opened on it.
+    closing: bool,
     cut: Arc<Cut>,
 }
 
@@ -55,13 +58,14 @@ pub(super) struct Behaviour {
     /// In the order in which they were made.
     connections: HashMap<PeerId, Vec<Connection>>,
     cuts: Cuts,
+    joints: Joints,
     events: VecDeque<ToSwarm<Inbound, StreamReply>>,
 }
 
 impl Behaviour {
-    /// Streams on the protocols of `offer`; `cuts` tells which connections they use.
-    pub(super) fn new(offer: Offer, cuts: Cuts) -> Self {
-        Behaviour { offer, connections: HashMap::new(), cuts, events: VecDeque::new() }
+    /// Streams on the protocols of `offer`; `cuts` tells which connections they use, `joints` which muxers those have.
+    pub(super) fn new(offer: Offer, cuts: Cuts, joints: Joints) -> Self {
+        Behaviour { offer, connections: HashMap::new(), cuts, joints, events: VecDeque::new() }
     }
 
     /// Opens a stream on the connection.
@@ -76,6 +80,20 @@ impl Behaviour {
     /// Ends the streams of a connection that is dead, and opens no more on it.
     pub(super) fn cut(&mut self, connection: ConnectionId) {
         self.forget(connection, |cut| cut.cut());
+    }
+
+    /// Opens no more streams on a connection, for it is being closed; those that there are end in order.
+    pub(super) fn retire(&mut self, connection: ConnectionId) {
+        for known in self.connections.values_mut().flatten().filter(|known| known.id == connection) {
+            known.closing = true;
+        }
+    }
+
+    /// The same for all connections of a peer.
+    pub(super) fn retire_all(&mut self, peer: &PeerId) {
+        for known in self.connections.get_mut(peer).into_iter().flatten() {
+            known.closing = true;
+        }
     }
 
     /// Whether there was a sign of life on the streams of a connection since this was last asked.
@@ -117,7 +135,8 @@ impl Behaviour {
     /// Opens a stream on the best connection there is: direct rather than relayed, new rather than old.
     pub(super) fn open(&mut self, peer: PeerId, reply: StreamReply) {
         let connections = self.connections.get(&peer).map_or(&[][..], Vec::as_slice);
-        let best = connections.iter().rev().min_by_key(|connection| connection.relayed);
+        let open = connections.iter().rev().filter(|connection| !connection.closing);
+        let best = open.min_by_key(|connection| connection.relayed);
         match best.map(|connection| connection.id) {
             Some(connection) => self.open_on(peer, connection, reply),
             None => answer(reply, Err(DialError::new(ErrorCode::NoAddress, "not connected"))),
@@ -128,6 +147,29 @@ impl Behaviour {
 impl NetworkBehaviour for Behaviour {
     type ConnectionHandler = Handler;
     type ToSwarm = Inbound;
+
+    fn handle_pending_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        _: &Multiaddr,
+        _: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        if let Some(cut) = self.joints.accepted() {
+            self.cuts.join(connection, cut);
+        }
+        Ok(())
+    }
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        _: Option<PeerId>,
+        _: &[Multiaddr],
+        _: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        self.joints.dial(self.cuts.of(connection));
+        Ok(Vec::new())
+    }
 
     fn handle_established_inbound_connection(
         &mut self,
@@ -156,7 +198,7 @@ impl NetworkBehaviour for Behaviour {
                 let relayed =
                     address::is_circuit(established.endpoint.get_remote_address()) || established.endpoint.is_relayed();
                 let id = established.connection_id;
-                let connection = Connection { id, relayed, cut: self.cuts.of(id) };
+                let connection = Connection { id, relayed, closing: false, cut: self.cuts.of(id) };
                 connection.cut.set_path(address::path(established.endpoint));
                 self.connections.entry(established.peer_id).or_default().push(connection);
             }

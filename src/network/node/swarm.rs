@@ -15,9 +15,10 @@ use super::{
     NodeConfig, NodeError, address,
     circuits::Meters,
     heartbeat::LONGEST_SILENCE,
+    joints::{Joined, Joints},
     known::Known,
     limits::Limits,
-    muxers::{self, Prompt},
+    muxers,
     protocol::Offer,
     stream::Cuts,
     streams,
@@ -61,7 +62,8 @@ pub(super) fn build(config: &NodeConfig, meters: &Meters, known: &Known) -> Resu
         None => transport,
     };
 
-    let transport = transport.map(|(peer, muxer), _| (peer, Prompt::over(muxer))).boxed();
+    let joints = Joints::default();
+    let transport = Joined { transport, joints: joints.clone() }.boxed();
 
     let identify = identify::Config::new(IDENTIFY_PROTOCOL.to_string(), key.public())
         .with_agent_version(concat!("ocap-remotes/", env!("CARGO_PKG_VERSION")).to_owned())
@@ -74,7 +76,7 @@ pub(super) fn build(config: &NodeConfig, meters: &Meters, known: &Known) -> Resu
         relay,
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping),
-        streams: streams::Behaviour::new(Offer::default(), cuts),
+        streams: streams::Behaviour::new(Offer::default(), cuts, joints),
     };
     let swarm_config =
         swarm_config().with_idle_connection_timeout(IDLE_LIMIT).with_max_negotiating_inbound_streams(NEGOTIATING);
