@@ -1,14 +1,15 @@
-//! What several streams of one connection share: how many there may be, and how long it may take to close.
+//! What several streams of one connection share: how many there may be, how long it may take to close, and what they tell of
+//! the life of the peer.
 
 use std::{
-    io,
+    io::{self, IoSlice, IoSliceMut},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use futures::FutureExt as _;
+use futures::{AsyncRead, AsyncWrite, FutureExt as _};
 use futures_timer::Delay;
 use libp2p::{
     PeerId,
@@ -55,22 +56,26 @@ pub(super) struct Prompt {
 }
 
 impl Prompt {
-    /// Over the connection whose `cut` tells when it is given up.
+    /// Over the connection whose `cut` tells when it is given up, and is told of signs of life.
     pub(super) fn over(inner: StreamMuxerBox, cut: Arc<Cut>) -> StreamMuxerBox {
         StreamMuxerBox::new(Prompt { inner, cut, closing: None })
+    }
+
+    fn stream(&self, inner: SubstreamBox) -> Watched {
+        Watched { inner, cut: Arc::clone(&self.cut), blocked: false }
     }
 }
 
 impl StreamMuxer for Prompt {
-    type Substream = SubstreamBox;
+    type Substream = Watched;
     type Error = io::Error;
 
-    fn poll_inbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<SubstreamBox>> {
-        Pin::new(&mut self.inner).poll_inbound(cx)
+    fn poll_inbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Watched>> {
+        Pin::new(&mut self.inner).poll_inbound(cx).map_ok(|stream| self.stream(stream))
     }
 
-    fn poll_outbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<SubstreamBox>> {
-        Pin::new(&mut self.inner).poll_outbound(cx)
+    fn poll_outbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Watched>> {
+        Pin::new(&mut self.inner).poll_outbound(cx).map_ok(|stream| self.stream(stream))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -85,6 +90,79 @@ impl StreamMuxer for Prompt {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<StreamMuxerEvent>> {
         Pin::new(&mut self.inner).poll(cx)
+    }
+}
+
+/// Any stream of a connection, also those of libp2p itself: what comes on a circuit shows that the connection with the relay
+/// lives, which answers no ping while a circuit fills the line.
+pub(super) struct Watched<S = SubstreamBox> {
+    inner: S,
+    cut: Arc<Cut>,
+    /// A write waits: until the peer has taken what was written before.
+    blocked: bool,
+}
+
+impl<S: Unpin> Watched<S> {
+    fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        act: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let read = act(Pin::new(&mut self.inner), cx);
+        if matches!(read, Poll::Ready(Ok(1..))) {
+            self.cut.note_life();
+        }
+        read
+    }
+
+    fn write<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        act: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let written = act(Pin::new(&mut self.inner), cx);
+        match &written {
+            Poll::Pending => self.blocked = true,
+            Poll::Ready(Ok(_)) if std::mem::take(&mut self.blocked) => self.cut.note_life(),
+            Poll::Ready(_) => {}
+        }
+        written
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.read(cx, |stream, cx| stream.poll_read(cx, buf))
+    }
+
+    fn poll_read_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.read(cx, |stream, cx| stream.poll_read_vectored(cx, bufs))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.write(cx, |stream, cx| stream.poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.write(cx, |stream, cx| stream.poll_write_vectored(cx, bufs))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.write(cx, |stream, cx| stream.poll_flush(cx))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.write(cx, |stream, cx| stream.poll_close(cx))
     }
 }
 
@@ -139,6 +217,27 @@ mod tests {
         cut.cut();
         closing.await.unwrap().unwrap();
         assert!(begun.elapsed() < CLOSE_LIMIT / 2);
+    }
+
+    #[tokio::test]
+    async fn bytes_that_come_and_writes_that_go_on_are_signs_of_life_and_bytes_that_go_are_none() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let cut = Arc::new(Cut::default());
+        let (here, mut there) = tokio::io::duplex(2);
+        let mut stream = Watched { inner: here.compat(), cut: Arc::clone(&cut), blocked: false };
+        fn write<S: AsyncWrite + Unpin>(stream: &mut Watched<S>) -> Option<io::Result<usize>> {
+            poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, &[1, 2])).now_or_never()
+        }
+        assert!(write(&mut stream).is_some());
+        assert!(!cut.take_sign_of_life(), "what is written may go nowhere");
+        assert!(write(&mut stream).is_none(), "there is no room");
+        there.read_exact(&mut [0; 2]).await.unwrap();
+        assert!(write(&mut stream).is_some());
+        assert!(cut.take_sign_of_life() && !cut.take_sign_of_life());
+        there.write_all(&[3]).await.unwrap();
+        poll_fn(|cx| Pin::new(&mut stream).poll_read(cx, &mut [0])).await.unwrap();
+        assert!(cut.take_sign_of_life());
     }
 
     /// How many bytes a peer can have unread on the streams of one connection before it is closed, or told to wait.

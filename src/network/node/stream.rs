@@ -64,8 +64,12 @@ impl Cut {
         self.done.load(Ordering::Acquire)
     }
 
-    /// Whether the peer has shown a sign of life on a stream since this was last asked: bytes came, or a write that had to wait
-    /// could go on.
+    /// The peer has shown a sign of life: bytes came, or a write that had to wait could go on.
+    pub(super) fn note_life(&self) {
+        self.alive.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there was a sign of life since this was last asked.
     pub(super) fn take_sign_of_life(&self) -> bool {
         self.alive.swap(false, Ordering::Relaxed)
     }
@@ -110,8 +114,6 @@ pub(super) struct Cuttable<S = libp2p::Stream> {
     inner: S,
     cut: Arc<Cut>,
     wakers: Arc<Wakers>,
-    /// A write waits: until the peer has taken what was written before.
-    blocked: bool,
 }
 
 impl<S> Cuttable<S> {
@@ -121,7 +123,7 @@ impl<S> Cuttable<S> {
         streams.retain(|wakers| wakers.strong_count() > 0);
         streams.push(Arc::downgrade(&wakers));
         drop(streams);
-        Cuttable { inner, cut: Arc::clone(cut), wakers, blocked: false }
+        Cuttable { inner, cut: Arc::clone(cut), wakers }
     }
 
     fn check(&self, waker: &AtomicWaker, cx: &Context<'_>) -> io::Result<()> {
@@ -132,20 +134,12 @@ impl<S> Cuttable<S> {
         }
         Ok(())
     }
-
-    fn note_life(&self) {
-        self.cut.alive.store(true, Ordering::Relaxed);
-    }
 }
 
 impl<S: AsyncRead + Unpin> Cuttable<S> {
     fn read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         self.check(&self.wakers.reader, cx)?;
-        let read = Pin::new(&mut self.inner).poll_read(cx, buf);
-        if matches!(read, Poll::Ready(Ok(1..))) {
-            self.note_life();
-        }
-        read
+        Pin::new(&mut self.inner).poll_read(cx, buf)
     }
 }
 
@@ -156,13 +150,7 @@ impl<S: AsyncWrite + Unpin> Cuttable<S> {
         act: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         self.check(&self.wakers.writer, cx)?;
-        let written = act(Pin::new(&mut self.inner), cx);
-        match &written {
-            Poll::Pending => self.blocked = true,
-            Poll::Ready(Ok(_)) if std::mem::take(&mut self.blocked) => self.note_life(),
-            Poll::Ready(_) => {}
-        }
-        written
+        act(Pin::new(&mut self.inner), cx)
     }
 }
 
@@ -245,31 +233,9 @@ mod tests {
         for waited in waiting {
             assert_eq!(waited.await.unwrap(), io::ErrorKind::ConnectionReset);
         }
-        assert!(!cut.take_sign_of_life());
         let (late, _its_peer) = tokio::io::duplex(1);
         let mut late = Cuttable::new(late.compat(), &cut);
         let written = poll_fn(|cx| late.write(cx, |stream, cx| stream.poll_write(cx, &[1]))).await;
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-    }
-
-    #[tokio::test]
-    async fn bytes_that_come_and_writes_that_go_on_are_signs_of_life_and_bytes_that_go_are_none() {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-        let cut = Arc::new(Cut::default());
-        let (here, mut there) = tokio::io::duplex(2);
-        let mut stream = Cuttable::new(here.compat(), &cut);
-        fn write<S: AsyncWrite + Unpin>(stream: &mut Cuttable<S>) -> Option<io::Result<usize>> {
-            poll_fn(|cx| stream.write(cx, |stream, cx| stream.poll_write(cx, &[1, 2]))).now_or_never()
-        }
-        assert!(write(&mut stream).is_some());
-        assert!(!cut.take_sign_of_life(), "what is written may go nowhere");
-        assert!(write(&mut stream).is_none(), "there is no room");
-        there.read_exact(&mut [0; 2]).await.unwrap();
-        assert!(write(&mut stream).is_some());
-        assert!(cut.take_sign_of_life() && !cut.take_sign_of_life());
-        there.write_all(&[3]).await.unwrap();
-        poll_fn(|cx| stream.read(cx, &mut [0])).await.unwrap();
-        assert!(cut.take_sign_of_life());
     }
 }

@@ -96,7 +96,7 @@ impl Behaviour {
         }
     }
 
-    /// Whether there was a sign of life on the streams of a connection since this was last asked.
+    /// Whether there was a sign of life on any stream of a connection since this was last asked.
     pub(super) fn take_sign_of_life(&self, connection: ConnectionId) -> bool {
         let mut connections = self.connections.values().flatten();
         connections.find(|known| known.id == connection).is_some_and(|known| known.cut.take_sign_of_life())
