@@ -29,13 +29,14 @@ pub(crate) struct Options {
     /// Exit when stdin is closed, that is, with the program that started this one.
     #[arg(long)]
     pub(crate) exit_with_stdin: bool,
-    /// Use libp2p's default limits (2 min and 128 KiB per circuit, few reservations) instead of generous ones.
+    /// Use libp2p's default limits (2 min and 128 KiB per circuit, few reservations) instead of generous ones, which set circuits
+    /// no limit. Kernels of the incumbent use no circuit that has any.
     #[arg(long)]
     default_limits: bool,
-    /// Longest life of a circuit, in seconds.
+    /// Longest life of a circuit, in seconds; 0: no limit.
     #[arg(long)]
     max_circuit_seconds: Option<u64>,
-    /// Most bytes that a circuit carries in each direction.
+    /// Most bytes that a circuit carries, both directions together; 0: no limit.
     #[arg(long)]
     max_circuit_bytes: Option<u64>,
     /// Most circuits that one peer may have at a time, those to it and from it together.
@@ -74,8 +75,8 @@ impl Options {
             config.max_reservations_per_peer = 16;
             config.max_circuits = 10_000;
             config.max_circuits_per_peer = 1_000;
-            config.max_circuit_duration = Duration::from_secs(24 * 60 * 60);
-            config.max_circuit_bytes = u64::MAX;
+            config.max_circuit_duration = Duration::ZERO;
+            config.max_circuit_bytes = 0;
             config.reservation_rate_limiters.clear();
             config.circuit_src_rate_limiters.clear();
         }

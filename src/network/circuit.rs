@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::{runtime::Timestamp, wire::PeerId};
 
 /// The specification counts a circuit's duration in seconds, and js-libp2p's relay announces milliseconds in their place: its
-/// 2 minutes would be 33 hours. So a duration of this many seconds or more is taken for milliseconds. Where that is wrong, a
-/// circuit moves more often than it must.
+/// 2 minutes would be 33 hours. So a duration of this many seconds or more is taken for milliseconds if these are whole seconds,
+/// as one day's 86,400 are not. Where that is wrong, a circuit moves more often than it must.
 const TAKEN_FOR_MILLISECONDS: u64 = 60_000;
 
 /// What a relay grants each circuit; `None` is without limit. Relays tell it when they accept a reservation and when they open
@@ -24,7 +24,7 @@ impl CircuitLimit {
     /// From what the relay said, where 0 means that there is no limit.
     pub fn new(duration: Option<Duration>, bytes: Option<u64>) -> Self {
         let duration = duration.map(|duration| match duration.as_secs() {
-            count if count >= TAKEN_FOR_MILLISECONDS => Duration::from_millis(count),
+            count if count >= TAKEN_FOR_MILLISECONDS && count % 1_000 == 0 => Duration::from_millis(count),
             _ => duration,
         });
         CircuitLimit {
@@ -57,9 +57,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zero_is_no_limit_and_what_would_be_most_of_a_day_is_milliseconds() {
+    fn zero_is_no_limit_and_what_would_be_most_of_a_day_is_milliseconds_and_a_day_is_a_day() {
         let read = |seconds| CircuitLimit::new(Some(Duration::from_secs(seconds)), Some(0)).duration;
-        let expected = [(0, None), (120, Some(120_000)), (59_999, Some(59_999_000)), (120_000, Some(120_000))];
+        let expected = [
+            (0, None),
+            (120, Some(120_000)),
+            (59_999, Some(59_999_000)),
+            (120_000, Some(120_000)),
+            (86_400, Some(86_400_000)),
+        ];
         for (announced, millis) in expected {
             assert_eq!(read(announced), millis.map(Duration::from_millis), "{announced}");
         }

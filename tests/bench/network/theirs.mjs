@@ -38,7 +38,7 @@ const createNode = () =>
 /** Connects to the peer at one address, and calls `onMessage` with each text that comes. */
 export async function connect(_, address, onMessage) {
   const node = await createNode();
-  const { write, read } = texts(await node.dialProtocol(multiaddr(address), PROTOCOL, { runOnLimitedConnection: true }));
+  const { write, read } = texts(await node.dialProtocol(multiaddr(address), PROTOCOL));
   await write(JSON.stringify({ method: 'handshake', params: { incarnationId: 'bench' } }));
   if (JSON.parse(await read()).method !== 'handshakeAck') {
     throw new Error('the handshake was not acknowledged');

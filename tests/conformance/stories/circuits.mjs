@@ -56,6 +56,21 @@ async function sendOver(world, count, pauseMs, body) {
 }
 
 export const circuits = {
+  /** Neither end of the incumbent opens a stream on a circuit with a limit, however high. */
+  async ofTheIncumbent(world) {
+    const { kernel, peer } = world;
+    let refusal;
+    for (let tries = 0; refusal?.name !== 'LimitedConnectionError' && tries < 100; tries += 1) {
+      await sleep(50); // Until the kernel has its reservation.
+      refusal = await peer.open(world.addressOfKernel).catch((error) => error);
+    }
+    assert.equal(refusal?.name, 'LimitedConnectionError', String(refusal));
+    await world.introduce();
+    const redeemed = kernel.call('redeemOcapUrl', { url: peer.url() });
+    redeemed.catch(() => {}); // The story is over before it ends.
+    await assert.rejects(peer.opened(3_000), /waited 3 s for a channel/);
+  },
+
   async ofTime(world) {
     const { channels, lost } = await sendOver(world, 50, 1_000, (number) => `#${number}`);
     assert.ok(channels >= 2, 'a channel moved before its minute was over');

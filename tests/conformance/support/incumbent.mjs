@@ -18,7 +18,11 @@ export class Incumbent {
   #lastSent = 0;
   #received = 0;
 
-  /** @param {{ seed: Uint8Array, listen: string[], protocols?: string[] }} where */
+  /**
+   * The incumbent uses no circuit on which its relay sets a limit; with `onLimited` it is a peer that does.
+   *
+   * @param {{ seed: Uint8Array, listen: string[], protocols?: string[], onLimited?: boolean }} where
+   */
   constructor(where) {
     this.where = where;
     this.incarnation = randomUUID();
@@ -28,7 +32,7 @@ export class Incumbent {
     const { seed, listen, protocols = [LEGACY] } = this.where;
     this.node = await startNode(seed, listen);
     const accept = (stream) => this.#inbound.put(new Channel(stream));
-    await this.node.handle(protocols, accept, { runOnLimitedConnection: true });
+    await this.node.handle(protocols, accept, this.#streamOptions);
     return this;
   }
 
@@ -57,6 +61,10 @@ export class Incumbent {
     this.#received = 0;
   }
 
+  get #streamOptions() {
+    return this.where.onLimited ? { runOnLimitedConnection: true } : {};
+  }
+
   get peerId() {
     return this.node.peerId.toString();
   }
@@ -70,7 +78,7 @@ export class Incumbent {
 
   /** Opens a stream, without any handshake. */
   async open(address, protocols = LEGACY) {
-    const stream = await this.node.dialProtocol(multiaddr(address), protocols, { runOnLimitedConnection: true });
+    const stream = await this.node.dialProtocol(multiaddr(address), protocols, this.#streamOptions);
     return new Channel(stream);
   }
 

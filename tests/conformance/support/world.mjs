@@ -36,10 +36,10 @@ export const direct = async () => {
   };
 };
 
-/** Both ends are reached through a js-libp2p circuit relay. */
-export const relayed = (relay) => async () => {
-  const address = addressOf(relay);
+/** Both ends are reached through the circuit relay at this address; `onLimited`: the peer uses its circuits even if they have a limit. */
+export const relayed = (address, onLimited = false) => async () => {
   return {
+    onLimited,
     kernelOptions: { relays: [address] },
     listen: async () => [`${address}/p2p-circuit`],
     toKernel: (kernel) => `${address}/p2p-circuit/p2p/${kernel.peerId}`,
@@ -75,7 +75,8 @@ export class World {
 
   /** A peer that knows these names of the protocol. */
   async startPeer(protocols, seed = randomBytes(32)) {
-    const peer = new Incumbent({ seed, listen: await this.place.listen(), protocols });
+    const { onLimited } = this.place;
+    const peer = new Incumbent({ seed, listen: await this.place.listen(), protocols, onLimited });
     this.#peers.push(peer);
     return peer.start();
   }

@@ -184,10 +184,11 @@ impl<'a> Runners<'a> {
     }
 
     fn conformance(&self) -> Result<Command> {
-        let binaries = self.natives(&[CONFORMANCE_KERNEL])?;
+        let binaries = self.natives(&[CONFORMANCE_KERNEL, RELAY])?;
         let mut suite = self.tools.command("node");
         suite.arg(self.project.root().join(CONFORMANCE)).args(self.filter).current_dir(self.project.root());
         suite.env("OCAP_CONFORMANCE_KERNEL", binaries.join(CONFORMANCE_KERNEL));
+        suite.env("OCAP_CONFORMANCE_RELAY", binaries.join(RELAY));
         Ok(suite)
     }
 
