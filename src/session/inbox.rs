@@ -143,6 +143,12 @@ impl Inbox {
         self.highest.saturating_add(1)
     }
 
+    /// What was not delivered is forgotten: it came before the sender said in which conversation it is. Whatever belongs to the
+    /// present one is not acknowledged, and comes again behind that word.
+    pub(super) fn forget_held(&mut self) {
+        self.arrived.clear();
+    }
+
     pub(super) fn sender_starts_at(&mut self, start: Seq) {
         self.explicit = true;
         self.sender_start = self.sender_start.max(start.get());

@@ -366,8 +366,10 @@ impl Session {
     /// Follows the judgement. Of a peer that [has forgotten this end](Heard::Forgotten) both directions begin at 1 again, and
     /// nothing of before is left, as after [a restart](Self::peer_restarted).
     pub fn heard(&mut self, message: &Message, heard: Heard) {
-        if matches!(heard, Heard::Forgotten(_)) {
-            self.begin_anew();
+        match heard {
+            Heard::Forgotten(_) => self.begin_anew(),
+            Heard::Joined(_) | Heard::Raised(_) => self.inbox.forget_held(),
+            Heard::Present | Heard::Former => {}
         }
         if self.conversation.note(message.start, message.epoch, heard) {
             self.link = self.link.restarted();

@@ -83,6 +83,10 @@ impl RemoteHandle {
             }
         };
         self.session.heard(message, heard);
+        if matches!(heard, Heard::Joined(_) | Heard::Raised(_)) {
+            // The request that a URL is opened for is forgotten too.
+            self.opening = Opening::Idle;
+        }
         if matches!(heard, Heard::Forgotten(_)) {
             self.begin_anew();
             self.starts_over = true;

@@ -295,3 +295,17 @@ fn two_that_write_to_each_other_first_lose_nothing() {
         }
     }
 }
+
+#[test]
+fn what_came_before_the_peer_said_where_it_is_is_forgotten() {
+    // Bob's network was away while alice slept, and what she had handed to it of the former conversation goes first.
+    let mut bob = Party::new(Some(Epoch { number: 6, shared: true }));
+    bob.forget();
+    let text = |seq, label| StoredCommand::new(&command(label)).unwrap().to_row(Seq::new(seq).unwrap());
+    bob.take(&text(2, 1));
+    assert!(bob.delivered.is_empty());
+    let resume = r#","start":1,"epoch":7,"shared":true,"method""#;
+    bob.take(&text(1, 2).replacen(r#","method""#, resume, 1));
+    bob.take(&text(2, 3));
+    assert_eq!(bob.delivered, [2, 3]);
+}
