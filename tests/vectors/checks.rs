@@ -177,6 +177,8 @@ struct Story {
     bob: Bob,
     steps: Vec<Step>,
     rows: BTreeMap<String, String>,
+    /// Beside those that the incumbent has.
+    ours: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -227,7 +229,8 @@ pub(crate) fn the_store_after_a_story() {
         kernel.commit(now).unwrap();
     }
     kernel.store().audit().unwrap();
-    assert_eq!(all(&rows), story.rows, "as JSON: {}", serde_json::to_string_pretty(&all(&rows)).unwrap());
+    let expected: BTreeMap<_, _> = story.rows.into_iter().chain(story.ours).collect();
+    assert_eq!(all(&rows), expected, "as JSON: {}", serde_json::to_string_pretty(&all(&rows)).unwrap());
 }
 
 fn kernel(rows: Rc<RefCell<MemoryStore>>, options: &RemoteCommsOptions, seed: SeedSource, now: Timestamp) -> Kernel {
