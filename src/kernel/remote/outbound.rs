@@ -25,7 +25,7 @@ const ENVELOPE_BYTES: usize = 120;
 const RETIREMENT_BYTES: usize = 48;
 
 /// Room for the rest of a command around its data, and for one reference in it.
-const COMMAND_BYTES: usize = 160;
+const COMMAND_BYTES: usize = 132;
 const REFERENCE_BYTES: usize = 28;
 
 /// How many references one message about garbage has at most, so that no reader is long busy with one.

@@ -92,10 +92,12 @@ function checkHandshake(message, text) {
   assert.equal(typeof message.params.incarnationId, 'string');
 }
 
-/** `start`, `retired` and `retires` are members that incumbents do not know (§11); without them the message must be one of theirs. */
+/** `start`, `epoch`, `retired` and `retires` are members that incumbents do not know (§11); without them the message must be one of theirs. */
 function checkMessage(message, text) {
-  const { start, retired, retires, ...known } = message;
+  const { start, epoch, shared, retired, retires, ...known } = message;
   assert.ok(start === undefined || isSeq(start), text);
+  assert.ok(epoch === undefined || (isSeq(epoch) && start !== undefined), text);
+  assert.ok(shared === undefined, `this peer has told no epoch that could be shared: ${text}`);
   assert.ok(retired === undefined, `this peer has retired nothing that could be forgotten: ${text}`);
   assert.ok(retires === undefined || (retires === true && message.params?.[0] === 'notify'), text);
   const members = Object.keys(known);
