@@ -30,7 +30,7 @@ export async function otherRealms({ browser, blank, modules }) {
       const { port1, port2 } = new other.MessageChannel();
       const served = network.Network.serve(port1, other.Object.assign(new other.Object(), { onEvent() {} }));
       const store = await kernel.openKernelStore({ durability: 'memory' });
-      const running = await kernel.Kernel.start(port2, new other.Object(), store);
+      const running = await kernel.Kernel.start(port2, other.Object.assign(new other.Object(), { onEvent() {} }), store);
       const aborted = await running
         .redeemOcapURL('ocap:zz@12D3KooWGRUaF6FmXGbxcBRsjBgnLvmrWvjSSW9HvN3gEkCxvbKB', { signal: other.AbortSignal.abort() })
         .catch((/** @type {Error} */ error) => error.name);
@@ -97,7 +97,7 @@ export async function replacedWebRtc({ browser, blank, modules }, relay) {
           const { port1, port2 } = new MessageChannel();
           const served = network.Network.serve(port1);
           const store = await kernel.openKernelStore({ durability: 'memory' });
-          const running = await kernel.Kernel.start(port2, { relays: [relay] }, store);
+          const running = await kernel.Kernel.start(port2, { relays: [relay], onEvent() {} }, store);
           await new Promise((resolve) => setTimeout(resolve, 700));
           const isUp = served.status().relays.some((/** @type {{ state: string }} */ { state }) => state === 'up');
           const url = await running.issueOcapURL(running.exportObject());
@@ -142,7 +142,7 @@ export async function databasesThatAnswerLater({ browser, blank, modules }) {
         const timely = database[late];
         database[late] = async (...args) => timely(...args);
         try {
-          const started = await Kernel.start(new MessageChannel().port2, {}, KernelStore.over(database));
+          const started = await Kernel.start(new MessageChannel().port2, { onEvent() {} }, KernelStore.over(database));
           // Some functions are not needed to start.
           started.release([started.exportObject()]);
           started.stop();

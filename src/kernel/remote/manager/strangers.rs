@@ -179,8 +179,9 @@ impl RemoteManager {
             }
             return Ok(None);
         };
-        if self.last_seen(host, peer)?.is_none() {
-            // A restart of a peer whose incarnation is not known could not be told.
+        if host.keeps_epochs() && self.last_seen(host, peer)?.is_none() {
+            // A restart of a peer whose incarnation is not known could not be told. (A kernel in JavaScript may have a network that
+            // does not end the channel for that.)
             return Err(RemoteError::unknown_incarnation(peer).into());
         }
         self.forget_one_too_many(host)?;
