@@ -28,7 +28,7 @@ impl Method {
     /// Looks for a bug until it finds one. Gives the first line of what it says.
     pub fn find(self) -> Option<String> {
         let found = match self {
-            Method::Schedules => simulator::explore(1, SCHEDULES, 2).err().map(|violation| violation.what),
+            Method::Schedules => schedules(SCHEDULES),
             Method::CrashPoints => {
                 simulator::crash_points(simulator::Medium::Rows, 1, STRIDE, 2).err().map(|violation| violation.what)
             }
@@ -42,8 +42,15 @@ impl Method {
     }
 }
 
+/// What a number of schedules finds.
+fn schedules(count: u64) -> Option<String> {
+    simulator::explore(1, count, 2).err().map(|violation| violation.what)
+}
+
 /// Schedules tried for each bug; most are found by one of the first.
 const SCHEDULES: u64 = 250;
+/// Schedules tried for a bug that nothing else has found: what goes ahead of the fence, two ends that keep epochs mostly find out.
+const MANY_SCHEDULES: u64 = 4_000;
 /// Store operations between two crash points.
 const STRIDE: u64 = 13;
 /// The configurations of the model checker that are walked quickly.
@@ -66,6 +73,9 @@ pub fn found_by(fault: Fault) -> Vec<(Method, String)> {
         if method != Method::FailurePoints || found.is_empty() {
             found.extend(method.find().map(|what| (method, what)));
         }
+    }
+    if found.is_empty() {
+        found.extend(schedules(MANY_SCHEDULES).map(|what| (Method::Schedules, what)));
     }
     seed(None);
     found
