@@ -77,8 +77,9 @@ impl KernelError {
     /// The stable name, as `Error.name` in JavaScript.
     pub fn name(&self) -> &str {
         match self {
-            KernelError::Store(error) => KernelError::store_name(error),
-            KernelError::Reference(RefError::Store(error)) => KernelError::store_name(error),
+            KernelError::Store(error)
+            | KernelError::Reference(RefError::Store(error))
+            | KernelError::Identity(IdentityError::Store(error)) => KernelError::store_name(error),
             KernelError::Reference(
                 RefError::AlreadyResolved(_)
                 | RefError::Circular(_)
@@ -118,7 +119,9 @@ impl KernelError {
     /// the message's.
     pub fn is_storage_failure(&self) -> bool {
         let error = match self {
-            KernelError::Store(error) | KernelError::Reference(RefError::Store(error)) => error,
+            KernelError::Store(error)
+            | KernelError::Reference(RefError::Store(error))
+            | KernelError::Identity(IdentityError::Store(error)) => error,
             KernelError::Host { .. } | KernelError::Reentrant | KernelError::RolledBack => return true,
             _ => return false,
         };
