@@ -116,9 +116,10 @@ impl RemoteHandle {
         if command.is_request() && self.load(is_stranger) > Load::Room { Err(KernelError::Overloaded) } else { Ok(()) }
     }
 
-    /// Whether a message to this would only come back: an object of its sender, or a promise that nobody has heard of before.
+    /// Whether a message to this would only come back: an object of its sender, or a promise that nobody has heard of before. A
+    /// kernel in JavaScript takes such messages, as the incumbent does.
     pub(super) fn would_come_back(&self, host: &dyn HostKernel, target: Eref) -> Result<bool, KernelError> {
-        let own = target.direction == Direction::Export;
+        let own = target.direction == Direction::Export && host.keeps_epochs();
         Ok(own && (target.kind == RefKind::Object || host.known(self.id, target)?.is_none()))
     }
 
