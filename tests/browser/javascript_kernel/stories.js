@@ -102,7 +102,9 @@ export async function whatAPeerSendsIsQueuedTranslated(make, records) {
     await onMessage(BOB, message(3, 'ro-77'));
     await onMessage(BOB, deliver(4, 'notify', [['rp+8', false, { body: 'again', slots: [] }]]));
     await onMessage(BOB, deliver(5, 'retireExports', [eref]));
-    await until(() => log.filter((line) => line.includes('passed over')).length === 3, 'word of what was passed over');
+    // Of what one peer does wrong the first four are told, whoever serves it.
+    const told = ownStore ? 1 : 3;
+    await until(() => log.filter((line) => line.includes('passed over')).length === told, 'word of what was passed over');
     equal(queue.sent.length, 1, 'messages that reached the queue');
     const [[kpid, rejected, body], ...more] = queue.resolved.slice(1);
     equal([kpid, rejected, more], [store.erefToKref('r1', 'rp+3'), true, []], 'what was resolved since');
