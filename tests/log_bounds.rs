@@ -4,12 +4,7 @@
 
 mod support;
 
-use std::{
-    io::Write,
-    rc::Rc,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{rc::Rc, time::Duration};
 
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 use ocap_remotes::{
@@ -17,22 +12,8 @@ use ocap_remotes::{
     runtime::NativeRuntime,
     wire::{Handshake, encode_frame},
 };
-use support::{ANY_PORT, Party, start};
+use support::{ANY_PORT, Log, Party, start};
 use tracing::Level;
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 /// What is warned of, from all libraries, while `story` runs.
 fn warnings(story: impl AsyncFnOnce()) -> Vec<String> {
@@ -42,8 +23,7 @@ fn warnings(story: impl AsyncFnOnce()) -> Vec<String> {
     let _guard = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, story());
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    text.lines().map(str::to_owned).collect()
+    log.text().lines().map(str::to_owned).collect()
 }
 
 /// Opens `channels` of one key, and writes these bytes on each.

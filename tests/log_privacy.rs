@@ -4,12 +4,7 @@
 
 mod support;
 
-use std::{
-    io::Write,
-    rc::Rc,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{rc::Rc, time::Duration};
 
 use futures::{AsyncWriteExt as _, StreamExt as _};
 use ocap_remotes::{
@@ -17,28 +12,8 @@ use ocap_remotes::{
     runtime::NativeRuntime,
     wire::{Handshake, encode_frame},
 };
-use support::{ANY_PORT, start};
+use support::{ANY_PORT, Log, start};
 use tracing::Level;
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
 
 const SECRET: &str = "Sekretwort";
 

@@ -1,7 +1,13 @@
 //! A whole kernel natively: its store, its driver, a bridge in memory, and libp2p over WebSocket on loopback.
 #![allow(dead_code)] // Not every test needs all of it.
 
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    io::Write,
+    rc::Rc,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use ocap_remotes::{
     kernel::{KernelDriver, KernelError, KernelEvent, SeedSource, store::KernelStore},
@@ -107,5 +113,26 @@ impl Party {
 
     pub(crate) async fn has_received(&self, count: usize) {
         self.hears("messages", |_| (self.bodies().len() >= count).then_some(())).await;
+    }
+}
+
+/// What was logged, as a writer that anybody may have a copy of.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
