@@ -90,11 +90,12 @@ export class LabPage {
 
   /**
    * @param {string} what
-   * @param {number} seconds
+   * @param {number} seconds in which no message is sent, delivered or reported
    * @param {() => Promise<boolean>} probe
    */
   until(what, seconds, probe) {
-    return this.stage.waitFor(what, seconds, probe);
+    return this.stage.waitFor(what, seconds, probe, () =>
+      this.page.evaluate(() => JSON.stringify(/** @type {any} */ (window).lab?.ledger.tally())));
   }
 
   /** Waits until everything that was sent is delivered or reported, and checks that the guarantee was kept. */

@@ -159,14 +159,20 @@ export class Stage {
   /**
    * Asks again and again until the answer is yes.
    * @param {string} what
-   * @param {number} seconds
+   * @param {number} seconds in which nothing moves
    * @param {() => Promise<boolean>} probe
+   * @param {() => Promise<string>} [progress] what changes as long as there is some: a busy machine is slow, and does not stand still
    */
-  async waitFor(what, seconds, probe) {
-    const deadline = Date.now() + seconds * 1_000;
+  async waitFor(what, seconds, probe, progress = async () => '') {
+    let moved = Date.now();
+    let before = await progress();
     while (!(await probe())) {
       this.checkHealth();
-      if (Date.now() > deadline) {
+      const now = await progress();
+      if (now !== before) {
+        [before, moved] = [now, Date.now()];
+      }
+      if (Date.now() > moved + seconds * 1_000) {
         throw new Error(`waited ${seconds} s for ${what}`);
       }
       await new Promise((resolve) => setTimeout(resolve, 25));
