@@ -5,8 +5,10 @@ import { equal, numbers } from '../../www/story/tally.mjs';
 
 /** A number costs the victim two messages, `count` and the answer; 100 a second may leave. */
 const STREAM_PAUSE_MS = 60;
-/** The survivor waits at so many pending messages: what the victim makes of them at once must not exceed its own limit of 200. */
+/** The survivor waits at so many pending messages, and at so many numbers that are not back: what the victim makes of them, two of each,
+ * must not exceed its own limit of 200 pending messages, however slow the machine. */
 const PENDING_LIMIT = 30;
+const AWAY_LIMIT = 60;
 
 /**
  * @typedef {import('../../www/story/stage.mjs').Stage} Stage
@@ -36,7 +38,8 @@ export class Stream {
    */
   async #run(survivor, target) {
     while (!this.#isOver) {
-      if ((await survivor.pending()) < PENDING_LIMIT) {
+      const away = this.sent - ((await survivor.numbers()).at(-1) ?? 0);
+      if (away < AWAY_LIMIT && (await survivor.pending()) < PENDING_LIMIT) {
         await survivor.call('send', target, 'relay', this.sent + 1);
         this.sent += 1;
       }
@@ -57,8 +60,9 @@ export class Stream {
     await this.end();
     const { sent } = this;
     const survivor = this.#survivor;
-    await stage.waitFor(`${sent} to come back`, 60, async () => (await survivor.numbers()).at(-1) === sent);
-    await stage.waitFor('everything to be answered', 60, async () => (await survivor.outcomes()).length >= sent);
+    const progress = async () => String((await survivor.numbers()).length + (await survivor.outcomes()).length);
+    await stage.waitFor(`${sent} to come back`, 60, async () => (await survivor.numbers()).at(-1) === sent, progress);
+    await stage.waitFor('everything to be answered', 60, async () => (await survivor.outcomes()).length >= sent, progress);
     await stage.waitFor('everything to be acknowledged', 60, async () => (await survivor.pending()) === 0);
     const outcomes = (await survivor.outcomes()).map(({ value, rejected, answer }) => ({ value, rejected, answer }));
     equal(outcomes, numbers(1, sent).map((value) => ({ value, rejected: false, answer: value })), 'answers to the survivor');
