@@ -100,14 +100,15 @@ export class Program {
   }
 
   /**
-   * Sends `count` with each number, in order.
+   * Sends `count` with each number, in order, as soon as there is room for it.
    * @param {string} target
    * @param {number} from
    * @param {number} to included
-   * @param {number} [everyMs] pause between two; without it all are sent at once
+   * @param {number} [everyMs] pause between two; without it they are sent as fast as they go
    */
   async sendNumbers(target, from, to, everyMs) {
     for (let number = from; number <= to; number += 1) {
+      await this.kernel.ready(target);
       this.send(target, 'count', number);
       if (everyMs !== undefined) {
         await new Promise((resolve) => setTimeout(resolve, everyMs));
