@@ -5,9 +5,9 @@ import { equal, numbers } from '../../www/story/tally.mjs';
 
 /** A number costs the victim two messages, `count` and the answer; 100 a second may leave. */
 const STREAM_PAUSE_MS = 60;
-/** The survivor waits at so many pending messages, and at so many numbers that are not back: what the victim makes of them, two of each,
- * must not exceed its own limit of 200 pending messages, however slow the machine. */
+/** The survivor waits at so many pending messages: what the victim makes of them at once must not exceed its own limit of 200. */
 const PENDING_LIMIT = 30;
+/** It waits at so many numbers that are not back, too: on a slow machine the victim's two of each stay pending for longer. */
 const AWAY_LIMIT = 60;
 
 /**

@@ -1,4 +1,4 @@
-//! A whole kernel natively: its store, its driver, a bridge in memory, and libp2p over WebSocket on loopback.
+//! A whole kernel natively: its store, its driver, a bridge in memory, and libp2p over WebSocket on loopback; and what is logged.
 #![allow(dead_code)] // Not every test needs all of it.
 
 use std::{
