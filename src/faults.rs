@@ -46,6 +46,12 @@ pub enum Fault {
     WalkBehindValues,
     /// A peer that has forgotten this end is not found out.
     IgnoreEpochs,
+    /// The kernel is given frames in the order in which they come, however many one peer has sent.
+    ServeInOrderOfArrival,
+    /// A stranger is never forgotten, however long it has said nothing.
+    RememberStrangers,
+    /// The names of settled promises are never forgotten, however many one peer has.
+    RememberSettledNames,
 }
 
 #[cfg(feature = "seeded-faults")]

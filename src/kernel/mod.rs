@@ -375,6 +375,8 @@ impl Kernel {
     /// [`KernelError::Store`]; something is still due then, and should be tried again after a pause.
     pub fn handle_timeout(&mut self, now: Timestamp) -> Result<(), KernelError> {
         let handled = self.remotes.handle_timeout(&mut self.store, now);
+        // Whoever was forgotten is forgotten for good.
+        self.unsaved |= self.remotes.has_forgotten();
         self.settle();
         handled.and(self.unsettled.clone().map_or(Ok(()), Err))
     }

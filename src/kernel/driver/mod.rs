@@ -41,6 +41,9 @@ pub type EventHandler = Box<dyn Fn(KernelEvent)>;
 /// How long a timer that could not be handled waits for its next chance.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+/// How many bytes of messages share a commit at most: so long an answer may have to wait for what came with its question.
+const COMMITTED_TOGETHER: usize = 256 << 10;
+
 /// A backup.
 type Export = Result<Vec<u8>, StoreError>;
 
@@ -60,6 +63,8 @@ pub struct KernelDriver {
     timer: RefCell<Alarm>,
     /// Set while a commit is due: everything that is ready now may still join it.
     commit_turn: RefCell<Option<LocalBoxFuture<'static, ()>>>,
+    /// Bytes of messages that came since the last commit.
+    gathered: Cell<usize>,
     /// Who waits for the next commit.
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
     /// Who waits for a remote to take one more message, in the order of asking.
@@ -92,6 +97,7 @@ impl KernelDriver {
             writes: RefCell::default(),
             timer: RefCell::default(),
             commit_turn: RefCell::default(),
+            gathered: Cell::default(),
             waiting: RefCell::default(),
             crowded: RefCell::default(),
             exports: RefCell::default(),
@@ -164,6 +170,7 @@ impl KernelDriver {
     /// Makes everything so far durable. A failure is the end of this kernel.
     fn commit(&self) -> Result<(), KernelError> {
         self.tell_events();
+        self.gathered.set(0);
         let committed = self.kernel.borrow_mut().commit(self.runtime.now());
         if !self.kernel.borrow().awaits_commit() {
             for waiting in self.waiting.take() {
@@ -482,10 +489,16 @@ fn reply<T: 'static>(result: Result<T, KernelError>) -> Reply<T> {
 
 impl KernelServices for KernelDriver {
     fn remote_deliver(&self, from: PeerId, message: String) -> Reply<Option<String>> {
-        reply(self.call(|kernel, now| {
+        let taken = self.call(|kernel, now| {
             kernel.handle_remote_message(&from, &message, now)?;
             if kernel.takes_no_more() { Err(RemoteError::not_reading(&from).into()) } else { Ok(None) }
-        }))
+        });
+        self.gathered.set(self.gathered.get().saturating_add(message.len()));
+        if self.gathered.get() >= COMMITTED_TOGETHER && !self.holding.get() && !self.stopped.get() {
+            // What is ready together is no longer little. A failure has stopped everything, which the task sees next.
+            self.commit().ok();
+        }
+        reply(taken)
     }
 
     fn remote_moving(&self, peer: PeerId) {

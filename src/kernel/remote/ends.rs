@@ -108,7 +108,10 @@ impl RemoteHandle {
                 host.keep_retired(self.id, seq)?;
             }
         }
-        self.reject_decided(host, RejectionCode::ConnectionLost, reason)
+        let rejected = self.reject_decided(host, RejectionCode::ConnectionLost, reason)?;
+        let read = self.session.abandonable().map_or(self.session.start(), |abandoned| abandoned.next());
+        host.forget_settled_names(self.id, read)?;
+        Ok(rejected)
     }
 
     /// What follows once that is committed.

@@ -65,6 +65,8 @@ pub struct RemoteHandle {
     pub(super) gave_back: bool,
     /// The peer had forgotten this kernel, and holds nothing of what it was given.
     pub(super) starts_over: bool,
+    /// When the peer last wrote, or this kernel was started.
+    pub(super) heard: Timestamp,
 }
 
 impl RemoteHandle {
@@ -106,6 +108,7 @@ impl RemoteHandle {
             was_given: false,
             gave_back: false,
             starts_over: false,
+            heard: now,
         })
     }
 

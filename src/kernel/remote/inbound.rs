@@ -60,6 +60,7 @@ impl RemoteHandle {
         outcomes: &mut Vec<Outcome>,
     ) -> Result<(), KernelError> {
         let message = Message::parse(text).inspect_err(|_| count(&mut self.counters.malformed, 1))?;
+        self.heard = now;
         if !self.hear(context.host, &message, outcomes)? {
             return Ok(());
         }
@@ -253,6 +254,8 @@ impl RemoteHandle {
                 let refused = self.process_delivery(host, delivery, *ack, *size)?;
                 if retirement.retires {
                     self.forget_names(host, &settled)?;
+                } else if !settled.is_empty() {
+                    host.note_settled_names(self.id, settled.len(), self.session.start())?;
                 }
                 if let Some(error) = refused {
                     return Ok(Outcome::Rejected { seq, error });

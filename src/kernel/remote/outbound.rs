@@ -136,7 +136,10 @@ impl RemoteHandle {
         let (stored, retirement) = self.retiring(&command, true)?;
         let seq = self.stage_stored(store, &command, stored)?;
         self.requests.told(eref, seq);
-        if retirement.retires { Ok(store.retire_name(self.id, promise, eref, seq)?) } else { Ok(()) }
+        if retirement.retires {
+            store.retire_name(self.id, promise, eref, seq)?;
+        }
+        Ok(store.note_settled_names(self.id, 1, self.session.start())?)
     }
 
     /// A command with what it says of the names of settled promises.

@@ -121,6 +121,7 @@ impl KernelStore {
             return Err(RefError::UnknownReference { endpoint, eref });
         }
         if eref.kind == RefKind::Promise {
+            self.insist_not_forgotten(endpoint, eref)?;
             return Ok(self.export_promise(endpoint, eref, Some(endpoint))?);
         }
         let kref = self.create_object(endpoint)?;
@@ -143,9 +144,14 @@ impl KernelStore {
     /// The promise that a remote wants the result of its message in, which it has not named before and does not decide.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn export_result(&mut self, endpoint: EndpointId, eref: Eref) -> Result<Kref, StoreError> {
-        self.export_promise(endpoint, eref, None)
+    /// [`RefError::UnknownReference`] for one that was settled long ago; [`RefError::Store`].
+    pub fn export_result(&mut self, endpoint: EndpointId, eref: Eref) -> Result<Kref, RefError> {
+        self.insist_not_forgotten(endpoint, eref)?;
+        Ok(self.export_promise(endpoint, eref, None)?)
+    }
+
+    fn insist_not_forgotten(&self, endpoint: EndpointId, eref: Eref) -> Result<(), RefError> {
+        if self.is_forgotten(endpoint, eref)? { Err(RefError::UnknownReference { endpoint, eref }) } else { Ok(()) }
     }
 
     /// Whether an endpoint had an object under this name, which is gone from its c-list.

@@ -27,6 +27,7 @@ mod remotes;
 mod retelling;
 mod retiring;
 mod rows;
+mod settled_names;
 mod translate;
 mod undo;
 mod waiting;
@@ -49,6 +50,8 @@ pub use relays::{MAX_KNOWN_RELAYS, RelayEntry};
 pub use remotes::{RemoteInfo, RemoteSeqState};
 pub use retelling::MAX_TOLD_AGAIN;
 use retelling::ToldAgain;
+pub use settled_names::MAX_SETTLED_NAMES;
+use settled_names::SettledNames;
 use undo::{FreshItems, Mark, NotedKrefs};
 use waiting::Waiting;
 pub use waiting::{MAX_WAITING, MAX_WAITING_BYTES, MAX_WAITING_FOR};
@@ -74,6 +77,8 @@ pub struct KernelStore {
     waiting: Waiting,
     /// What peers make the kernel tell again.
     told_again: ToldAgain,
+    /// How many names of settled promises remotes have.
+    settled_names: SettledNames,
     group: Group,
     /// The open savepoints, each with how far what memory holds beside the rows had come when it was made.
     open: Vec<(String, Mark)>,
@@ -125,6 +130,7 @@ impl KernelStore {
             pins: Pins::default(),
             waiting: Waiting::default(),
             told_again: ToldAgain::default(),
+            settled_names: SettledNames::default(),
             group: Group::Off,
             open: Vec::new(),
             failed: None,

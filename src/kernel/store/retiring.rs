@@ -65,18 +65,23 @@ impl KernelStore {
 
     /// Forgets everything that is retiring, whoever may mention it.
     pub(super) fn forget_all_retiring(&mut self, remote: EndpointId) -> Result<(), StoreError> {
-        self.forget_retiring(remote, u64::MAX)
+        self.forget_retiring(remote, u64::MAX)?;
+        self.begin_settled_names(remote)
     }
 
     fn forget_retiring(&mut self, remote: EndpointId, up_to: u64) -> Result<(), StoreError> {
         for (row, eref) in self.retiring(remote, up_to)? {
-            if let Some(kpid) = self.eref_to_kref(remote, eref)? {
-                self.delete(&slot_key(remote, eref))?;
-                self.release_reference(kpid)?;
-            }
-            self.delete(&row)?;
+            self.forget_retiring_row(remote, &row, eref)?;
         }
         Ok(())
+    }
+
+    pub(super) fn forget_retiring_row(&mut self, remote: EndpointId, row: &str, eref: Eref) -> Result<(), StoreError> {
+        if let Some(kpid) = self.eref_to_kref(remote, eref)? {
+            self.delete(&slot_key(remote, eref))?;
+            self.release_reference(kpid)?;
+        }
+        self.delete(row)
     }
 
     /// The rows of messages up to `up_to`, with the names in them.

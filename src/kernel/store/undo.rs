@@ -161,6 +161,10 @@ impl FreshItems {
         self.items.len()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Rc<RunItem>> {
+        self.items.iter()
+    }
+
     fn mark(&self) -> FreshMark {
         FreshMark { log: self.log.len(), ordered: self.ordered }
     }

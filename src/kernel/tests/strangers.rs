@@ -369,3 +369,27 @@ fn who_is_no_longer_remembered_has_to_shake_hands_again() {
     assert!(matches!(&answers[..], [.., Message { command: Some((Seq::FIRST, _)), .. }]), "{answers:?}");
     world.audit();
 }
+
+#[test]
+fn a_stranger_that_says_nothing_for_ten_minutes_is_forgotten() {
+    let (mut world, for_alice, _) = World::introduced();
+    let before = world.bob.rows().len();
+    let (silent, shown) = (stranger(1), stranger(2));
+    world.pesters(&silent, "life");
+    assert!(!world.shows(&shown, "life"));
+    world.wait(Duration::from_secs(400));
+    world.pesters(&stranger(3), "life");
+    let remotes = |world: &mut World| world.bob.kernel().remotes().remotes().count();
+    assert_eq!(remotes(&mut world), 3);
+    world.wait(Duration::from_secs(200));
+    assert_eq!(remotes(&mut world), 2, "alice, and who has said something since");
+    assert!(matches!(world.hears(&shown, &redeem(1, None, "ocap:nonsense")), Err(KernelError::Remote(_))));
+    world.wait(Duration::from_secs(400));
+    assert_eq!(remotes(&mut world), 1);
+    assert!(world.bob.rows().len() <= before + 1, "but for the note that some were forgotten");
+    assert_eq!(world.bob.kernel().poll_timeout(), None, "nobody is waited for");
+    world.send(for_alice, "#\"still there?\"");
+    world.run();
+    assert_eq!(world.bob.messages().len(), 1, "who is known is not forgotten");
+    world.audit();
+}

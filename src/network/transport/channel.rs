@@ -185,6 +185,10 @@ impl Inbox {
         }
     }
 
+    pub(super) fn first(&self) -> Option<&str> {
+        self.frames.front().map(String::as_str)
+    }
+
     pub(super) fn pop(&mut self) -> Option<String> {
         let text = self.frames.pop_front()?;
         self.bytes = self.bytes.saturating_sub(text.len());

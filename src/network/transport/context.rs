@@ -9,6 +9,7 @@ use super::{
     io::{ChannelId, DialId, Effect, SendId},
     policy::Policy,
     standstill::Standstill,
+    turns::Turns,
 };
 use crate::{
     network::circuit::CircuitUse,
@@ -30,6 +31,8 @@ pub(super) struct Context {
     pub(super) guests: usize,
     /// Peers whose status is news; no more than there are peers, for the driver takes them after each input.
     pub(super) changed: BTreeSet<PeerId>,
+    /// Whose frame the kernel gets next.
+    pub(super) turns: Turns,
     random: RandomSource,
     effects: VecDeque<Effect>,
     channels: HashMap<ChannelId, (PeerId, Option<CircuitUse>)>,
@@ -53,6 +56,7 @@ impl Context {
             engaged: 0,
             guests: 0,
             changed: BTreeSet::new(),
+            turns: Turns::new(),
             random,
             effects: VecDeque::new(),
             channels: HashMap::new(),

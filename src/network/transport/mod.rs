@@ -26,6 +26,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod turns;
 mod wake;
 
 use std::collections::BTreeMap;
@@ -127,8 +128,23 @@ impl Transport {
             Input::Verdict { channel, peer, restarted } => {
                 self.with_known(peer, |peer, cx| peer.verdict(cx, channel, &restarted));
             }
-            Input::Delivered { peer, outcome } => self.with_known(peer, |peer, cx| peer.delivered(cx, outcome)),
+            Input::Delivered { peer, outcome } => {
+                self.cx.turns.answered(&peer);
+                self.with_known(peer, |peer, cx| peer.delivered(cx, outcome));
+            }
             Input::Timeout => self.on_timeout(),
+        }
+        self.hand_over();
+    }
+
+    /// Gives the kernel as much as it may have, from whoever has the turn.
+    fn hand_over(&mut self) {
+        let Transport { peers, cx, .. } = self;
+        let now = cx.now;
+        while let Some(id) = cx.turns.next(now, |id| peers.get(id).and_then(Peer::next_frame)) {
+            if let Some(peer) = peers.get_mut(&id) {
+                advance(peer, cx, Peer::hand_over);
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use super::{
     peer::{Inbound, Outbound, Peer, Standing},
     policy::{DELIVERIES_IN_FLIGHT, REFUSALS_IN_A_ROW},
     rollover::Rollover,
+    turns::Turns,
 };
 use crate::{
     faults::{Fault, seeded},
@@ -119,14 +120,14 @@ impl Peer {
             if registered.writer.circuit.as_ref().is_some_and(Rollover::is_weighed) {
                 cx.effect(Effect::Weigh { channel });
             }
-            return self.hand_over(cx);
+            return self.frame_came(cx);
         }
         if let Some(retiring) = self.retiring.as_mut().filter(|retiring| retiring.channel == channel) {
             retiring.reading = false;
             retiring.frame.end();
             self.last_active = cx.now;
             self.inbox.push(&retiring.incarnation, text);
-            return self.hand_over(cx);
+            return self.frame_came(cx);
         }
         match (&self.outbound, &self.inbound) {
             (Outbound::AwaitingAck { writer, .. }, _) if writer.channel == channel => self.ack_received(cx, &text),
@@ -137,10 +138,26 @@ impl Peer {
         }
     }
 
-    /// Gives the kernel as much as it may have, then reads on if there is room.
-    fn hand_over(&mut self, cx: &mut Context) {
-        while self.inbox.handed_over < DELIVERIES_IN_FLIGHT {
-            let Some(text) = self.inbox.pop() else { break };
+    fn frame_came(&mut self, cx: &mut Context) {
+        cx.turns.came(&self.id, cx.now);
+        self.wait_for_turn(cx);
+        self.read_on(cx);
+    }
+
+    fn wait_for_turn(&self, cx: &mut Context) {
+        if self.next_frame().is_some() {
+            cx.turns.join(&self.id, self.known);
+        }
+    }
+
+    /// What the frame costs that the kernel may have next; nothing if there is none, or the kernel has enough of this peer.
+    pub(super) fn next_frame(&self) -> Option<usize> {
+        if self.inbox.handed_over < DELIVERIES_IN_FLIGHT { self.inbox.first().map(Turns::cost) } else { None }
+    }
+
+    /// Gives the kernel the next frame, and reads on if there is room.
+    pub(super) fn hand_over(&mut self, cx: &mut Context) {
+        if let Some(text) = self.inbox.pop() {
             self.inbox.handed_over += 1;
             cx.effect(Effect::Deliver { peer: self.id.clone(), text });
         }
@@ -194,7 +211,8 @@ impl Peer {
                 self.lose_channel(cx, "the kernel cannot be reached", End::Closed);
             }
         }
-        self.hand_over(cx);
+        self.wait_for_turn(cx);
+        self.read_on(cx);
     }
 
     pub(super) fn frame_error(&mut self, cx: &mut Context, channel: ChannelId, error: &WireError) {

@@ -61,6 +61,10 @@ pub struct RemoteManager {
     went_back: bool,
     /// The peer that wrote last was given up over what it wrote.
     reads_nothing: bool,
+    /// Strangers are forgotten: the host can tell them from others.
+    forgets: bool,
+    /// One was forgotten because it said nothing for long.
+    forgot: bool,
 }
 
 impl RemoteManager {
@@ -85,6 +89,8 @@ impl RemoteManager {
             fresh: BTreeSet::new(),
             went_back: false,
             reads_nothing: false,
+            forgets: host.keeps_acquaintances(),
+            forgot: false,
         };
         host.begin_acquaintances()?;
         for (id, info) in host.all_remotes()? {
@@ -242,7 +248,7 @@ impl RemoteManager {
     /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let sessions = self.remotes.values().filter_map(RemoteHandle::poll_timeout);
-        sessions.chain(self.redemptions.next_deadline()).min()
+        sessions.chain(self.redemptions.next_deadline()).chain(self.next_to_forget()).min()
     }
 
     /// Tells the time.
@@ -270,7 +276,12 @@ impl RemoteManager {
             // One that cannot be given up now is still due, and no reason to keep the others.
             handled = handled.and(self.handle_remote_give_up(host, &peer, &reason));
         }
-        handled
+        handled.and(self.forget_silent_strangers(host, now))
+    }
+
+    /// Whether the last timer has forgotten anybody.
+    pub(in crate::kernel) fn has_forgotten(&mut self) -> bool {
+        std::mem::take(&mut self.forgot)
     }
 
     /// What was taken could not be done yet.

@@ -133,7 +133,7 @@ impl RemoteManager {
             Some(former) if former != *observed => former,
             same_or_first => {
                 if same_or_first.is_none() {
-                    self.note_incarnation(host, peer, observed)?;
+                    self.note_incarnation(host, peer, observed, now)?;
                 }
                 if let Some(remote) = id.and_then(|id| self.remotes.get_mut(&id)) {
                     remote.channel_up(now);
@@ -143,7 +143,7 @@ impl RemoteManager {
         };
         let (mut discarded, mut promises_rejected) = (0, 0);
         match id.and_then(|id| Some((id, self.remotes.get_mut(&id)?))) {
-            None => self.note_incarnation(host, peer, observed)?,
+            None => self.note_incarnation(host, peer, observed, now)?,
             Some((id, remote)) => {
                 // What it was given, its former self was given.
                 let takes_back = self.strangers.was_only_given(id);

@@ -7,7 +7,10 @@
 //! is forgotten. Should it come back in the same incarnation, its own numbers tell where the conversation was. A peer that
 //! lies about them harms only its own conversation.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    time::Duration,
+};
 
 use super::{
     super::{
@@ -21,12 +24,16 @@ use super::{
     RemoteManager,
 };
 use crate::{
+    faults::{Fault, seeded},
     runtime::Timestamp,
     wire::{EndpointId, Epoch, IncarnationId, LimitType, Message, PeerId, RemoteError, Resume, Retirement, Seq},
 };
 
 /// Incarnations that are remembered of peers without a record. Whoever shows one usually writes at once.
 const SHOWN: usize = 4_096;
+
+/// How long a stranger is remembered that says nothing.
+const STRANGER_TIME: Duration = Duration::from_secs(600);
 
 /// What a peer without a record has told.
 #[derive(Debug)]
@@ -80,8 +87,8 @@ impl Numbers {
 #[derive(Debug, Default)]
 pub(super) struct Strangers {
     shown: HashMap<PeerId, Shown>,
-    /// The same peers, oldest first.
-    order: VecDeque<PeerId>,
+    /// The same peers, oldest first, and when they first showed it.
+    order: VecDeque<(Timestamp, PeerId)>,
     /// Remotes that are strangers, oldest first.
     recorded: BTreeSet<EndpointId>,
     /// Remotes that are none because they were given something.
@@ -90,15 +97,27 @@ pub(super) struct Strangers {
 
 impl Strangers {
     /// A peer of whom there is no record has shown its incarnation.
-    fn show(&mut self, peer: &PeerId, incarnation: &IncarnationId) {
+    fn show(&mut self, peer: &PeerId, incarnation: &IncarnationId, now: Timestamp) {
         let shown = Shown { incarnation: incarnation.clone(), numbers: Numbers::default(), resume: None };
         if self.shown.insert(peer.clone(), shown).is_none() {
-            self.order.push_back(peer.clone());
+            self.order.push_back((now, peer.clone()));
         }
         if self.order.len() > SHOWN
-            && let Some(oldest) = self.order.pop_front()
+            && let Some((_, oldest)) = self.order.pop_front()
         {
             self.shown.remove(&oldest);
+        }
+    }
+
+    /// Forgets incarnations that were shown long ago, by peers that have not written since.
+    fn forget_old(&mut self, now: Timestamp) {
+        while self.order.front().is_some_and(|(since, _)| since.after(STRANGER_TIME) <= now) {
+            if let Some((_, peer)) = self.order.pop_front() {
+                self.shown.remove(&peer);
+            }
+        }
+        if self.order.is_empty() {
+            (self.shown, self.order) = Default::default();
         }
     }
 
@@ -130,7 +149,7 @@ impl Strangers {
 
     fn forget_shown(&mut self, peer: &PeerId) {
         if self.shown.remove(peer).is_some() {
-            self.order.retain(|shown| shown != peer);
+            self.order.retain(|(_, shown)| shown != peer);
         }
     }
 }
@@ -150,11 +169,12 @@ impl RemoteManager {
         host: &mut dyn HostKernel,
         peer: &PeerId,
         incarnation: &IncarnationId,
+        now: Timestamp,
     ) -> Result<(), KernelError> {
         if self.by_peer.contains_key(peer) {
             host.transaction("firstIncarnation", |host| host.set_peer_incarnation(peer, incarnation))?;
         } else {
-            self.strangers.show(peer, incarnation);
+            self.strangers.show(peer, incarnation, now);
         }
         Ok(())
     }
@@ -288,16 +308,51 @@ impl RemoteManager {
             let (current, limit) = (current as u64, limit as u64);
             return Err(RemoteError::ResourceLimit { limit_type: LimitType::Connection, current, limit }.into());
         };
+        self.forget_stranger(host, id, &peer)
+    }
+
+    /// When the next stranger has said nothing for long enough to be forgotten.
+    pub(super) fn next_to_forget(&self) -> Option<Timestamp> {
+        if !self.forgets || seeded(Fault::RememberStrangers) {
+            return None;
+        }
+        let recorded = self.strangers.recorded.iter().filter_map(|id| self.remotes.get(id));
+        let heard = recorded.filter(|remote| remote.is_idle()).map(|remote| remote.heard).min();
+        let shown = self.strangers.order.front().map(|(since, _)| *since);
+        heard.into_iter().chain(shown).min().map(|since| since.after(STRANGER_TIME))
+    }
+
+    /// Forgets strangers with whom nothing is under way and who have said nothing for long.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`]; those that are left are still due.
+    pub(super) fn forget_silent_strangers(
+        &mut self,
+        host: &mut dyn HostKernel,
+        now: Timestamp,
+    ) -> Result<(), KernelError> {
+        if self.next_to_forget().is_none_or(|due| now < due) {
+            return Ok(());
+        }
+        self.strangers.forget_old(now);
+        let recorded = self.strangers.recorded.iter().filter_map(|id| self.remotes.get(id));
+        let silent = recorded.filter(|remote| remote.is_idle() && remote.heard.after(STRANGER_TIME) <= now);
+        let silent: Vec<_> = silent.map(|remote| (remote.id(), remote.peer().clone())).collect();
+        self.forgot |= !silent.is_empty();
+        silent.into_iter().try_for_each(|(id, peer)| self.forget_stranger(host, id, &peer))
+    }
+
+    fn forget_stranger(&mut self, host: &mut dyn HostKernel, id: EndpointId, peer: &PeerId) -> Result<(), KernelError> {
         host.transaction("forgetStranger", |host| {
             if let Some(remote) = self.remotes.get(&id) {
                 let detail = format!("remote peer {peer} was forgotten: nothing was shared with it");
                 remote.reject_decided(host, RejectionCode::ConnectionLost, &detail)?;
             }
-            host.forget_stranger(id, &peer)
+            host.forget_stranger(id, peer)
         })?;
         self.strangers.forget(id);
         self.remotes.remove(&id);
-        self.by_peer.remove(&peer);
+        self.by_peer.remove(peer);
         tracing::debug!(%peer, "forgot a stranger");
         Ok(())
     }

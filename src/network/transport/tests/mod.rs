@@ -14,6 +14,7 @@ mod slow_lines;
 mod standing;
 mod status;
 mod strangers;
+mod turns;
 mod world;
 
 use crate::wire::{IncarnationId, PeerId};
