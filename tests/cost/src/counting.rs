@@ -9,26 +9,34 @@ use ocap_remotes::storage::{KeyValueStore, MemoryStore, StorageError};
 
 /// What a store was asked, so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Asked {
-    pub(crate) operations: u64,
+pub struct Asked {
+    /// Operations.
+    pub operations: u64,
     /// Bytes of the values that were read and written.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
 }
 
 /// A store and its counts, which others may look at while a kernel has it.
 #[derive(Clone, Default)]
-pub(crate) struct CountingStore {
+pub struct CountingStore {
     rows: Rc<RefCell<MemoryStore>>,
     asked: Rc<Cell<Asked>>,
 }
 
 impl CountingStore {
-    pub(crate) fn asked(&self) -> Asked {
+    /// What it was asked so far.
+    pub fn asked(&self) -> Asked {
         self.asked.get()
     }
 
-    pub(crate) fn rows(&self) -> u64 {
-        self.rows.rows().map_or(0, |rows| rows.len() as u64)
+    /// How many rows it has.
+    pub fn rows(&self) -> u64 {
+        self.all().len() as u64
+    }
+
+    /// Every row.
+    pub fn all(&self) -> Vec<(String, String)> {
+        self.rows.rows().unwrap_or_default()
     }
 
     fn count(&self, bytes: usize) {

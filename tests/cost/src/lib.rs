@@ -8,6 +8,7 @@ mod victim;
 
 use std::fmt;
 
+pub use counting::{Asked, CountingStore};
 pub use inputs::INPUTS;
 
 /// How the cost of an input may grow with its size.

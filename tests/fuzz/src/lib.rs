@@ -13,6 +13,7 @@ mod command;
 mod frame;
 mod handshake;
 mod kernel;
+mod large;
 mod people;
 mod reference;
 mod rpc;
@@ -37,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "rpc", run: rpc::target },
     Target { name: "transport", run: transport::target },
     Target { name: "kernel", run: kernel::target },
+    Target { name: "large", run: large::target },
 ];
 
 /// The target of that name.

@@ -134,6 +134,11 @@ fn the_kernel_holds_its_properties() {
 }
 
 #[test]
+fn a_kernel_whose_peers_write_what_is_large_holds_its_properties() {
+    replay("large", 40);
+}
+
+#[test]
 fn every_target_has_a_corpus() {
     for target in TARGETS {
         assert!(!corpus(target).is_empty(), "{}", target.name);
