@@ -65,14 +65,13 @@ pub(crate) fn output_of(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(output.stdout).with_context(|| format!("output of `{}`", line(command)))?.trim().to_owned())
 }
 
-/// Runs a program, printing each line of its stdout and showing it to `observe`. Asks it to end, and then makes it, when it takes
-/// longer than `limit`.
+/// Runs a program, printing each line of its stdout and showing it to `observe`. Asks it to end, and then makes it, when it has
+/// printed nothing for as long as `standstill`: on a busy machine it may take any time as a whole.
 pub(crate) fn run_observed(
     command: &mut Command,
-    limit: Duration,
+    standstill: Duration,
     mut observe: impl FnMut(&str),
 ) -> Result<ExitStatus> {
-    let deadline = Instant::now() + limit;
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().with_context(|| not_started(command))?;
     let (lines, printed) = mpsc::channel();
@@ -83,7 +82,7 @@ pub(crate) fn run_observed(
         });
     }
     loop {
-        match printed.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        match printed.recv_timeout(standstill) {
             Ok(bytes) => {
                 let text = String::from_utf8_lossy(&bytes);
                 println!("{text}");
@@ -99,7 +98,7 @@ pub(crate) fn run_observed(
         child.kill()?;
         child.wait()?;
     }
-    bail!("`{}` was stopped after {} s", line(command), limit.as_secs());
+    bail!("`{}` was stopped, as it had printed nothing for {} s", line(command), standstill.as_secs());
 }
 
 /// Runs a program that prints into a file, whose former contents go.
@@ -184,6 +183,15 @@ mod tests {
         assert_eq!(seen, ["begun"]);
         // A shell that was started in the background hears no interrupt.
         assert!(started.elapsed() < END_LIMIT + Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_runner_that_goes_on_is_not_stopped_however_long_it_takes() {
+        let standstill = Duration::from_secs(3);
+        let started = Instant::now();
+        let mut runner = shell("for line in 1 2 3 4 5 6 7; do echo $line; sleep 0.5; done");
+        assert!(run_observed(&mut runner, standstill, |_| {}).unwrap().success());
+        assert!(started.elapsed() > standstill);
     }
 
     #[test]

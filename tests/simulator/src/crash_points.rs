@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     disk::Moment,
-    explore::{Violation, run},
+    explore::{PROGRESS, Violation, run},
     schedule::{HOSTS, Op, Schedule},
     world::World,
 };
@@ -123,6 +123,9 @@ fn at_each_operation(
             let Some((host, operations, moment)) = points.get(usize::try_from(index).unwrap()).copied() else {
                 return Ok(());
             };
+            if index > 0 && index.is_multiple_of(PROGRESS) {
+                println!("{medium:?}: {index} of {} points", points.len());
+            }
             let mut ops = beginning.clone();
             ops.push(trouble(host, operations, moment));
             ops.extend(story());

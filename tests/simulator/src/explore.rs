@@ -11,6 +11,9 @@ use crate::{
     world::{Statistics, World},
 };
 
+/// After so many runs it is said how many there were: who waits sees that it goes on.
+pub(crate) const PROGRESS: u64 = 1_000;
+
 /// A rule was broken, or something panicked.
 #[derive(Clone, Debug)]
 pub struct Violation {
@@ -53,6 +56,9 @@ pub fn explore(first: u64, count: u64, threads: usize) -> Result<Statistics, Box
                 return Ok(sum);
             }
             let seed = first.wrapping_add(index);
+            if index > 0 && index.is_multiple_of(PROGRESS) {
+                println!("{index} of {count} schedules");
+            }
             match run(&Schedule::random(seed, length(seed))) {
                 Ok(statistics) => sum.add(&statistics),
                 Err(violation) => {

@@ -6,8 +6,8 @@ use anyhow::{Result, anyhow, bail};
 
 use crate::process;
 
-/// How long one runner may take on a busy machine.
-const RUNNER_LIMIT: Duration = Duration::from_secs(25 * 60);
+/// How long a runner may print nothing; each prints something every few minutes, also on a busy machine.
+const STANDSTILL: Duration = Duration::from_secs(15 * 60);
 
 /// Checks that passed and failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Count {
     /// Runs a test runner and adds up what it prints. One that fails without saying where counts as one failure.
     pub(crate) fn of_runner(command: &mut Command) -> Result<Self> {
         let mut sums: Option<Count> = None;
-        let status = process::run_observed(command, RUNNER_LIMIT, |line| {
+        let status = process::run_observed(command, STANDSTILL, |line| {
             if let Some(count) = Count::parse(line) {
                 *sums.get_or_insert_default() += count;
             }
