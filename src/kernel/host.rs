@@ -158,6 +158,11 @@ pub trait HostKernel {
     /// How a promise was settled: whether rejected, and with what. `None` while it is not, or if there is none.
     fn outcome(&self, promise: Kref) -> Result<Option<(bool, CapData<Kref>)>, KernelError>;
 
+    /// Whether a promise is settled.
+    fn is_settled(&self, promise: Kref) -> Result<bool, KernelError> {
+        Ok(self.outcome(promise)?.is_some())
+    }
+
     /// Every unresolved promise that a remote is to decide.
     fn promises_by_decider(&self, remote: EndpointId) -> Result<Vec<Kref>, KernelError>;
 

@@ -189,6 +189,10 @@ impl HostKernel for KernelStore {
         Ok(KernelStore::outcome(self, promise)?)
     }
 
+    fn is_settled(&self, promise: Kref) -> Result<bool, KernelError> {
+        Ok(self.settled(promise).is_some())
+    }
+
     fn promises_by_decider(&self, remote: EndpointId) -> Result<Vec<Kref>, KernelError> {
         Ok(KernelStore::promises_by_decider(self, remote)?)
     }

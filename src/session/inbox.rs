@@ -1,6 +1,6 @@
 //! The receiver's window: what came is put in order, repetitions are dropped, gaps are waited for.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Bound};
 
 use crate::{
     faults::{Fault, seeded},
@@ -195,6 +195,11 @@ impl Inbox {
         let below = |limit: u64| self.arrived.keys().next().map_or(limit, |first| limit.min(first.get()));
         let last = below(self.sender_start).checked_sub(1)?;
         (last >= self.next()).then(|| Some(Lost { first: Seq::new(self.next())?, last: Seq::new(last)? }))?
+    }
+
+    /// What has arrived behind a number.
+    pub(super) fn behind(&self, seq: Seq) -> impl Iterator<Item = &Arrived> {
+        self.arrived.range((Bound::Excluded(seq), Bound::Unbounded)).map(|(_, arrived)| arrived)
     }
 
     pub(super) fn next_in_order(&self) -> Option<(Seq, &Arrived)> {

@@ -391,6 +391,18 @@ impl Session {
         self.inbox.lost()
     }
 
+    /// Up to which number this end's messages may have been answered in what is lost; 0 for none. Who has answered a message has
+    /// received it, and says so in whatever it writes from then on.
+    pub fn may_have_answered(&self, lost: Lost) -> u64 {
+        let acknowledged = || self.outbox.start().get().saturating_sub(1);
+        self.inbox.behind(lost.last).next().map_or_else(acknowledged, |first| first.ack.map_or(0, Seq::get))
+    }
+
+    /// What has arrived of what the peer sent after the lost.
+    pub fn arrived_behind(&self, lost: Lost) -> impl Iterator<Item = &Arrived> {
+        self.inbox.behind(lost.last)
+    }
+
     /// The next message in order, if it is here. The same one is given again until [`delivered`](Self::delivered).
     pub fn next_in_order(&self) -> Option<(Seq, &Arrived)> {
         self.inbox.next_in_order()

@@ -8,7 +8,7 @@ use serde::{
     ser::SerializeTuple,
 };
 
-use super::{Eref, surrogates::without_lone_surrogates};
+use super::{Concerns, Direction, Eref, Garbled, surrogates::without_lone_surrogates};
 
 /// Marshalled data: an opaque body, and the references that it mentions by position.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -74,6 +74,22 @@ impl Delivery {
         }
     }
 
+    /// The same with all references in the receiver's frame. The incumbent names garbage in its own (protocol §10). What was
+    /// exported by either end only one of the lists can name, so the sign tells; a list of both signs stays as it is.
+    #[must_use]
+    pub fn in_receivers_frame(self) -> Self {
+        let turned = |erefs: Vec<Eref>, direction: Direction| -> Vec<Eref> {
+            let is_senders = erefs.iter().all(|eref| eref.direction != direction);
+            if is_senders { erefs.into_iter().map(Eref::flipped).collect() } else { erefs }
+        };
+        match self {
+            Delivery::DropExports(erefs) => Delivery::DropExports(turned(erefs, Direction::Import)),
+            Delivery::RetireExports(erefs) => Delivery::RetireExports(turned(erefs, Direction::Import)),
+            Delivery::RetireImports(erefs) => Delivery::RetireImports(turned(erefs, Direction::Export)),
+            other => other,
+        }
+    }
+
     /// How many references it gives, or how many promises it settles if those are more: what its receiver has to do grows with
     /// that. What it says of garbage takes references away.
     pub fn references(&self) -> usize {
@@ -91,14 +107,8 @@ impl Delivery {
 /// A sequenced command.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RemoteCommand {
-    /// A `deliver` with a text in it that is none, for it holds a lone surrogate. It cannot be delivered as it was meant, nor as
-    /// anything else; whoever waits for what comes of it is told.
-    Garbled {
-        /// What it is beside that, if that can be read.
-        delivery: Option<Delivery>,
-        /// The JSON text of its parameters.
-        params: String,
-    },
+    /// One that cannot be read; whoever waits for what comes of it is told.
+    Garbled(Garbled),
     /// `deliver`.
     Deliver(Delivery),
     /// `redeemURL`: asks the issuer of an OCAP URL for the object behind it.
@@ -119,9 +129,10 @@ pub enum RemoteCommand {
 
 impl RemoteCommand {
     /// The method name on the wire.
-    pub fn method(&self) -> &'static str {
+    pub fn method(&self) -> &str {
         match self {
-            RemoteCommand::Deliver(_) | RemoteCommand::Garbled { .. } => "deliver",
+            RemoteCommand::Garbled(garbled) => &garbled.method,
+            RemoteCommand::Deliver(_) => "deliver",
             RemoteCommand::RedeemUrl { .. } => "redeemURL",
             RemoteCommand::RedeemUrlReply { .. } => "redeemURLReply",
         }
@@ -131,6 +142,15 @@ impl RemoteCommand {
     pub fn is_about_garbage(&self) -> bool {
         let RemoteCommand::Deliver(delivery) = self else { return false };
         matches!(delivery, Delivery::DropExports(_) | Delivery::RetireExports(_) | Delivery::RetireImports(_))
+    }
+
+    /// The promises that its sender settles with it, or leaves to the receiver.
+    pub fn settles(&self) -> Vec<Eref> {
+        match self.concerns() {
+            Concerns::Result(promise) => vec![promise],
+            Concerns::Promises(promises) => promises,
+            _ => Vec::new(),
+        }
     }
 
     /// Whether it asks the receiver to do something for its sender.
@@ -155,7 +175,7 @@ impl RemoteCommand {
     pub(super) fn params(&self) -> Result<String, serde_json::Error> {
         match self {
             RemoteCommand::Deliver(delivery) => serde_json::to_string(delivery),
-            RemoteCommand::Garbled { params, .. } => Ok(params.clone()),
+            RemoteCommand::Garbled(garbled) => Ok(garbled.params.clone()),
             RemoteCommand::RedeemUrl { url, reply_key } => serde_json::to_string(&(url, reply_key)),
             RemoteCommand::RedeemUrlReply { reply_key, result: Ok(eref) } => {
                 serde_json::to_string(&(true, reply_key, eref))
@@ -166,23 +186,21 @@ impl RemoteCommand {
         }
     }
 
-    /// Reads `params` of `method`; `None` when the method is unknown.
-    pub(super) fn parse(method: &str, params: &str) -> Option<Result<Self, serde_json::Error>> {
-        let read = Self::read(method, params)?;
-        let lossy = if read.is_err() { without_lone_surrogates(params) } else { None };
-        let Some(lossy) = lossy else { return Some(read) };
-        Some(match Self::read(method, &lossy)? {
-            Ok(RemoteCommand::Deliver(delivery)) => {
-                Ok(RemoteCommand::Garbled { delivery: Some(delivery), params: params.to_owned() })
-            }
-            Err(_) if method == "deliver" => Ok(RemoteCommand::Garbled { delivery: None, params: params.to_owned() }),
+    /// Reads `params` of `method`.
+    pub(super) fn parse(method: &str, params: &str) -> Self {
+        let error = match Self::read(method, params) {
+            Ok(command) => return command,
+            Err(error) => error,
+        };
+        match without_lone_surrogates(params).map(|lossy| Self::read(method, &lossy)) {
             // A URL, a key or the words of a refusal: what they say besides is of use.
-            read => read,
-        })
+            Some(Ok(command)) if method != "deliver" => command,
+            _ => RemoteCommand::Garbled(Garbled::new(method, params, &error)),
+        }
     }
 
-    fn read(method: &str, params: &str) -> Option<Result<Self, serde_json::Error>> {
-        Some(match method {
+    fn read(method: &str, params: &str) -> Result<Self, serde_json::Error> {
+        match method {
             "deliver" => serde_json::from_str(params).map(RemoteCommand::Deliver),
             "redeemURL" => {
                 serde_json::from_str(params).map(|(url, reply_key)| RemoteCommand::RedeemUrl { url, reply_key })
@@ -197,8 +215,10 @@ impl RemoteCommand {
                     Ok(RemoteCommand::RedeemUrlReply { reply_key, result })
                 })
             }
-            _ => return None,
-        })
+            _ => {
+                Err(serde_json::Error::custom(format_args!("unknown method {:?}", method.get(..32).unwrap_or(method))))
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{RemoteCommand, WireError};
+use super::{Garbled, RemoteCommand, WireError};
 use crate::runtime::Timestamp;
 
 /// Largest sequence number: 2^53 − 1, the largest whole number that JavaScript holds exactly.
@@ -117,7 +117,8 @@ impl StoredCommand {
     /// [`WireError::Malformed`] if it cannot be written as JSON.
     pub fn new(command: &RemoteCommand) -> Result<Self, WireError> {
         let params = command.params().map_err(|error| WireError::malformed(&error))?;
-        let text = format!(r#""method":"{}","params":{params}"#, command.method());
+        let method = serde_json::to_string(command.method()).map_err(|error| WireError::malformed(&error))?;
+        let text = format!(r#""method":{method},"params":{params}"#);
         Ok(StoredCommand { text, as_of: None, retirement: Retirement::default() })
     }
 
@@ -195,7 +196,7 @@ fn push_epoch(text: &mut String, epoch: Option<Epoch>) {
 }
 
 /// One message from a peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
     /// The highest number that the peer received in order, if it says.
     pub ack: Option<Seq>,
@@ -228,35 +229,36 @@ impl Message {
         self.start.map(|start| Resume { start, epoch: self.epoch })
     }
 
-    /// Reads a message.
+    /// Reads a message. One that has a number is read in any case: where something else in it is wrong, its command is
+    /// [`Garbled`], and nothing beside the number counts.
     ///
     /// # Errors
-    /// [`WireError::BadSeq`] for a number that is not one; [`WireError::Malformed`] for everything else.
+    /// [`WireError::BadSeq`] for a number that is not one; [`WireError::Malformed`] for what has none, or is no object.
     pub fn parse(text: &str) -> Result<Self, WireError> {
         let raw: RawMessage<'_> = serde_json::from_str(text).map_err(|error| WireError::malformed(&error))?;
-        let ack = raw.ack.map(|number| number.or_zero()).transpose()?.flatten();
-        let start = raw.start.map(Number::seq).transpose()?;
-        let retired = raw.retired.map(Number::or_zero).transpose()?.flatten();
-        let epoch = raw.epoch.filter(|_| start.is_some()).map(Number::seq).transpose()?;
-        let epoch = epoch.map(|number| Epoch { number: number.get(), shared: raw.shared.unwrap_or(false) });
-        let command = match (raw.seq, raw.method) {
-            (None, None) if raw.ack.is_some() => None,
-            (None, None) => return Err(WireError::Malformed("neither a command nor an acknowledgement".into())),
-            (None, Some(_)) => return Err(WireError::BadSeq("nothing".into())),
-            (Some(_), None) => return Err(WireError::Malformed("a sequence number without a method".into())),
-            (Some(number), Some(method)) => {
-                let seq = number.seq()?;
-                let params = raw.params.map_or("null", RawValue::get);
-                let command = RemoteCommand::parse(&method, params)
-                    .ok_or_else(|| WireError::Malformed(format!("unknown method {:?}", truncated(&method))))?
-                    .map_err(|error| WireError::malformed(&error))?;
-                Some((seq, command))
-            }
+        let said = raw.said();
+        let Some(seq) = raw.seq.map(Number::seq).transpose()? else {
+            return match (raw.method, raw.ack) {
+                (Some(_), _) => Err(WireError::BadSeq("nothing".into())),
+                (None, None) => Err(WireError::Malformed("neither a command nor an acknowledgement".into())),
+                // Only what has a number comes in an order that means something.
+                (None, Some(_)) => said.map(|said| Message { retirement: Retirement::default(), ..said }),
+            };
         };
-        let said = || Retirement { retires: raw.retires.unwrap_or(false), retired };
-        // Only what has a number comes in an order that means something.
-        let retirement = command.as_ref().map(|_| said()).unwrap_or_default();
-        Ok(Message { ack, start, epoch, retirement, command })
+        let params = raw.params.map_or("null", RawValue::get);
+        let method = raw.method.map(|method| serde_json::from_str::<Cow<'_, str>>(method.get()));
+        let command = match &method {
+            Some(Ok(method)) => RemoteCommand::parse(method, params),
+            Some(Err(error)) => RemoteCommand::Garbled(Garbled::new("", params, error)),
+            None => RemoteCommand::Garbled(Garbled::new("", params, &"a sequence number without a method")),
+        };
+        Ok(match said {
+            Ok(said) => Message { command: Some((seq, command)), ..said },
+            Err(error) => {
+                let command = RemoteCommand::Garbled(Garbled::because(command, params, &error));
+                Message { command: Some((seq, command)), ..Message::default() }
+            }
+        })
     }
 }
 
@@ -279,16 +281,35 @@ struct RawMessage<'a> {
     start: Option<Number<'a>>,
     #[serde(borrow, default)]
     epoch: Option<Number<'a>>,
-    #[serde(default)]
-    shared: Option<bool>,
+    #[serde(borrow, default)]
+    shared: Option<&'a RawValue>,
     #[serde(borrow, default)]
     retired: Option<Number<'a>>,
-    #[serde(default)]
-    retires: Option<bool>,
     #[serde(borrow, default)]
-    method: Option<Cow<'a, str>>,
+    retires: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    method: Option<&'a RawValue>,
     #[serde(borrow, default)]
     params: Option<&'a RawValue>,
+}
+
+impl RawMessage<'_> {
+    /// Everything but the command.
+    fn said(&self) -> Result<Message, WireError> {
+        let flag = |raw: Option<&RawValue>| match raw.map(RawValue::get) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => Err(WireError::Malformed(format!("{} is neither true nor false", truncated(other)))),
+        };
+        let ack = self.ack.map(Number::or_zero).transpose()?.flatten();
+        let start = self.start.map(Number::seq).transpose()?;
+        let number = self.epoch.filter(|_| start.is_some()).map(Number::seq).transpose()?;
+        let shared = flag(self.shared)?;
+        let epoch = number.map(|number| Epoch { number: number.get(), shared });
+        let retired = self.retired.map(Number::or_zero).transpose()?.flatten();
+        let retirement = Retirement { retires: flag(self.retires)?, retired };
+        Ok(Message { ack, start, epoch, retirement, command: None })
+    }
 }
 
 /// The text of a JSON value that should be a sequence number.
@@ -321,7 +342,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::{CapData, Delivery, Eref, Resolution};
+    use crate::wire::{CapData, Concerns, Delivery, Eref, Resolution};
 
     fn eref(text: &str) -> Eref {
         text.parse().unwrap()
@@ -440,9 +461,11 @@ mod tests {
         assert_eq!(text, told);
         assert_eq!(Message::parse(&text).unwrap().retirement, said);
         assert_eq!(StoredCommand::from_row(Seq(3), &command.to_row(Seq(3))).unwrap(), command);
-        assert!(
-            Message::parse(&told.replace("true", "1")).is_err() && Message::parse(&told.replace(":7", ":-7")).is_err()
-        );
+        for spoilt in [told.replace("true", "1"), told.replace(":7", ":-7"), told.replace(":9", ":{}")] {
+            let Message { ack, retirement, command, .. } = Message::parse(&spoilt).unwrap();
+            assert_eq!((ack, retirement), (None, Retirement::default()), "{spoilt}");
+            assert!(matches!(command, Some((Seq(3), RemoteCommand::Garbled(_)))), "{spoilt}");
+        }
     }
 
     #[test]
@@ -458,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_commands_are_errors() {
+    fn malformed_commands_with_a_number_are_garbled() {
         for (method, params) in [
             ("deliver", r#"[]"#),
             ("deliver", r#"["explode"]"#),
@@ -474,12 +497,43 @@ mod tests {
             ("redeemURLReply", r#"[true,"k","ko1"]"#),
             ("redeemURLReply", r#"["true","k","ro+1"]"#),
             ("nonsense", r#"[]"#),
+            (r#"non\"sense"#, "{}"),
         ] {
             let text = format!(r#"{{"seq":1,"method":"{method}","params":{params}}}"#);
-            assert!(matches!(Message::parse(&text), Err(WireError::Malformed(_))), "{text}");
+            let message = Message::parse(&text).unwrap();
+            let Some((Seq(1), command @ RemoteCommand::Garbled(_))) = &message.command else { panic!("{text}") };
+            assert_eq!(StoredCommand::new(command).unwrap().to_row(Seq(1)), text);
         }
-        for text in ["", "garbage", "{}", "[]", r#"{"seq":1}"#, r#"{"seq":1,"seq":2,"method":"deliver"}"#] {
+        for text in [r#"{"seq":1}"#, r#"{"seq":1,"method":7}"#] {
+            let command = Message::parse(text).unwrap().command;
+            assert!(matches!(command, Some((Seq(1), RemoteCommand::Garbled(_)))), "{text}");
+        }
+        for text in ["", "garbage", "{}", "[]", r#"{"method":"deliver"}"#, r#"{"seq":1,"seq":2,"method":"deliver"}"#] {
             assert!(Message::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn who_waits_is_told_where_that_can_be_read() {
+        let result = |name: &str| Concerns::Result(eref(name));
+        for (method, params, concerns) in [
+            ("deliver", r#"["message","ro-1",{"methargs":{"body":1,"slots":[]},"result":"rp+5"},1]"#, result("rp+5")),
+            ("deliver", r#"["message",7,{"result":"rp+5"}]"#, result("rp+5")),
+            ("deliver", r#"["message","ro-1",{"result":"ro+5"}]"#, Concerns::Nobody),
+            (
+                "deliver",
+                r#"["notify",[["rp-1",1],[],["x"],["rp-2"]]]"#,
+                Concerns::Promises(vec![eref("rp-1"), eref("rp-2")]),
+            ),
+            ("deliver", r#"["explode",{"result":"rp+5"}]"#, Concerns::Nobody),
+            ("redeemURL", r#"[7,"k"]"#, Concerns::Request("k".into())),
+            ("redeemURLReply", r#"[true,"k",{}]"#, Concerns::Reply("k".into())),
+            ("redeemURLReply", "{}", Concerns::Nobody),
+        ] {
+            let text = format!(r#"{{"seq":1,"method":"{method}","params":{params}}}"#);
+            let command = Message::parse(&text).unwrap().command.unwrap().1;
+            assert!(matches!(command, RemoteCommand::Garbled(_)), "{text}");
+            assert_eq!(command.concerns(), concerns, "{text}");
         }
     }
 

@@ -9,6 +9,7 @@
 mod command;
 mod error;
 mod frame;
+mod garbled;
 mod handshake;
 mod incarnation;
 mod message;
@@ -20,6 +21,7 @@ mod surrogates;
 pub use command::{CapData, Delivery, RemoteCommand, Resolution};
 pub use error::{LimitType, RemoteError, WireError};
 pub use frame::{DEFAULT_MAX_MESSAGE_BYTES, FrameDecoder, encode_frame};
+pub use garbled::{Concerns, Garbled};
 pub use handshake::Handshake;
 pub use incarnation::IncarnationId;
 pub use message::{Epoch, MAX_SEQ, Message, Resume, Retirement, Seq, StoredCommand, is_standalone_ack};

@@ -6,7 +6,7 @@ use ocap_remotes::{
     kernel::{Kernel, KernelEffect, OcapUrl, SeedSource, store::KernelStore},
     runtime::Timestamp,
     storage::{KeyValueStore, MemoryStore},
-    wire::{CapData, Handshake, Message, PeerId, RemoteCommsOptions, Seq, StoredCommand},
+    wire::{CapData, Handshake, Message, PeerId, RemoteCommand, RemoteCommsOptions, Seq, StoredCommand},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -46,6 +46,7 @@ struct Messages {
     written: Vec<Text>,
     read: Vec<Text>,
     refused: Vec<String>,
+    unreadable: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +97,10 @@ pub(crate) fn handshakes_and_messages() {
     }
     for text in &messages.read {
         text.message();
+    }
+    for text in messages.unreadable {
+        let message = Message::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert!(matches!(message.command, Some((_, RemoteCommand::Garbled(_)))), "{text}");
     }
     for text in messages.refused {
         assert!(Message::parse(&text).is_err(), "{text}");

@@ -4,6 +4,7 @@ use super::{
     super::{KernelError, RejectionCode, host::HostKernel},
     RemoteHandle,
     flow::Requests,
+    gaps::Asked,
     given::Given,
     handle::Opening,
     inbound::Outcome,
@@ -53,6 +54,8 @@ impl RemoteHandle {
         (self.was_given, self.gave_back) = (false, false);
         self.requests = Requests::default();
         self.unanswered.set(0);
+        self.asked = Asked::default();
+        self.misses_some = false;
     }
 
     /// Looks which conversation a message belongs to (protocol §11), and follows. True if the message is to be read. A peer that
@@ -119,6 +122,7 @@ impl RemoteHandle {
         self.session.give_up();
         self.requests.acknowledged(self.session.start());
         self.unanswered.set(0);
+        self.asked = Asked::default();
     }
 
     /// Whether the store holds what this remote has done.
@@ -141,6 +145,7 @@ impl RemoteHandle {
     pub(super) fn go_back(&mut self, host: &mut dyn HostKernel, now: Timestamp) -> Result<(), KernelError> {
         let saved = host.transaction("goBack", |host| recover(host, self.id))?;
         self.given = Given::restore(host, self.id, &saved)?;
+        self.asked = Asked::restore(&saved)?;
         self.session.go_back(saved, now);
         self.opening = Opening::Idle;
         Ok(())
@@ -155,13 +160,24 @@ impl RemoteHandle {
     ) -> Result<usize, KernelError> {
         let promises = host.promises_by_decider(self.id)?;
         let count = promises.len();
+        self.reject(host, promises, code, detail)?;
+        Ok(count)
+    }
+
+    /// Rejects promises that the remote is to decide.
+    pub(super) fn reject(
+        &self,
+        host: &mut dyn HostKernel,
+        promises: Vec<Kref>,
+        code: RejectionCode,
+        detail: &str,
+    ) -> Result<(), KernelError> {
         let rejection: CapData<Kref> = code.rejection(detail);
         let resolutions = promises
             .into_iter()
             .map(|promise| Resolution { promise, rejected: true, value: rejection.clone() })
             .collect();
-        host.resolve_promises(Some(self.id), resolutions)?;
-        Ok(count)
+        host.resolve_promises(Some(self.id), resolutions)
     }
 }
 

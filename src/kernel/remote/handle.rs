@@ -6,6 +6,7 @@ use super::{
     super::{KernelError, host::HostKernel, store::RemoteInfo},
     counters::RemoteCounters,
     flow::{MAX_UNANSWERED, Requests},
+    gaps::Asked,
     given::Given,
     retired::Retired,
 };
@@ -59,6 +60,10 @@ pub struct RemoteHandle {
     pub(super) requests: Requests,
     /// How many requests the peer has not answered: at least as many. Of a former life's it is not known before they are counted.
     pub(super) unanswered: Cell<usize>,
+    /// Which messages asked for what the peer has not told.
+    pub(super) asked: Asked,
+    /// Something that the peer sent was lost, in this conversation and this life of the kernel.
+    pub(super) misses_some: bool,
     /// The peer was given an object, and nobody has taken note.
     pub(super) was_given: bool,
     /// The peer has retired something that it was given, and nobody has looked what is left.
@@ -82,6 +87,7 @@ impl RemoteHandle {
     ) -> Result<Self, KernelError> {
         let saved = host.transaction("restoreRemote", |host| super::ends::recover(host, id))?;
         let given = Given::restore(host, id, &saved)?;
+        let asked = Asked::restore(&saved)?;
         let is_new = saved.last_sent == 0;
         let mut session = Session::restore(config, saved, now);
         if host.keeps_epochs() && session.epoch().is_none() {
@@ -105,6 +111,8 @@ impl RemoteHandle {
             reap_is_the_peers: false,
             requests: Requests::default(),
             unanswered: Cell::new(if is_new { 0 } else { MAX_UNANSWERED }),
+            asked,
+            misses_some: false,
             was_given: false,
             gave_back: false,
             starts_over: false,

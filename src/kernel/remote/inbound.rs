@@ -16,7 +16,10 @@ use crate::{
     faults::{Fault, seeded},
     runtime::{Timestamp, worth_a_line},
     session::{Arrived, Lost, Receipt},
-    wire::{Delivery, EndpointId, Eref, IncarnationId, Kref, Message, RemoteCommand, Resolution, Seq, WireError},
+    wire::{
+        Concerns, Delivery, Direction, EndpointId, Eref, IncarnationId, Kref, Message, RemoteCommand, Resolution, Seq,
+        WireError,
+    },
 };
 
 /// What came of one message from the peer, beyond what the store holds.
@@ -31,9 +34,10 @@ pub(super) enum Outcome {
     /// It was refused, for there was no room for it.
     Refused,
     /// It was rolled back and passed over; or, of a list about garbage, what could not be done was left out.
-    Rejected { seq: Seq, error: KernelError },
-    /// These numbers will never come.
-    Lost(Lost),
+    /// What waited for it as the reply to a redemption has ended.
+    Rejected { seq: Seq, error: KernelError, reply_key: Option<String> },
+    /// These numbers will never come, and the answers to these redemptions may have been among them, which have the keys.
+    Lost { lost: Lost, redemptions: Vec<String> },
     /// The peer had forgotten this kernel, and was treated as one that restarted.
     Forgotten { incarnation: Option<IncarnationId>, discarded: usize, promises_rejected: usize },
 }
@@ -128,10 +132,10 @@ impl RemoteHandle {
     fn process_ready(&mut self, context: &mut Inbound<'_>, outcomes: &mut Vec<Outcome>) -> Result<(), KernelError> {
         loop {
             if let Some(lost) = self.session.lost() {
-                self.pass_over(context, lost)?;
+                let outcome = self.pass_over(context, lost)?;
                 self.session.delivered(lost.last);
                 count(&mut self.counters.lost, lost.last.get().saturating_sub(lost.first.get()).saturating_add(1));
-                outcomes.push(Outcome::Lost(lost));
+                outcomes.push(outcome);
             } else if let Some((seq, message)) = self.session.next_in_order() {
                 let message = message.clone();
                 let retires = message.retirement.retires;
@@ -161,18 +165,6 @@ impl RemoteHandle {
         }
     }
 
-    /// The peer has given this kernel up, and what it abandoned will never come. Some of it may have settled promises, so
-    /// whatever the peer is to decide is rejected: nobody waits for an answer that is lost.
-    fn pass_over(&mut self, context: &mut Inbound<'_>, lost: Lost) -> Result<(), KernelError> {
-        let Inbound { host, .. } = context;
-        let detail = format!("remote peer {} had given this kernel up, and its answer may be lost", self.peer());
-        host.transaction("lost", |host| {
-            self.reject_decided(host, RejectionCode::ConnectionLost, &detail)?;
-            self.unanswered.set(0);
-            host.set_highest_received_seq(self.id, lost.last.get())
-        })
-    }
-
     /// Processes one message and advances the highest received number, all in one transaction. If the message cannot be
     /// processed, what it did is undone, its sender is told as far as the protocol allows, and the number advances alone:
     /// the message neither blocks the remote nor vanishes without a word.
@@ -199,6 +191,10 @@ impl RemoteHandle {
         if error.is_storage_failure() {
             return Err(error);
         }
+        let reply_key = match message.command.concerns() {
+            Concerns::Reply(key) if redemptions.expects(self.id, &key) => Some(key),
+            _ => None,
+        };
         let reported = host.transaction("reject", |host| {
             self.report_rejected(host, message, &error)?;
             host.set_highest_received_seq(self.id, seq.get())
@@ -220,12 +216,13 @@ impl RemoteHandle {
         }
         Ok(match error {
             KernelError::Overloaded => Outcome::Refused,
-            error => Outcome::Rejected { seq, error },
+            error => Outcome::Rejected { seq, error, reply_key },
         })
     }
 
     /// What was taken counts towards what the peer, or this kernel, has under way.
     fn note_taken(&mut self, command: &RemoteCommand) {
+        self.asked.settled(&command.settles());
         match command {
             RemoteCommand::Deliver(Delivery::Message { result: Some(result), .. }) => self.requests.taken(*result),
             RemoteCommand::Deliver(delivery @ Delivery::Notify(_)) => self.told(&delivery.settled()),
@@ -245,10 +242,7 @@ impl RemoteHandle {
             host.forget_retired(self.id, retired)?;
         }
         match command.clone() {
-            RemoteCommand::Garbled { .. } => {
-                let what = "a text holds a lone surrogate, which stands for no character";
-                return Err(WireError::Malformed(what.to_owned()).into());
-            }
+            RemoteCommand::Garbled(garbled) => return Err(WireError::Malformed(garbled.reason).into()),
             RemoteCommand::Deliver(delivery) => {
                 let settled = delivery.settled();
                 let refused = self.process_delivery(host, delivery, *ack, *size)?;
@@ -258,7 +252,7 @@ impl RemoteHandle {
                     host.note_settled_names(self.id, settled.len(), self.session.start())?;
                 }
                 if let Some(error) = refused {
-                    return Ok(Outcome::Rejected { seq, error });
+                    return Ok(Outcome::Rejected { seq, error, reply_key: None });
                 }
             }
             RemoteCommand::RedeemUrl { reply_key, .. } => {
@@ -302,7 +296,7 @@ impl RemoteHandle {
         size: usize,
     ) -> Result<Option<KernelError>, KernelError> {
         check_references(delivery.references())?;
-        match delivery {
+        match delivery.in_receivers_frame() {
             Delivery::Message { target, methargs, result } => {
                 let comes_back = self.would_come_back(host, target)?;
                 let named = target;
@@ -321,26 +315,33 @@ impl RemoteHandle {
                 host.enqueue_send(target, KernelMessage { methargs, result, sender: Some(self.id) })?;
             }
             Delivery::Notify(resolutions) => {
-                let resolutions = resolutions
-                    .into_iter()
-                    .map(|Resolution { promise, rejected, value }| {
-                        let promise = host.take(self.id, promise)?;
-                        let value = value.try_map(|slot| host.take(self.id, slot))?;
-                        Ok(Resolution { promise, rejected, value })
-                    })
-                    .collect::<Result<Vec<_>, KernelError>>()?;
+                let mut news = Vec::with_capacity(resolutions.len());
+                for Resolution { promise, rejected, value } in resolutions {
+                    let promise = host.take(self.id, promise)?;
+                    let value = value.try_map(|slot| host.take(self.id, slot))?;
+                    // The peer may have been given up meanwhile; and the incumbent tells outcomes also to who decided them. What
+                    // comes with it is let go, so that the peer learns that it is not held.
+                    if !host.is_settled(promise)? {
+                        news.push(Resolution { promise, rejected, value });
+                    }
+                }
                 host.note_mentioned(self.id, &[], size)?;
-                host.resolve_promises(Some(self.id), resolutions)?;
+                host.resolve_promises(Some(self.id), news)?;
             }
             Delivery::DropExports(erefs) => {
-                return self.collect(host, &erefs, |host, remote, given, eref| {
+                return self.collect(host, Direction::Import, &erefs, |host, remote, given, eref| {
                     if given.was_known(host, remote, eref, ack)? { host.drop_imports(remote, &[eref]) } else { Ok(()) }
                 });
             }
             Delivery::RetireExports(erefs) => {
                 self.gave_back = true;
-                return self.collect(host, &erefs, |host, remote, given, eref| {
+                let misses_some = self.misses_some;
+                return self.collect(host, Direction::Import, &erefs, |host, remote, given, eref| {
                     if given.was_known(host, remote, eref, ack)? {
+                        if misses_some {
+                            // Word that it was dropped may be what is missing.
+                            host.drop_imports(remote, &[eref])?;
+                        }
                         host.retire_imports(remote, &[eref])?;
                         given.forget(&eref);
                     }
@@ -348,7 +349,9 @@ impl RemoteHandle {
                 });
             }
             Delivery::RetireImports(erefs) => {
-                return self.collect(host, &erefs, |host, remote, _, eref| host.retire_exports(remote, &[eref]));
+                let of_the_peer = Direction::Export;
+                return self
+                    .collect(host, of_the_peer, &erefs, |host, remote, _, eref| host.retire_exports(remote, &[eref]));
             }
             Delivery::BringOutYourDead => {
                 self.reap_is_the_peers = true;
@@ -364,12 +367,13 @@ impl RemoteHandle {
     fn collect(
         &mut self,
         host: &mut dyn HostKernel,
+        direction: Direction,
         erefs: &[Eref],
         work: impl Fn(&mut dyn HostKernel, EndpointId, &mut Given, Eref) -> Result<(), KernelError>,
     ) -> Result<Option<KernelError>, KernelError> {
         let mut refused = None;
         for eref in erefs {
-            if host.was_retired(self.id, *eref)? {
+            if eref.direction == direction && host.was_retired(self.id, *eref)? {
                 continue;
             }
             match work(host, self.id, &mut self.given, *eref) {
@@ -415,20 +419,12 @@ impl RemoteHandle {
         message: Arrived,
         error: &KernelError,
     ) -> Result<(), KernelError> {
-        let command = match message.command {
-            RemoteCommand::Garbled { delivery, .. } => {
-                let Some(delivery) = delivery else { return Ok(()) };
-                RemoteCommand::Deliver(delivery)
-            }
-            command => command,
-        };
-        match command {
-            RemoteCommand::Deliver(delivery @ Delivery::Notify(_)) => {
-                let settled = delivery.settled();
+        match message.command.concerns() {
+            Concerns::Promises(settled) => {
                 self.reject_unsettled(host, &settled, error)?;
                 if message.retirement.retires { self.forget_names(host, &settled) } else { Ok(()) }
             }
-            RemoteCommand::Deliver(Delivery::Message { result: Some(eref), .. }) => {
+            Concerns::Result(eref) => {
                 let accepted = host.transaction("rejectResult", |host| host.accept_result(self.id, eref));
                 let Ok(promise) = accepted else {
                     // The result may be what was wrong with the message. If it is settled here, after one end had given the
@@ -443,14 +439,15 @@ impl RemoteHandle {
                 let value = error.rejection_code().rejection(&error.to_string());
                 host.resolve_promises(None, vec![Resolution { promise, rejected: true, value }])
             }
-            RemoteCommand::RedeemUrl { reply_key, .. } => {
+            Concerns::Request(reply_key) => {
                 let reason = match error {
                     KernelError::Overloaded => format!("[KERNEL:{}] {error}", error.rejection_code().as_str()),
                     _ => error.to_string(),
                 };
                 self.refuse_redemption(host, reply_key, &reason)
             }
-            RemoteCommand::Deliver(_) | RemoteCommand::Garbled { .. } | RemoteCommand::RedeemUrlReply { .. } => Ok(()),
+            // The program is told of a redemption's end by the outcome.
+            Concerns::Nobody | Concerns::Reply(_) => Ok(()),
         }
     }
 }

@@ -4,13 +4,14 @@
 //! stages commands inside the caller's transaction; `inbound` processes messages one at a time, each in a transaction of its
 //! own together with the advance of the highest received number, for only then may they be acknowledged (after the commit that
 //! such transactions share); `given` remembers what was given
-//! when, `retired` which names of settled promises are forgotten; `ends` has what a restart or a loss of the peer means for
+//! when, `retired` which names of settled promises are forgotten; `gaps` says what may have been in messages that are lost; `ends` has what a restart or a loss of the peer means for
 //! the store. The [`RemoteManager`] owns all of them and judges incarnations.
 
 mod counters;
 mod effect;
 mod ends;
 mod flow;
+mod gaps;
 mod given;
 mod handle;
 mod inbound;

@@ -267,9 +267,11 @@ impl RemoteHandle {
         host: &mut dyn HostKernel,
         url: String,
         reply_key: String,
-    ) -> Result<(), KernelError> {
+    ) -> Result<Seq, KernelError> {
         self.session.check_room()?;
-        self.stage(host, &RemoteCommand::RedeemUrl { url, reply_key })
+        let command = RemoteCommand::RedeemUrl { url, reply_key };
+        let (stored, _) = self.retiring(&command, false)?;
+        self.stage_stored(host, &command, stored)
     }
 
     /// Numbers a command and stores it, in the caller's transaction. It is written once that is durable.
@@ -291,6 +293,7 @@ impl RemoteHandle {
         within(stored.len().saturating_add(ENVELOPE_BYTES), self.max_message_bytes)?;
         let seq = self.session.stage(stored.clone());
         self.given.note(host, self.id, seq, command)?;
+        self.asked.note(seq, command);
         if matches!(command, RemoteCommand::RedeemUrlReply { .. }) {
             self.requests.answered(seq);
         }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt, time::Duration};
 use crate::{
     runtime::Timestamp,
     session::{OVERSLEPT, SessionConfig},
-    wire::EndpointId,
+    wire::{EndpointId, Seq},
 };
 
 /// How long the redemption of a URL may take while nothing moves: as long as its delivery may be retried.
@@ -27,6 +27,8 @@ impl fmt::Display for RedemptionId {
 struct Pending {
     id: RedemptionId,
     remote: EndpointId,
+    /// The message that asks.
+    seq: Seq,
     deadline: Timestamp,
 }
 
@@ -48,8 +50,21 @@ impl Redemptions {
         RedemptionId(self.last_id)
     }
 
-    pub(super) fn wait(&mut self, id: RedemptionId, key: String, remote: EndpointId, deadline: Timestamp) {
-        self.pending.insert(key, Pending { id, remote, deadline });
+    /// Waits for the answer to message `seq` of this kernel.
+    pub(super) fn wait(
+        &mut self,
+        id: RedemptionId,
+        key: String,
+        (remote, seq): (EndpointId, Seq),
+        deadline: Timestamp,
+    ) {
+        self.pending.insert(key, Pending { id, remote, seq, deadline });
+    }
+
+    /// The keys of those that a remote was asked for in messages up to `seq`.
+    pub(super) fn asked_up_to(&self, remote: EndpointId, seq: u64) -> Vec<String> {
+        let asked = self.pending.iter().filter(|(_, pending)| pending.remote == remote && pending.seq.get() <= seq);
+        asked.map(|(key, _)| key.clone()).collect()
     }
 
     /// What waits for one remote waits at least until then.

@@ -15,6 +15,7 @@ mod garbage;
 mod garbled;
 mod guests;
 mod handler;
+mod incumbents;
 mod large;
 mod promised;
 mod quiet_network;

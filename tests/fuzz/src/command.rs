@@ -1,6 +1,6 @@
 //! Messages: whatever is read is written again as the same, from memory and from the store's row.
 
-use ocap_remotes::wire::{Message, StoredCommand, is_standalone_ack};
+use ocap_remotes::wire::{Message, RemoteCommand, StoredCommand, is_standalone_ack};
 
 /// The input is the text of a message.
 pub(crate) fn target(data: &[u8]) {
@@ -22,6 +22,11 @@ pub(crate) fn target(data: &[u8]) {
     let written = stored.to_message(*seq, ack, resume);
     assert!(!is_standalone_ack(&written));
     assert!(stored.len() < written.len());
+    if matches!(command, RemoteCommand::Garbled(_)) {
+        // What could not be read beside it is not written.
+        assert!(Message::parse(&written).is_ok());
+        return;
+    }
     assert_eq!(Message::parse(&written).as_ref(), Ok(&message));
 
     // A row is a message, whoever wrote it, and is found under its own number only.

@@ -102,12 +102,19 @@ impl RemoteManager {
                 }
                 return;
             }
-            Outcome::Lost(lost) => {
-                let reason = "the peer had given this kernel up".to_owned();
-                self.reject_redemptions(remote, &RemoteError::ConnectionLost { peer: peer.clone(), reason }.into());
+            Outcome::Lost { lost, redemptions } => {
+                let reason = "the peer had given this kernel up, and its answer may be lost".to_owned();
+                let error = KernelError::from(RemoteError::ConnectionLost { peer: peer.clone(), reason });
+                let ended = redemptions.iter().filter_map(|key| self.redemptions.take(key));
+                self.effects.extend(ended.map(|id| Effect::Redeemed { id, result: Err(error.clone()) }));
                 RemoteEvent::MessagesLost { peer, first: lost.first, last: lost.last }
             }
-            Outcome::Rejected { seq, error } => RemoteEvent::MessageRejected { peer, seq, reason: error.to_string() },
+            Outcome::Rejected { seq, error, reply_key } => {
+                if let Some(id) = reply_key.and_then(|key| self.redemptions.take(&key)) {
+                    self.effects.push_back(Effect::Redeemed { id, result: Err(error.clone()) });
+                }
+                RemoteEvent::MessageRejected { peer, seq, reason: error.to_string() }
+            }
         };
         self.effects.push_back(Effect::Event(event));
     }

@@ -60,14 +60,17 @@ impl RemoteManager {
         let key = if seeded(Fault::RepeatReplyKeys) { id.to_string() } else { Redemptions::reply_key(random) };
         let remote = self.remotes.get_mut(&remote_id).ok_or(KernelError::UnknownRemote(remote_id))?;
         let staged = host.transaction("redeemURL", |host| remote.redeem_url(host, url.to_owned(), key.clone()));
-        match staged {
-            Ok(()) => remote.keep_staged(),
+        let seq = match staged {
+            Ok(seq) => {
+                remote.keep_staged();
+                seq
+            }
             Err(error) => {
                 remote.roll_back_staged();
                 return Err(error);
             }
-        }
-        self.redemptions.wait(id, key, remote_id, now.after(redemption_timeout(&self.config.session)));
+        };
+        self.redemptions.wait(id, key, (remote_id, seq), now.after(redemption_timeout(&self.config.session)));
         Ok(id)
     }
 
