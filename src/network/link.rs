@@ -123,6 +123,11 @@ pub trait Links: 'static {
         Path::default()
     }
 
+    /// Whether the peer of a stream is an incumbent.
+    fn is_with_incumbent(_stream: &Self::Stream) -> bool {
+        false
+    }
+
     /// The kernel has spoken of this peer, which is no stranger any more: when there is no room for all, it goes before those.
     fn know(&self, _peer: &PeerId) {}
 

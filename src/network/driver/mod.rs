@@ -189,7 +189,8 @@ impl<L: Links> Driver<L> {
             Effect::Write { channel, text } => self.with_stream(channel, |stream| stream.write(text)),
             Effect::Weigh { channel } => {
                 let circuit = self.path(channel).circuit();
-                self.feed(Input::Weighed { channel, circuit });
+                let with_incumbent = self.streams.borrow().get(&channel).is_some_and(|stream| stream.with_incumbent);
+                self.feed(Input::Weighed { channel, circuit, with_incumbent });
             }
             Effect::CheckLine { channel, since } => {
                 let carrying = self.path(channel).is_carrying(since);

@@ -36,6 +36,7 @@ pub(super) struct StreamHandle {
     written: oneshot::Receiver<()>,
     /// The connection below.
     pub(super) path: Path,
+    pub(super) with_incumbent: bool,
 }
 
 impl StreamHandle {
@@ -74,7 +75,7 @@ impl StreamHandle {
 }
 
 pub(super) fn start<L: Links>(driver: &Rc<Driver<L>>, channel: ChannelId, stream: L::Stream) -> StreamHandle {
-    let path = L::path(&stream);
+    let (path, with_incumbent) = (L::path(&stream), L::is_with_incumbent(&stream));
     let (read_half, write_half) = stream.split();
     let (credit, credits) = mpsc::channel(1);
     let (frames, to_write) = mpsc::channel(WRITE_QUEUE);
@@ -85,7 +86,7 @@ pub(super) fn start<L: Links>(driver: &Rc<Driver<L>>, channel: ChannelId, stream
         writing.await;
         done.send(()).ok();
     });
-    StreamHandle { credit, frames: Some(frames), reader, writer, written, path }
+    StreamHandle { credit, frames: Some(frames), reader, writer, written, path, with_incumbent }
 }
 
 /// Hands over a frame for each credit, until the stream ends.

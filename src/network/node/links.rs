@@ -121,6 +121,10 @@ impl Links for Node {
         stream.path()
     }
 
+    fn is_with_incumbent(stream: &NodeStream) -> bool {
+        stream.is_with_incumbent()
+    }
+
     fn know(&self, peer: &PeerId) {
         self.known.insert(peer);
     }

@@ -14,7 +14,7 @@ pub const PROTOCOL: &str = "/ocap-kernel/remote/1.0.0";
 /// slash only), and js-libp2p, which dials by it, does not look there.
 pub const LEGACY_PROTOCOL: &str = "whatever";
 
-/// Settles on a protocol and gives the stream as it is.
+/// Settles on a protocol and gives the stream as it is, with what it speaks.
 ///
 /// A dialler proposes the names one after the other until the peer takes one; a listener takes any of them. That happens
 /// anew for each stream, so a peer may be replaced by one of the other kind at any time.
@@ -24,6 +24,19 @@ pub(super) struct Offer(&'static [&'static str]);
 impl Default for Offer {
     fn default() -> Self {
         Offer(&[PROTOCOL, LEGACY_PROTOCOL])
+    }
+}
+
+/// A stream, and whether it is an incumbent's: ours propose, and take, the other name first.
+#[derive(Debug)]
+pub(super) struct Spoken {
+    pub(super) stream: Stream,
+    pub(super) with_incumbent: bool,
+}
+
+impl Spoken {
+    fn new(stream: Stream, name: &str) -> Self {
+        Spoken { stream, with_incumbent: name == LEGACY_PROTOCOL }
     }
 }
 
@@ -38,22 +51,22 @@ impl UpgradeInfo for Offer {
 }
 
 impl InboundUpgrade<Stream> for Offer {
-    type Output = Stream;
+    type Output = Spoken;
     type Error = Infallible;
-    type Future = future::Ready<Result<Stream, Infallible>>;
+    type Future = future::Ready<Result<Spoken, Infallible>>;
 
-    fn upgrade_inbound(self, stream: Stream, _: Self::Info) -> Self::Future {
-        future::ready(Ok(stream))
+    fn upgrade_inbound(self, stream: Stream, name: Self::Info) -> Self::Future {
+        future::ready(Ok(Spoken::new(stream, name)))
     }
 }
 
 impl OutboundUpgrade<Stream> for Offer {
-    type Output = Stream;
+    type Output = Spoken;
     type Error = Infallible;
-    type Future = future::Ready<Result<Stream, Infallible>>;
+    type Future = future::Ready<Result<Spoken, Infallible>>;
 
-    fn upgrade_outbound(self, stream: Stream, _: Self::Info) -> Self::Future {
-        future::ready(Ok(stream))
+    fn upgrade_outbound(self, stream: Stream, name: Self::Info) -> Self::Future {
+        future::ready(Ok(Spoken::new(stream, name)))
     }
 }
 

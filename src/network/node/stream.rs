@@ -16,6 +16,7 @@ use std::{
 use futures::{AsyncRead, AsyncWrite, task::AtomicWaker};
 use libp2p::swarm::ConnectionId;
 
+use super::protocol::Spoken;
 use crate::{network::status::Path, wire::PeerId};
 
 /// What all streams of a connection share: the way that they take, whether anything comes over it, and their end when it is
@@ -26,6 +27,7 @@ pub(super) struct Cut {
     done: AtomicBool,
     closer: AtomicWaker,
     alive: AtomicBool,
+    with_incumbent: AtomicBool,
     path: OnceLock<Path>,
     streams: Mutex<Vec<Weak<Wakers>>>,
 }
@@ -56,6 +58,12 @@ impl Cut {
     /// The way that the connection takes.
     pub(super) fn path(&self) -> Path {
         self.path.get().cloned().unwrap_or_default()
+    }
+
+    /// Notes what a stream speaks: so does its peer, for as long as there is the connection.
+    pub(super) fn spoken(&self, Spoken { stream, with_incumbent }: Spoken) -> libp2p::Stream {
+        self.with_incumbent.store(with_incumbent, Ordering::Relaxed);
+        stream
     }
 
     /// Whether the streams were ended; who closes the connection is woken when they are.
@@ -171,6 +179,11 @@ impl NodeStream {
     /// The connection below.
     pub fn path(&self) -> Path {
         self.stream.cut.path()
+    }
+
+    /// Whether the peer is an incumbent.
+    pub fn is_with_incumbent(&self) -> bool {
+        self.stream.cut.with_incumbent.load(Ordering::Relaxed)
     }
 
     /// The peer at the other end, proven by its key.

@@ -284,12 +284,14 @@ impl ConnectionHandler for Handler {
 
     fn on_connection_event(&mut self, event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol>) {
         match event {
-            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: stream, .. })
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, .. })
                 if self.accepted.len() < MAX_WAITING =>
             {
+                let stream = self.cut.spoken(protocol);
                 self.accepted.push_back(stream);
             }
-            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: stream, .. }) => {
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, .. }) => {
+                let stream = self.cut.spoken(protocol);
                 self.negotiated(Ok(stream));
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { error, .. }) => self.negotiated(Err(match error {

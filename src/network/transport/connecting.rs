@@ -84,6 +84,7 @@ impl Peer {
     pub(super) fn dial_succeeded(&mut self, cx: &mut Context, channel: ChannelId) {
         let Outbound::Dialling { attempt, .. } = self.outbound else { return cx.close(channel) };
         cx.adopt_channel(channel, &self.id);
+        self.leave_incumbent(cx);
         let mut writer = Writer::new(cx, channel);
         let hello = Handshake::Hello(cx.incarnation.clone()).encode();
         writer.write(cx, Outgoing::new(None, hello));

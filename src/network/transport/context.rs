@@ -20,6 +20,13 @@ use crate::{
 /// A source of evenly distributed numbers, for jitter. It need not be cryptographic.
 pub type RandomSource = Box<dyn FnMut() -> u64>;
 
+/// What is known of a channel.
+struct Known {
+    peer: PeerId,
+    circuit: Option<CircuitUse>,
+    with_incumbent: bool,
+}
+
 pub(super) struct Context {
     pub(super) own_id: PeerId,
     pub(super) incarnation: IncarnationId,
@@ -35,7 +42,7 @@ pub(super) struct Context {
     pub(super) turns: Turns,
     random: RandomSource,
     effects: VecDeque<Effect>,
-    channels: HashMap<ChannelId, (PeerId, Option<CircuitUse>)>,
+    channels: HashMap<ChannelId, Known>,
     dials: HashMap<DialId, PeerId>,
     last_dial: u64,
 }
@@ -117,23 +124,28 @@ impl Context {
     }
 
     pub(super) fn adopt_channel(&mut self, channel: ChannelId, peer: &PeerId) {
-        self.channels.insert(channel, (peer.clone(), None));
+        self.channels.insert(channel, Known { peer: peer.clone(), circuit: None, with_incumbent: false });
         self.effect(Effect::Weigh { channel });
     }
 
     pub(super) fn channel_peer(&self, channel: ChannelId) -> Option<PeerId> {
-        self.channels.get(&channel).map(|(peer, _)| peer.clone())
+        self.channels.get(&channel).map(|known| known.peer.clone())
     }
 
-    pub(super) fn note_circuit(&mut self, channel: ChannelId, circuit: Option<CircuitUse>) {
-        if let Some((_, noted)) = self.channels.get_mut(&channel) {
-            *noted = circuit;
+    pub(super) fn note_line(&mut self, channel: ChannelId, circuit: Option<CircuitUse>, with_incumbent: bool) {
+        if let Some(known) = self.channels.get_mut(&channel) {
+            (known.circuit, known.with_incumbent) = (circuit, with_incumbent);
         }
+    }
+
+    /// Whether the peer of a channel is an incumbent.
+    pub(super) fn is_with_incumbent(&self, channel: ChannelId) -> bool {
+        self.channels.get(&channel).is_some_and(|known| known.with_incumbent)
     }
 
     /// The circuit below a channel, as it was last told of.
     pub(super) fn circuit(&self, channel: ChannelId) -> Option<CircuitUse> {
-        self.channels.get(&channel)?.1.clone()
+        self.channels.get(&channel)?.circuit.clone()
     }
 
     pub(super) fn close(&mut self, channel: ChannelId) {

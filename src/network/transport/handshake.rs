@@ -223,6 +223,7 @@ impl Peer {
         let now = cx.now;
         if let Some(retiring) = &self.retiring
             && dialled_by_us
+            && !retiring.finished
         {
             // The peer knew of the new channel before us and writes no more on the old one, nor do we.
             cx.effect(Effect::Finish { channel: retiring.channel });

@@ -107,6 +107,8 @@ pub enum Input {
         channel: ChannelId,
         /// The circuit below it; `None` for a connection that does not end by itself.
         circuit: Option<CircuitUse>,
+        /// Whether its peer is an incumbent.
+        with_incumbent: bool,
     },
     /// The answer to [`Effect::CheckLine`].
     LineChecked {

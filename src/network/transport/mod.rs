@@ -113,8 +113,8 @@ impl Transport {
             Input::FrameError { channel, error } => {
                 self.with_channel(channel, |peer, cx| peer.frame_error(cx, channel, &error));
             }
-            Input::Weighed { channel, circuit } => {
-                self.with_channel(channel, |peer, cx| peer.weighed(cx, channel, circuit));
+            Input::Weighed { channel, circuit, with_incumbent } => {
+                self.with_channel(channel, |peer, cx| peer.weighed(cx, channel, circuit, with_incumbent));
             }
             Input::LineChecked { channel, carrying } => {
                 self.with_channel(channel, |peer, cx| peer.line_checked(cx, channel, carrying));

@@ -25,6 +25,8 @@ pub(super) struct Retiring {
     pub(super) until: Timestamp,
     /// No frame that moves keeps it beyond this.
     until_at_last: Timestamp,
+    /// Our direction is closed.
+    pub(super) finished: bool,
     /// Whether a frame was asked for and has not come.
     pub(super) reading: bool,
     /// The frame that is being read.
@@ -103,7 +105,13 @@ impl Peer {
     }
 
     /// How much of the circuit below a channel is used.
-    pub(super) fn weighed(&mut self, cx: &mut Context, channel: ChannelId, circuit: Option<CircuitUse>) {
+    pub(super) fn weighed(
+        &mut self,
+        cx: &mut Context,
+        channel: ChannelId,
+        circuit: Option<CircuitUse>,
+        with_incumbent: bool,
+    ) {
         if let Some(registered) = self.registered.as_mut().filter(|registered| registered.writer.channel == channel) {
             let under_way = registered.writer.bytes_under_way();
             if let (Some(rollover), Some(circuit)) = (&mut registered.writer.circuit, &circuit) {
@@ -111,7 +119,7 @@ impl Peer {
                 registered.writer.pump(cx);
             }
         }
-        cx.note_circuit(channel, circuit);
+        cx.note_line(channel, circuit, with_incumbent);
     }
 
     /// Another channel of the same incarnation takes this one's place.
@@ -122,8 +130,23 @@ impl Peer {
         let until_at_last = until.max(cx.now.after(cx.policy.inactivity_timeout));
         // What was given to the stream is written all the same; whoever waits need not.
         writer.fail(cx, &self.connection_lost("another channel took this one's place"));
-        self.retiring = Some(Retiring { channel, incarnation, until, until_at_last, reading, frame });
+        let finished = cx.is_with_incumbent(channel);
+        if finished {
+            // It takes the end of whatever channel for that of the newest: so that end has to come before the newest counts.
+            cx.effect(Effect::Finish { channel });
+        }
+        self.retiring = Some(Retiring { channel, incarnation, until, until_at_last, finished, reading, frame });
         self.read_on(cx);
+    }
+
+    /// We have dialled another channel, and the peer is to see that this one ends before it hears of that one.
+    pub(super) fn leave_incumbent(&mut self, cx: &mut Context) {
+        let former = self.registered.take_if(|registered| cx.is_with_incumbent(registered.writer.channel));
+        if let Some(former) = former {
+            self.wanted = self.is_worth_dialling(former.dialled_by_us);
+            self.gap = true;
+            self.retire(cx, former);
+        }
     }
 
     pub(super) fn end_retiring(&mut self, cx: &mut Context) {

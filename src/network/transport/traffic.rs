@@ -12,8 +12,14 @@ use super::{
 use crate::{
     faults::{Fault, seeded},
     runtime::worth_a_line,
-    wire::{Handshake, LimitType, RemoteError, WireError},
+    wire::{Handshake, IncarnationId, LimitType, RemoteError, WireError},
 };
+
+/// Whether this is the handshake that stands. An incumbent shakes hands once for each message that waits for the channel, hears the
+/// answer once, and closes the channel after ten seconds; further answers it would take for messages.
+fn is_said_again(text: &str, incarnation: &IncarnationId) -> bool {
+    text.starts_with(r#"{"method":"handshake""#) && Handshake::parse_hello(text).is_ok_and(|said| said == *incarnation)
+}
 
 impl Peer {
     /// Takes a message in, or refuses it. What is taken in is written in this order, or fails.
@@ -116,6 +122,9 @@ impl Peer {
             registered.note_traffic(cx.now);
             self.backoff.reset();
             self.last_active = cx.now;
+            if is_said_again(&text, &registered.incarnation) {
+                return self.read_on(cx);
+            }
             self.inbox.push(&registered.incarnation, text);
             if registered.writer.circuit.as_ref().is_some_and(Rollover::is_weighed) {
                 cx.effect(Effect::Weigh { channel });

@@ -30,7 +30,7 @@ export class Channel {
         text = new TextDecoder('utf-8', { fatal: true }).decode((await this.#frames.read()).subarray());
       } catch (error) {
         this.#frameInbox.end(error);
-        return;
+        return error;
       }
       this.#frameInbox.put(text);
     }
@@ -63,9 +63,9 @@ export class Channel {
     return message;
   }
 
-  /** Resolves when the other end has closed or reset the stream, or the connection is lost. */
+  /** Resolves, with what reading met, when the other end has closed or reset the stream, or the connection is lost. */
   async ended(limit = LIMIT) {
-    await within(this.#ended, 'the end of the channel', limit);
+    return within(this.#ended, 'the end of the channel', limit);
   }
 
   /** Fails if anything comes within so many milliseconds. */

@@ -19,6 +19,8 @@ pub(super) struct Bench {
     /// The circuits below channels that are to be opened, and below those that are.
     pub(super) next_circuit: Option<CircuitUse>,
     pub(super) circuits: HashMap<ChannelId, CircuitUse>,
+    /// Every peer is one.
+    pub(super) with_incumbents: bool,
     /// What is said of every line that is asked about.
     pub(super) carrying: bool,
     last_id: u64,
@@ -49,7 +51,15 @@ impl Bench {
         let longest = 167_u64 * 1_001 * 667 * 4_001 * 1_143 * 10_001 - 1;
         let random = Box::new(move || longest);
         let transport = Transport::new(now, id, incarnation("own"), &options, random);
-        Bench { transport, now, next_circuit: None, circuits: HashMap::new(), carrying: false, last_id: 0 }
+        Bench {
+            transport,
+            now,
+            next_circuit: None,
+            circuits: HashMap::new(),
+            with_incumbents: false,
+            carrying: false,
+            last_id: 0,
+        }
     }
 
     pub(super) fn feed(&mut self, input: Input) -> Vec<Effect> {
@@ -57,7 +67,10 @@ impl Bench {
         let mut effects = Vec::new();
         while let Some(effect) = self.transport.poll_effect() {
             let answer = match effect {
-                Effect::Weigh { channel } => Input::Weighed { channel, circuit: self.circuits.get(&channel).cloned() },
+                Effect::Weigh { channel } => {
+                    let (circuit, with_incumbent) = (self.circuits.get(&channel).cloned(), self.with_incumbents);
+                    Input::Weighed { channel, circuit, with_incumbent }
+                }
                 Effect::CheckLine { channel, .. } => Input::LineChecked { channel, carrying: self.carrying },
                 effect => {
                     effects.push(effect);

@@ -112,6 +112,66 @@ fn an_old_channel_whose_peer_does_not_close_it_is_closed_after_a_while() {
     assert!(ends(&alice.pass(1), old));
 }
 
+fn place(effects: &[Effect], what: impl Fn(&Effect) -> bool) -> usize {
+    effects.iter().position(what).unwrap()
+}
+
+/// An incumbent takes the end of a former channel for the end of the present one: every five seconds it dialled another, for ever.
+#[test]
+fn the_channel_of_an_incumbent_ends_before_its_next_is_acknowledged_and_is_read_on() {
+    let [_, bob, _] = people();
+    let mut alice = Bench::alice();
+    alice.with_incumbents = true;
+    let old = alice.accept(&bob, "b1");
+    let (new, _) = alice.inbound(&bob);
+    let effects = alice.hello(new, "b1");
+    assert!(finishes(&effects, old) && asks(&effects));
+    let effects = alice.verdict(new, &bob, Ok(false));
+    assert_eq!(texts(&effects), [own_ack()]);
+    assert!(!finishes(&effects, old) && !ends(&effects, old));
+    assert_eq!(deliveries(&alice.frame(old, "from bob")), ["from bob"]);
+    alice.written(new);
+    assert!(ends(&alice.pass(5_000), old));
+}
+
+#[test]
+fn the_channel_of_an_incumbent_ends_before_ours_is_offered() {
+    let [_, bob, _] = people();
+    let (mut alice, old) = on_a_circuit(&bob);
+    alice.with_incumbents = true;
+    alice.circuits.insert(old, circuit(alice.now));
+    let (_, effects) = alice.send(&bob, "weighed");
+    assert_eq!(texts(&effects).len(), 1);
+    alice.written(old);
+    let moves = alice.pass(90_000);
+    alice.next_circuit = Some(circuit(alice.now));
+    let (new, effects) = alice.dial_succeeds(dial(&moves));
+    let finished = place(&effects, |effect| *effect == Effect::Finish { channel: old });
+    let hello = place(&effects, |effect| matches!(effect, Effect::Write { channel, .. } if *channel == new));
+    assert!(finished < hello, "{effects:?}");
+    alice.written(new);
+    alice.ack(new, "b1");
+    // What was sent meanwhile is refused, since it may follow what was lost; the kernel sends it again.
+    let effects = alice.verdict(new, &bob, Ok(false));
+    assert!(!finishes(&effects, old));
+    let (_, effects) = alice.send(&bob, "on the new one");
+    assert_eq!(texts(&effects), ["on the new one"]);
+}
+
+#[test]
+fn a_handshake_that_is_said_again_is_no_message() {
+    let [_, bob, _] = people();
+    let mut alice = Bench::alice();
+    let channel = alice.accept(&bob, "b1");
+    let effects = alice.hello(channel, "b1");
+    assert_eq!(effects, [Effect::Read { channel }]);
+    assert_eq!(
+        deliveries(&alice.hello(channel, "b2")).len(),
+        1,
+        "what belongs to no handshake is for the kernel to refuse"
+    );
+}
+
 #[test]
 fn an_old_channel_on_which_a_frame_still_comes_is_read_on_but_not_for_ever() {
     let [_, bob, _] = people();

@@ -337,7 +337,7 @@ impl World {
                     limit,
                     carried: pipe.carried,
                 });
-                self.feed(peer, Input::Weighed { channel, circuit });
+                self.feed(peer, Input::Weighed { channel, circuit, with_incumbent: false });
             }
             Effect::CheckLine { channel, .. } => {
                 // A probe takes the same way, there and back.
