@@ -1,6 +1,8 @@
 // Numbers, acknowledgements, and channels that are lost (protocol §4, §5).
 
 import assert from 'node:assert/strict';
+import { flip } from '../support/incumbent.mjs';
+import { sleep } from '../support/wait.mjs';
 
 const message = (target, number) => ['message', target, { methargs: { body: `#${number}`, slots: [] }, result: `rp+${number}` }];
 
@@ -142,6 +144,56 @@ export const channels = {
     await first.ended();
     await kernel.send(object, '#1');
     assert.equal(bodyOf(await peer.receive()), '#1');
+  },
+
+  'a channel that is replaced is not missed by who takes its end for that of the new one': async (world) => {
+    const { kernel, peer } = world;
+    await world.introduce();
+    await world.dial();
+    const object = await world.objectOfPeer();
+    peer.holdOn(world.addressOfKernel);
+    await world.dial();
+    await sleep(7_000); // The former channel is read for five seconds.
+    assert.equal(peer.channels, 2);
+    await kernel.send(object, '#1');
+    assert.equal(bodyOf(await peer.receive()), '#1');
+  },
+
+  'several handshakes on one stream are one': async (world) => {
+    const { kernel, peer } = world;
+    await world.dial(peer, undefined, 3);
+    const { inFrameOfKernel } = await world.objectOfKernel();
+    await peer.acknowledged(await peer.deliver(...message(inFrameOfKernel, 1)));
+    assert.deepEqual(await bodies(kernel, 1), ['#1']);
+    assert.equal((await kernel.remote(peer.peerId)).malformed, 0);
+  },
+
+  'answers behind what an incumbent skips are kept, and what it had not read stays open': async (world) => {
+    const { kernel, peer } = world;
+    await world.dial();
+    const object = await world.objectOfPeer();
+    // What it sends next is too long for its transport, and so never comes.
+    const skipped = await peer.deliver('message', 'ro-9', { methargs: { body: 'x'.repeat(2 << 20), slots: [] }, result: 'rp+1' });
+    const asked = [];
+    for (let number = 1; number <= 3; number += 1) {
+      asked.push(await kernel.send(object, `#${number}`));
+      const { result } = (await peer.receive()).params[2];
+      await peer.deliver('notify', [[flip(result), false, { body: '#"held"', slots: [] }]]);
+    }
+    asked.push(await kernel.send(object, '#4'));
+    await peer.retransmit(); // Its timer.
+    const { result } = (await peer.receive()).params[2];
+    await peer.deliver('notify', [[flip(result), false, { body: '#"late"', slots: [] }]]);
+    const { first, last } = await kernel.event('messagesLost');
+    assert.deepEqual([first, last], [skipped, skipped]);
+    for (const [index, promise] of asked.entries()) {
+      const notify = await kernel.event('notify');
+      assert.deepEqual([notify.promise, notify.body], [promise, index < 3 ? '#"held"' : '#"late"']);
+    }
+    assert.deepEqual(kernel.events('messageRejected'), []);
+    // Fault: our acknowledgement beyond the gap makes it believe that the long one arrived.
+    await peer.acknowledged(await peer.deliver('bringOutYourDead'));
+    assert.deepEqual(peer.unacknowledged, []);
   },
 
   'numbers that an incumbent abandoned are reported as lost once it begins again above them': async (world) => {

@@ -1,7 +1,7 @@
 // Each kind of command in either direction, as text (protocol §4) and in its effect.
 
 import assert from 'node:assert/strict';
-import { flip } from '../support/world.mjs';
+import { flip } from '../support/incumbent.mjs';
 
 const BODY = '#["greet",["Ω"]]';
 
@@ -98,10 +98,11 @@ export const commands = {
   'dropExports and retireExports to us': async (world) => {
     const { kernel, peer } = world;
     await world.dial();
-    const { object, inFrameOfKernel } = await world.objectOfKernel();
+    const { object, atPeer } = await world.objectOfKernel();
     await kernel.call('release', { references: [object] });
-    await peer.deliver('dropExports', [inFrameOfKernel]);
-    await peer.acknowledged(await peer.deliver('retireExports', [inFrameOfKernel]));
+    // Fault: what it drops it names as it sees it itself.
+    await peer.deliver('dropExports', [atPeer]);
+    await peer.acknowledged(await peer.deliver('retireExports', [atPeer]));
     assert.deepEqual((await kernel.event('retired')).objects, [object]);
     assert.equal(await kernel.call('audit'), null);
   },
@@ -126,12 +127,29 @@ export const commands = {
     const [given] = (await other.receive()).params[2].methargs.slots;
     assert.equal(given, 'ro+1');
 
-    await other.acknowledged(await other.deliver('dropExports', [flip(given)]));
+    await other.acknowledged(await other.deliver('dropExports', [given]));
     await kernel.call('release', { references: [object] });
     assert.deepEqual(command(await peer.receive()), delivery('dropExports', ['ro-1']));
-    await peer.deliver('retireImports', ['ro+1']);
+    await peer.deliver('retireImports', ['ro-1']);
     assert.deepEqual(command(await other.receive()), delivery('retireImports', [given]));
     assert.equal(await kernel.call('audit'), null);
+  },
+
+  'an outcome that comes back from who was told it is no fault': async (world) => {
+    const { kernel, peer } = world;
+    const other = await world.startPeer();
+    await world.dial();
+    await world.dial(other);
+    const promise = await kernel.send(await world.objectOfPeer('ro+2', other), BODY);
+    const { result } = (await other.receive()).params[2];
+    await kernel.send(await world.objectOfPeer('ro+3'), BODY, [promise]);
+    const [passed] = (await peer.receive()).params[2].methargs.slots;
+    await other.deliver('notify', [[flip(result), false, { body: '#"hello"', slots: [] }]]);
+    const outcome = [passed, false, { body: '#"hello"', slots: [] }];
+    assert.deepEqual(command(await peer.receive()), delivery('notify', [outcome]));
+    await peer.acknowledged(await peer.deliver('bringOutYourDead'));
+    assert.deepEqual(kernel.events('messageRejected'), []);
+    assert.equal((await kernel.remote(peer.peerId)).rejected, 0);
   },
 
   'bringOutYourDead to us is not sent back': async (world) => {
@@ -152,8 +170,14 @@ export const commands = {
     const { kernel, peer } = world;
     await world.dial();
     const { inFrameOfKernel } = await world.objectOfKernel();
-    await peer.deliver('dropExports', ['ro-99']);
-    assert.equal((await kernel.event('messageRejected')).peerId, peer.peerId);
+    await peer.deliver('dropExports', ['ro+99']);
+    await peer.deliver('explode', [inFrameOfKernel], 1);
+    await peer.send('tomorrow', { a: 1 });
+    for (const _ of [1, 2, 3]) {
+      assert.equal((await kernel.event('messageRejected')).peerId, peer.peerId);
+    }
+    await peer.deliver('message', inFrameOfKernel, { methargs: { body: 7, slots: [] }, result: 'rp+9' });
+    assert.deepEqual((await peer.receive()).params[1][0].slice(0, 2), ['rp-9', true]);
     await peer.deliverMessage(inFrameOfKernel, BODY);
     assert.equal((await kernel.event('message')).body, BODY);
   },

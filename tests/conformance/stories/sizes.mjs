@@ -44,7 +44,7 @@ export const sizes = {
     const { inFrameOfKernel } = await world.objectOfKernel();
     await peer.deliverMessage(inFrameOfKernel, '#"before"');
     const oversized = peer.prepare('deliver', ['message', inFrameOfKernel, { methargs: { body: bodyFor(LIMIT, 0), slots: [] }, result: 'rp+2' }]);
-    await peer.transmit(oversized).catch(() => {}); // The other end may reset the stream in the middle.
+    await peer.channel.write(oversized).catch(() => {}); // The other end may reset the stream in the middle.
     await peer.channel.ended();
     assert.equal((await kernel.event('message')).body, '#"before"');
 

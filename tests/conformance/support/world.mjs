@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Incumbent } from './incumbent.mjs';
+import { Incumbent, flip } from './incumbent.mjs';
 import { Kernel } from './kernel.mjs';
 import { addressOf, peerIdOf } from './libp2p.mjs';
 import { sleep } from './wait.mjs';
@@ -91,8 +91,8 @@ export class World {
   }
 
   /** The same with the handshake. */
-  async dial(peer = this.peer, protocols = undefined) {
-    return this.#retried(() => peer.dial(this.addressOfKernel, protocols));
+  async dial(peer = this.peer, protocols = undefined, messages = 1) {
+    return this.#retried(() => peer.dial(this.addressOfKernel, protocols, messages));
   }
 
   /** A kernel that has just started is reached as soon as it listens, or its relay has taken its reservation. */
@@ -141,9 +141,4 @@ export class World {
     await Promise.all(this.#peers.map((peer) => peer.node?.stop()));
     await rm(this.#folder, { recursive: true });
   }
-}
-
-/** A reference as the other end sees it. */
-export function flip(eref) {
-  return eref.includes('+') ? eref.replace('+', '-') : eref.replace('-', '+');
 }
