@@ -6,13 +6,14 @@
 mod options;
 mod state;
 
-use std::{io::Write as _, time::Duration};
+use std::{collections::HashSet, io::Write as _, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use libp2p::{
     Multiaddr, PeerId, Swarm, Transport as _,
+    connection_limits::{self, ConnectionLimits},
     core::{muxing::StreamMuxerBox, transport::Boxed, upgrade},
     identify, identity,
     multiaddr::Protocol,
@@ -31,8 +32,15 @@ use tokio::io::AsyncReadExt as _;
 /// WebRTC is gone.
 const PING_LIMIT: Duration = Duration::from_secs(4);
 
+/// Connections that may be being set up at a time: each has 20 s.
+const SET_UP: u32 = 1_000;
+
+/// Who listens at several interfaces tells of each by itself, one right after the other.
+const ALL_TOLD: Duration = Duration::from_millis(100);
+
 #[derive(NetworkBehaviour)]
 struct Behaviour {
+    limits: connection_limits::Behaviour,
     relay: relay::Behaviour,
     ping: ping::Behaviour,
     identify: identify::Behaviour,
@@ -58,11 +66,13 @@ async fn main() -> Result<()> {
         swarm::Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(60)),
     );
 
-    let mut wanted = options.listen_addresses();
-    for address in &wanted {
-        swarm.listen_on(address.clone()).with_context(|| format!("cannot listen on {address}"))?;
+    let mut silent = HashSet::new();
+    for address in options.listen_addresses() {
+        silent.insert(swarm.listen_on(address.clone()).with_context(|| format!("cannot listen on {address}"))?);
     }
     let mut addresses = Vec::new();
+    // When all listen, they have told of their first address.
+    let mut ready = std::pin::pin!(futures::future::Fuse::terminated());
     let mut stop = std::pin::pin!(stopped(options.exit_with_stdin));
     loop {
         let event = tokio::select! {
@@ -74,18 +84,26 @@ async fn main() -> Result<()> {
                 lines.look(runtime.now(), |_| false);
                 continue;
             }
+            () = &mut ready => {
+                announce(peer, &addresses)?;
+                continue;
+            }
             event = swarm.select_next_some() => event,
         };
         match event {
-            SwarmEvent::NewListenAddr { address, .. } => {
+            SwarmEvent::NewListenAddr { listener_id, address } => {
                 let address = options.externally(address);
                 // A reservation lists the relay's external addresses; without any, clients refuse it.
                 swarm.add_external_address(address.clone());
                 addresses.push(address.with(Protocol::P2p(peer)));
-                wanted.pop();
-                if wanted.is_empty() {
-                    announce(peer, &addresses)?;
+                if silent.remove(&listener_id) && silent.is_empty() {
+                    ready.set(tokio::time::sleep(ALL_TOLD).fuse());
                 }
+            }
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                let address = options.externally(address);
+                swarm.remove_external_address(&address);
+                addresses.retain(|known| *known != address.clone().with(Protocol::P2p(peer)));
             }
             SwarmEvent::ListenerClosed { addresses, reason, .. } => {
                 reason.with_context(|| format!("the listener of {addresses:?} ended"))?;
@@ -103,11 +121,13 @@ async fn main() -> Result<()> {
             SwarmEvent::Behaviour(BehaviourEvent::Relay(event)) => tracing::info!(?event, "relay"),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 lines.watch(connection_id, meters.take(&peer_id, &endpoint), runtime.now());
-                tracing::info!(peer = %peer_id, address = %endpoint.get_remote_address(), "connected");
+                tracing::info!(peer = %peer_id, "connected");
+                tracing::debug!(peer = %peer_id, address = %endpoint.get_remote_address(), "where from");
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, .. } => {
                 lines.forget(connection_id);
-                tracing::info!(peer = %peer_id, ?cause, "disconnected");
+                tracing::info!(peer = %peer_id, "disconnected");
+                tracing::debug!(peer = %peer_id, ?cause, "why");
             }
             event => tracing::debug!(?event),
         }
@@ -137,7 +157,11 @@ fn behaviour(key: &identity::Keypair, options: &Options) -> Behaviour {
     let ping = ping::Config::new().with_interval(Duration::from_secs(3)).with_timeout(PING_LIMIT);
     let identify = identify::Config::new("/ocap-kernel/id/1.0.0".to_owned(), key.public())
         .with_agent_version(concat!("ocap-relay/", env!("CARGO_PKG_VERSION")).to_owned());
+    let limits = ConnectionLimits::default()
+        .with_max_pending_incoming(Some(SET_UP))
+        .with_max_established_incoming(Some(options.max_connections));
     Behaviour {
+        limits: connection_limits::Behaviour::new(limits),
         relay: relay::Behaviour::new(peer, options.relay_config()),
         ping: ping::Behaviour::new(ping),
         identify: identify::Behaviour::new(identify),

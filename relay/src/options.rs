@@ -17,6 +17,9 @@ pub(crate) struct Options {
     /// UDP port for webrtc-direct; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
     webrtc_port: u16,
+    /// No webrtc-direct: WebSocket alone.
+    #[arg(long)]
+    pub(crate) no_webrtc: bool,
     /// IP address to listen on.
     #[arg(long, default_value = "127.0.0.1")]
     listen_ip: IpAddr,
@@ -34,7 +37,7 @@ pub(crate) struct Options {
     #[arg(long)]
     default_limits: bool,
     /// Longest life of a circuit, in seconds; 0: no limit.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(..=YEAR))]
     max_circuit_seconds: Option<u64>,
     /// Most bytes that a circuit carries, both directions together; 0: no limit.
     #[arg(long)]
@@ -45,18 +48,23 @@ pub(crate) struct Options {
     /// Most reservations at a time, of all peers together.
     #[arg(long)]
     max_reservations: Option<usize>,
+    /// Most connections at a time, those that others are setting up not counted.
+    #[arg(long, default_value_t = 20_000)]
+    pub(crate) max_connections: u32,
     /// Life of a reservation, in seconds; clients renew it before.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=YEAR))]
     reservation_seconds: Option<u64>,
 }
+
+/// In seconds. What lasts longer overflows somebody's clock.
+const YEAR: u64 = 365 * 24 * 3_600;
 
 impl Options {
     pub(crate) fn listen_addresses(&self) -> Vec<Multiaddr> {
         let ip = Multiaddr::from(self.listen_ip);
-        vec![
-            ip.clone().with(Protocol::Tcp(self.ws_port)).with(Protocol::Ws("/".into())),
-            ip.with(Protocol::Udp(self.webrtc_port)).with(Protocol::WebRTCDirect),
-        ]
+        let ws = ip.clone().with(Protocol::Tcp(self.ws_port)).with(Protocol::Ws("/".into()));
+        let webrtc = ip.with(Protocol::Udp(self.webrtc_port)).with(Protocol::WebRTCDirect);
+        std::iter::once(ws).chain((!self.no_webrtc).then_some(webrtc)).collect()
     }
 
     /// The address as clients see it.

@@ -4,7 +4,10 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use futures::AsyncWriteExt as _;
 use ocap_remotes::network::{circuit::CircuitLimit, node::circuit_address};
@@ -37,6 +40,33 @@ fn a_relay_tells_of_no_limit_unless_it_has_one() {
     assert_eq!(heard(&["--max-circuit-seconds", "86400"]), limit(Some(86_400), None));
     assert_eq!(heard(&["--max-circuit-bytes", "1000000"]), limit(None, Some(1_000_000)));
     assert_eq!(heard(&["--default-limits"]), limit(Some(120), Some(1 << 17)));
-    // More seconds than there is room for in what it tells.
-    assert_eq!(heard(&["--max-circuit-seconds", "10000000000"]), limit(Some(u64::from(u32::MAX)), None));
+}
+
+/// What the relay says on its standard output and how it ends, when its standard input is closed after a while.
+fn output(arguments: &[&str]) -> (String, bool) {
+    let mut relay = Command::new(env!("CARGO_BIN_EXE_ocap-relay"))
+        .args(["--exit-with-stdin", "--listen-ip", "0.0.0.0"])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    drop(relay.stdin.take());
+    let output = relay.wait_with_output().unwrap();
+    (String::from_utf8(output.stdout).unwrap(), output.status.success())
+}
+
+#[test]
+fn it_says_once_where_it_listens_and_refuses_what_no_clock_holds() {
+    let (all, ended) = output(&[]);
+    assert!(ended && all.lines().count() == 1, "{all}");
+    assert!(all.contains("/ws/") && all.contains("/webrtc-direct/"), "{all}");
+    let (ws, ended) = output(&["--no-webrtc", "--max-connections", "5"]);
+    assert!(ended && ws.contains("/ws/") && !ws.contains("webrtc"), "{ws}");
+    for nonsense in ["--max-circuit-seconds", "--reservation-seconds"] {
+        assert_eq!(output(&[nonsense, "10000000000"]), (String::new(), false), "{nonsense}");
+    }
+    assert_eq!(output(&["--reservation-seconds", "0"]), (String::new(), false));
 }
