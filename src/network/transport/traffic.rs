@@ -122,7 +122,7 @@ impl Peer {
             registered.note_traffic(cx.now);
             self.backoff.reset();
             self.last_active = cx.now;
-            if is_said_again(&text, &registered.incarnation) {
+            if cx.is_with_incumbent(channel) && is_said_again(&text, &registered.incarnation) {
                 return self.read_on(cx);
             }
             self.inbox.push(&registered.incarnation, text);

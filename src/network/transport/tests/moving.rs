@@ -159,9 +159,10 @@ fn the_channel_of_an_incumbent_ends_before_ours_is_offered() {
 }
 
 #[test]
-fn a_handshake_that_is_said_again_is_no_message() {
+fn a_handshake_that_an_incumbent_says_again_is_no_message() {
     let [_, bob, _] = people();
     let mut alice = Bench::alice();
+    alice.with_incumbents = true;
     let channel = alice.accept(&bob, "b1");
     let effects = alice.hello(channel, "b1");
     assert_eq!(effects, [Effect::Read { channel }]);
@@ -170,6 +171,9 @@ fn a_handshake_that_is_said_again_is_no_message() {
         1,
         "what belongs to no handshake is for the kernel to refuse"
     );
+    let mut alice = Bench::alice();
+    let channel = alice.accept(&bob, "b1");
+    assert_eq!(deliveries(&alice.hello(channel, "b1")).len(), 1, "ours never say it again");
 }
 
 #[test]
