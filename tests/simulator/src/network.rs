@@ -50,6 +50,8 @@ pub(crate) struct Ether {
     conduits: RefCell<Vec<(PeerId, PeerId, Weak<Conduit>)>>,
     /// Streams opened so far.
     opened: Cell<u64>,
+    /// The first rule of the wire that somebody broke.
+    breach: RefCell<Option<String>>,
 }
 
 fn line_key(one: &PeerId, other: &PeerId) -> (PeerId, PeerId) {
@@ -67,12 +69,26 @@ impl Ether {
             latency: Cell::new(30),
             conduits: RefCell::default(),
             opened: Cell::new(0),
+            breach: RefCell::default(),
         })
     }
 
     /// Streams opened so far.
     pub(crate) fn opened(&self) -> u64 {
         self.opened.get()
+    }
+
+    /// Somebody broke a rule of the wire.
+    pub(crate) fn note_breach(&self, what: &str) {
+        self.breach.borrow_mut().get_or_insert_with(|| what.to_owned());
+    }
+
+    /// That nobody broke a rule of the wire.
+    ///
+    /// # Errors
+    /// The first that was broken.
+    pub(crate) fn audit(&self) -> Result<(), String> {
+        self.breach.borrow().clone().map_or(Ok(()), Err)
     }
 
     /// From now on things take up to `millis` to the other side.

@@ -51,6 +51,11 @@ struct Way {
     kept_back: Option<Vec<u8>>,
 }
 
+/// Whether a frame is a handshake, behind its length of one to four bytes.
+fn is_handshake(frame: &[u8]) -> bool {
+    (1..=4).any(|start| frame.get(start..).is_some_and(|text| text.starts_with(br#"{"method":"handshake"#)))
+}
+
 fn wake(waker: &mut Option<Waker>) {
     if let Some(waker) = waker.take() {
         waker.wake();
@@ -134,6 +139,9 @@ impl Conduit {
         });
         if way.void {
             return;
+        }
+        if way.pieces > 0 && is_handshake(&piece) {
+            self.ether.note_breach(&format!("{} shakes hands a second time on a stream", self.ends[out].0));
         }
         way.pieces += 1;
         // The first pieces are the handshake and what tells where its sender resumes.

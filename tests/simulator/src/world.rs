@@ -333,6 +333,7 @@ impl World {
         self.greet_everybody()?;
         let living: Vec<_> = self.hosts.iter().map(Host::life).collect();
         self.oracle.borrow().finish(&living)?;
+        self.ether.audit()?;
         for (index, host) in self.hosts.iter().enumerate() {
             host.audit()?;
             if host.pending() > 0 {
