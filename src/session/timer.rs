@@ -58,6 +58,8 @@ struct Waiting {
     give_up_at_last: Timestamp,
     /// Retransmissions since anything was acknowledged.
     retransmissions: u32,
+    /// The [`carriage`] of all that is waited for.
+    carriage: Duration,
 }
 
 /// What the time brought.
@@ -84,10 +86,17 @@ impl RetransmissionTimer {
         RetransmissionTimer { ack_timeout, max_retransmissions, round_trip: None, timed: None, waiting: None }
     }
 
-    /// Something is unacknowledged, `bytes` in all. A timer that runs is left as it is.
+    /// Something is unacknowledged, `bytes` in all. A timer that runs is left as it is, but for the time that what has come to it
+    /// may take: both ends may have a long message under way, and the acknowledgement of a short one before it is behind the peer's.
     pub(super) fn start(&mut self, now: Timestamp, bytes: usize) {
-        if self.waiting.is_none() {
-            self.restart(now, bytes);
+        let latest = now.after(self.longest(bytes));
+        let Some(waiting) = &mut self.waiting else { return self.restart(now, bytes) };
+        let more = carriage(bytes).saturating_sub(waiting.carriage);
+        if more > Duration::ZERO {
+            waiting.carriage = waiting.carriage.saturating_add(more);
+            waiting.retransmit_at = waiting.retransmit_at.after(more).min(latest);
+            waiting.give_up_at = waiting.give_up_at.after(more);
+            waiting.give_up_at_last = waiting.give_up_at_last.after(more.saturating_mul(2));
         }
     }
 
@@ -121,6 +130,7 @@ impl RetransmissionTimer {
             give_up_at: now.after(patience),
             give_up_at_last: now.after(patience.saturating_mul(2)),
             retransmissions: 0,
+            carriage: carriage(bytes),
         });
     }
 
@@ -204,8 +214,12 @@ impl RetransmissionTimer {
         Elapsed::Retransmit
     }
 
+    fn longest(&self, bytes: usize) -> Duration {
+        self.ack_timeout.saturating_add(carriage(bytes))
+    }
+
     fn timeout(&self, bytes: usize, retransmissions: u32) -> Duration {
-        let longest = self.ack_timeout.saturating_add(carriage(bytes));
+        let longest = self.longest(bytes);
         let Some(round_trip) = self.round_trip else { return longest };
         let transmission = Duration::from_millis((bytes as u64).saturating_mul(1000) / SLOWEST_LINE);
         let factor = 1_u32.checked_shl(retransmissions).unwrap_or(u32::MAX);
@@ -287,6 +301,22 @@ mod tests {
         let due = unmeasured.deadline().unwrap();
         assert_eq!(unmeasured.handle_timeout(due, 1 << 20), Elapsed::Retransmit);
         assert_eq!(unmeasured.handle_timeout(at(168_000), 1 << 20), Elapsed::GiveUp, "there is an end to it");
+    }
+
+    #[test]
+    fn what_comes_behind_a_short_message_gets_its_time() {
+        let mut timer = measured(80);
+        timer.start(at(0), 100);
+        timer.start(at(500), 100 + (1 << 20));
+        assert_eq!(timer.deadline(), Some(at(65_006)), "both are written again, and nothing is lost yet");
+        timer.start(at(600), 200 + (1 << 20));
+        assert_eq!(timer.deadline(), Some(at(65_006)), "once");
+        let mut unmeasured = RetransmissionTimer::new(10 * SECOND, 3);
+        unmeasured.start(at(0), 100);
+        unmeasured.start(at(500), 1 << 20);
+        assert_eq!(unmeasured.handle_timeout(at(74_000), 1 << 20), Elapsed::Retransmit);
+        assert_eq!(unmeasured.handle_timeout(at(103_999), 1 << 20), Elapsed::Nothing);
+        assert_eq!(unmeasured.handle_timeout(at(104_000), 1 << 20), Elapsed::GiveUp, "as if all had been there");
     }
 
     #[test]

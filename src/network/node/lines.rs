@@ -18,6 +18,8 @@ struct Line {
     meter: Option<Arc<Meter>>,
     /// When a ping last came back.
     answered: Timestamp,
+    /// When the one before it did.
+    answered_before: Timestamp,
     /// When a sign of life was last looked for since.
     looked: Option<Timestamp>,
     /// When there was one, as far as it is known.
@@ -31,14 +33,15 @@ struct Line {
 }
 
 impl Line {
-    /// A ping came back. It was sent after the one before came back, behind all that was written until then.
+    /// A ping came back. It was sent after the one before came back, behind all that was written until then; and that was written
+    /// since the one before that, while the line may have carried it already.
     fn answered(&mut self, now: Timestamp) {
-        let millis = u64::try_from(now.since(self.answered).as_millis()).unwrap_or(u64::MAX).max(1);
+        let millis = u64::try_from(now.since(self.answered_before).as_millis()).unwrap_or(u64::MAX).max(1);
         let arrived = self.written.saturating_sub(self.arrived);
         self.fastest = self.fastest.max(arrived.saturating_mul(1_000) / millis);
         self.arrived = self.written;
         self.written = self.written_now();
-        self.answered = now;
+        self.answered_before = std::mem::replace(&mut self.answered, now);
         self.looked = None;
         self.alive = None;
         self.take_sign_of_life();
@@ -76,8 +79,16 @@ impl<Id: Copy + Eq + Hash> Lines<Id> {
     /// The connection was opened; its bytes are counted by `meter`, if at all. What its set-up wrote has arrived.
     pub fn watch(&mut self, connection: Id, meter: Option<Arc<Meter>>, now: Timestamp) {
         let written = meter.as_ref().map_or(0, |meter| meter.written());
-        let line =
-            Line { meter, answered: now, looked: None, alive: None, written, arrived: written, fastest: SLOWEST };
+        let line = Line {
+            meter,
+            answered: now,
+            answered_before: now,
+            looked: None,
+            alive: None,
+            written,
+            arrived: written,
+            fastest: SLOWEST,
+        };
         self.lines.insert(connection, line);
     }
 
@@ -202,6 +213,17 @@ mod tests {
         assert_eq!(silent_from(&lines, 0), 14_000, "10 s at 16 KiB/s");
         meter.wrote(100 << 20);
         assert_eq!(silent_from(&lines, 0), 64_000);
+    }
+
+    #[test]
+    fn what_was_on_its_way_while_an_answer_was_late_does_not_make_a_line_fast() {
+        let (mut lines, meter) = line();
+        meter.wrote(1 << 20);
+        // The answer is behind what the peer wrote, and so late that the line has carried all by then.
+        lines.answered(1, at(21_000));
+        lines.answered(1, at(21_100));
+        meter.wrote(1 << 20);
+        assert_eq!(silent_from(&lines, 21_100), 46_100, "21 s at 1 MiB in 21.1 s");
     }
 
     #[test]
