@@ -347,6 +347,12 @@ impl Session {
         receipt
     }
 
+    /// Whether the peer has shown a word of ours (protocol §11): that it is no incumbent. A peer of ours tells its start or its
+    /// epoch in the first message on each channel.
+    pub fn peer_is_ours(&self) -> bool {
+        self.inbox.is_explicit() || self.conversation.epoch().is_some_and(|epoch| epoch.shared)
+    }
+
     /// The conversation with the peer, for the store.
     pub fn epoch(&self) -> Option<Epoch> {
         self.conversation.epoch()

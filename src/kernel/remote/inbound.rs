@@ -80,6 +80,7 @@ impl RemoteHandle {
             self.requests.acknowledged(acknowledged.next());
         }
         self.session.sender_starts_at(message.start);
+        self.turns.heard(&message);
         if let Some((seq, command)) = message.command {
             let arrived = Arrived { command, ack: message.ack, retirement: message.retirement, size: text.len() };
             match self.session.receive(now, seq, arrived) {
