@@ -223,7 +223,9 @@ impl RemoteHandle {
 
     /// What was taken counts towards what the peer, or this kernel, has under way.
     fn note_taken(&mut self, command: &RemoteCommand) {
-        self.asked.settled(&command.settles());
+        for seq in self.asked.settled(&command.settles()) {
+            self.session.answered(seq);
+        }
         match command {
             RemoteCommand::Deliver(Delivery::Message { result: Some(result), .. }) => self.requests.taken(*result),
             RemoteCommand::Deliver(delivery @ Delivery::Notify(_)) => self.told(&delivery.settled()),

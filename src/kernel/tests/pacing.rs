@@ -107,3 +107,95 @@ fn beyond_a_thousand_objects_are_freed_without_a_word() {
     assert_eq!(gives(&mut incumbent, &["ro+4000"]).len(), 1);
     incumbent.world.bob.audit();
 }
+
+// --- Calls
+
+/// How many of these are calls.
+fn calls(texts: &[String]) -> usize {
+    texts.iter().filter(|text| text.contains(r#"["message","#)).count()
+}
+
+fn calls_to(incumbent: &mut Incumbent, object: Kref, count: usize) {
+    for _ in 0..count {
+        incumbent.bob().send(object, data("#1")).unwrap();
+    }
+}
+
+/// It has read everything that was written.
+fn acknowledges(incumbent: &mut Incumbent, count: usize) -> Vec<String> {
+    incumbent.writes(&format!(r#"{{"ack":{count}}}"#))
+}
+
+fn waits(incumbent: &mut Incumbent, time: Duration) -> Vec<String> {
+    incumbent.world.now = incumbent.world.now.after(time);
+    let now = incumbent.world.now;
+    incumbent.bob().handle_timeout(now).unwrap();
+    incumbent.heard()
+}
+
+/// Its run loop dies of 200 outcomes that wait to be read.
+#[test]
+fn calls_that_it_has_not_answered_are_64_at_most_and_the_others_wait_in_order() {
+    let (mut incumbent, object) = Incumbent::with_an_object();
+    calls_to(&mut incumbent, object, 150);
+    assert_eq!(calls(&incumbent.heard()), 64);
+    assert_eq!(calls(&acknowledges(&mut incumbent, 65)), 0);
+    // Nothing is sent again, nor is anybody given up: what waits was never written.
+    assert_eq!(waits(&mut incumbent, Duration::from_secs(9)), [""; 0]);
+    for answered in 1..=20 {
+        let text = Incumbent::text(incumbent.number(), 65, "deliver", &answer(answered));
+        let written = incumbent.writes(&text);
+        assert_eq!(calls(&written), 1);
+        assert!(written.iter().any(|text| text.starts_with(&format!(r#"{{"seq":{},"#, 65 + answered))), "{written:?}");
+    }
+    let events = incumbent.world.bob.take_events();
+    assert_eq!(events.iter().filter(|event| matches!(event, KernelEvent::Notify { rejected: false, .. })).count(), 20);
+    assert!(!events.iter().any(|event| matches!(event, KernelEvent::Remote(_))), "{events:?}");
+}
+
+fn answer(number: u64) -> String {
+    format!(r##"["notify",[["rp-{number}",false,{{"body":"#2","slots":[]}}]]]"##)
+}
+
+/// What it answers late it may have been asked for long.
+#[test]
+fn calls_that_were_acknowledged_long_ago_keep_no_others_back() {
+    let (mut incumbent, object) = Incumbent::with_an_object();
+    calls_to(&mut incumbent, object, 150);
+    assert_eq!(calls(&incumbent.heard()), 64);
+    // While it does not even read, they do.
+    let again = waits(&mut incumbent, Duration::from_secs(10));
+    assert!(again.iter().all(|text| !text.starts_with(r#"{"seq":66,"#)), "{again:?}");
+    acknowledges(&mut incumbent, 65);
+    let due = incumbent.bob().poll_timeout().unwrap();
+    assert_eq!(due, incumbent.world.now.after(Duration::from_secs(10)));
+    assert_eq!(calls(&waits(&mut incumbent, Duration::from_secs(10))), 64);
+    acknowledges(&mut incumbent, 129);
+    assert_eq!(calls(&waits(&mut incumbent, Duration::from_secs(10))), 150 - 128);
+    assert!(incumbent.world.bob.take_events().is_empty(), "nobody is given up");
+}
+
+/// It may be waiting for the very answer that they hold up.
+#[test]
+fn an_answer_behind_calls_waits_for_a_second() {
+    let (mut incumbent, _) = Incumbent::with_an_object_of_bobs();
+    let object = gives(&mut incumbent, &["ro+2"])[0];
+    let ask = r##"["message","ro-1",{"methargs":{"body":"#3","slots":[]},"result":"rp+1"}]"##;
+    incumbent.says(1, "deliver", ask);
+    let result = incumbent.world.bob.messages()[0].1.unwrap();
+    calls_to(&mut incumbent, object, 100);
+    incumbent.bob().resolve(result, false, data("#4")).unwrap();
+    assert_eq!(calls(&incumbent.heard()), 64);
+    let last = acknowledges(&mut incumbent, 65);
+    assert_eq!(last, [""; 0]);
+    let rest = waits(&mut incumbent, Duration::from_secs(1));
+    assert_eq!((calls(&rest), rest.iter().filter(|text| text.contains("notify")).count()), (36, 1));
+}
+
+#[test]
+fn a_peer_that_has_shown_a_word_of_ours_is_called_as_often_as_one_likes() {
+    let (mut incumbent, object) = Incumbent::with_an_object();
+    incumbent.writes(r#"{"ack":1,"start":1}"#);
+    calls_to(&mut incumbent, object, 150);
+    assert_eq!(calls(&incumbent.heard()), 150);
+}
