@@ -7,7 +7,7 @@ use super::{
     host::HostKernel as _,
     program::forget,
     queue::give,
-    store::{GcAction, GcKind, KernelMessage, KernelStore, Party, RunItem, StoreError},
+    store::{GcAction, GcKind, Hearing, KernelMessage, KernelStore, MayHear, Party, RunItem, StoreError},
 };
 use crate::{
     faults::{Fault, seeded},
@@ -197,7 +197,7 @@ impl Kernel {
 
     /// Tells owners and importers what is no longer needed, and reaps what is due; false when there was nothing to tell.
     fn collect_garbage(&mut self) -> Result<bool, KernelError> {
-        match self.collect_by(KernelStore::collect_garbage) {
+        match self.collect_by(KernelStore::collect_garbage_for) {
             Err(error) if !error.is_storage_failure() => {
                 if let Some(times) = worth_a_line("garbage", "") {
                     tracing::error!(%error, times, "something in the store keeps its garbage from being collected at once");
@@ -210,12 +210,14 @@ impl Kernel {
 
     fn collect_by(
         &mut self,
-        collect: fn(&mut KernelStore) -> Result<Vec<GcAction>, StoreError>,
+        collect: fn(&mut KernelStore, MayHear<'_>) -> Result<Vec<GcAction>, StoreError>,
     ) -> Result<bool, KernelError> {
         let Kernel { store, remotes, .. } = self;
         let collected = store.transaction("collectGarbage", |store| {
             let mut turn = Turn { store, remotes, events: Vec::new() };
-            let actions = collect(turn.store)?;
+            let actions = collect(turn.store, &|endpoint, kind| {
+                turn.remotes.remote(endpoint).map_or(Hearing::Everything, |remote| remote.hearing(kind))
+            })?;
             let mut busy = !actions.is_empty();
             for of_one in actions.chunk_by(|one, other| one.endpoint == other.endpoint) {
                 turn.tell_of_garbage(of_one)?;

@@ -154,6 +154,11 @@ impl Inbox {
         self.sender_start = self.sender_start.max(start.get());
     }
 
+    /// Whether the sender has ever told its start.
+    pub(super) fn is_explicit(&self) -> bool {
+        self.explicit
+    }
+
     pub(super) fn receive(&mut self, seq: Seq, message: Arrived) -> Receipt {
         if seq.get() < self.next() && !seeded(Fault::DeliverDuplicates) {
             return Receipt::Duplicate;

@@ -20,6 +20,7 @@ mod conversation;
 mod inbox;
 mod link;
 mod outbox;
+mod pace;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -34,6 +35,7 @@ use link::Link;
 pub use link::{Write, WriteOutcome, WriteToken};
 pub use outbox::Acknowledged;
 use outbox::Outbox;
+use pace::Pace;
 pub(crate) use timer::OVERSLEPT;
 use timer::{Elapsed, RetransmissionTimer};
 
@@ -104,6 +106,7 @@ pub struct Session {
     inbox: Inbox,
     conversation: Conversation,
     link: Link,
+    pace: Pace,
     /// When an acknowledgement must leave, if one is owed.
     ack_due: Option<Timestamp>,
     /// Messages received that no acknowledgement has covered yet.
@@ -128,6 +131,7 @@ impl Session {
             inbox: Inbox::new(saved.highest_received, config.max_held, config.max_held_bytes),
             conversation: Conversation::restore(saved.epoch),
             link: Link::new(),
+            pace: Pace::default(),
             ack_due: None,
             unacknowledged: 0,
             timer: RetransmissionTimer::new(config.ack_timeout, config.max_retransmissions),
@@ -262,14 +266,23 @@ impl Session {
         let due = self.link.may_write(now)?;
         let ack = if seeded(Fault::AckBeforeCommit) { self.inbox.highest() } else { self.inbox.committed() };
         let start = due.resume.then(|| self.outbox.start());
-        let text = if let Some((seq, command)) = self.outbox.next_unwritten() {
+        let waits = self.call_that_waits(now);
+        let text = if let Some((seq, command)) = self.outbox.next_unwritten().filter(|_| waits.is_none()) {
             self.link.begin_message(seq);
+            if command.is_call() && !self.peer_is_ours() {
+                self.pace.let_go(seq);
+            }
             let start = start.or_else(|| self.outbox.start_to_repeat_with(seq));
             let resume = start.map(|start| Resume { start, epoch: self.conversation.tell() });
             let text = command.to_message(seq, ack, resume);
             self.outbox.handed_out(seq);
+            self.timer.start(now, self.outbox.bytes());
             text
         } else {
+            if waits == Some(self.outbox.start()) {
+                // The peer has nothing to acknowledge.
+                self.timer.stop();
+            }
             let ack_is_due = self.ack_due.is_some_and(|due| due <= now);
             let has_news = ack.is_some() || self.outbox.start() > Seq::FIRST || self.conversation.is_news();
             let resume_is_due = due.announced && due.resume && has_news || self.conversation.owes_word();
@@ -333,6 +346,7 @@ impl Session {
     /// The store has forgotten what the acknowledgement covers.
     pub fn acknowledge(&mut self, now: Timestamp, acknowledged: &Acknowledged) {
         self.outbox.acknowledge(acknowledged);
+        self.pace.acknowledged(now, acknowledged.last, self.config.ack_timeout);
         self.timer.measure(now, acknowledged.last);
         self.timer.progress(now, self.outbox.bytes());
     }
@@ -345,6 +359,12 @@ impl Session {
             self.owe_ack(now);
         }
         receipt
+    }
+
+    /// Whether the peer has shown a word of ours (protocol §11): that it is no incumbent. A peer of ours tells its start or its
+    /// epoch in the first message on each channel.
+    pub fn peer_is_ours(&self) -> bool {
+        self.inbox.is_explicit() || self.conversation.epoch().is_some_and(|epoch| epoch.shared)
     }
 
     /// The conversation with the peer, for the store.
@@ -430,7 +450,8 @@ impl Session {
     /// When [`handle_timeout`](Self::handle_timeout) and [`poll_write`](Self::poll_write) are to be called at the latest.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let ack_due = self.ack_due.filter(|_| self.link.is_open() && !self.is_held_back());
-        [ack_due, self.timer.deadline(), self.link.resumes_at()].into_iter().flatten().min()
+        let call_due = self.call_is_due().filter(|_| self.link.is_open() && !self.is_held_back());
+        [ack_due, call_due, self.timer.deadline(), self.link.resumes_at()].into_iter().flatten().min()
     }
 
     /// The network sees a long message move, to the peer or from it. See [`KernelServices::remote_moving`].
@@ -464,6 +485,7 @@ impl Session {
     /// the sender starts (the `start` member), so that both ends meet again.
     pub fn give_up(&mut self) {
         self.outbox.abandon();
+        self.pace = Pace::default();
         self.link = self.link.restarted();
         if seeded(Fault::GiveUpWithoutMarker) {
             self.link.forget_resume();
@@ -483,6 +505,7 @@ impl Session {
             self.outbox = Outbox::restore(0, 1, Vec::new());
         }
         self.inbox = Inbox::new(0, self.config.max_held, self.config.max_held_bytes);
+        self.pace = Pace::default();
         self.link = self.link.restarted();
         self.ack_due = None;
         self.unacknowledged = 0;

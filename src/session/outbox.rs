@@ -162,6 +162,12 @@ impl Outbox {
         Some((self.unwritten, command))
     }
 
+    /// Whether anything but calls is to be written behind a message.
+    pub(super) fn holds_up_more_than_calls(&self, seq: Seq) -> bool {
+        let from = self.index_of(seq).unwrap_or(0);
+        self.entries.iter().take(self.committed()).skip(from).any(|command| !command.is_call())
+    }
+
     /// The start that a message which may have been written before must carry: without it a peer that has read none, and
     /// lacks what comes before, would take it for the oldest that there is, as an incumbent's.
     pub(super) fn start_to_repeat_with(&self, seq: Seq) -> Option<Seq> {

@@ -158,6 +158,11 @@ impl RemoteCommand {
         matches!(self, RemoteCommand::Deliver(Delivery::Message { .. }) | RemoteCommand::RedeemUrl { .. })
     }
 
+    /// Whether it is a message whose outcome the receiver is to tell.
+    pub fn is_call(&self) -> bool {
+        matches!(self, RemoteCommand::Deliver(Delivery::Message { result: Some(_), .. }))
+    }
+
     /// Every reference that it gives to the receiver, in the receiver's frame.
     pub fn given(&self) -> impl Iterator<Item = Eref> + '_ {
         let slots: Vec<&[Eref]> = match self {

@@ -108,6 +108,7 @@ pub struct StoredCommand {
     /// For a command that says what its sender holds no longer: the acknowledgement that stays with it, see [`as_of`](Self::as_of).
     as_of: Option<u64>,
     retirement: Retirement,
+    is_call: bool,
 }
 
 impl StoredCommand {
@@ -119,7 +120,7 @@ impl StoredCommand {
         let params = command.params().map_err(|error| WireError::malformed(&error))?;
         let method = serde_json::to_string(command.method()).map_err(|error| WireError::malformed(&error))?;
         let text = format!(r#""method":{method},"params":{params}"#);
-        Ok(StoredCommand { text, as_of: None, retirement: Retirement::default() })
+        Ok(StoredCommand { text, as_of: None, retirement: Retirement::default(), is_call: command.is_call() })
     }
 
     /// Says that the command was true when everything up to `received` had been processed. It carries that acknowledgement
@@ -133,6 +134,11 @@ impl StoredCommand {
     #[must_use]
     pub fn with(self, retirement: Retirement) -> Self {
         StoredCommand { retirement, ..self }
+    }
+
+    /// Whether it is a message whose receiver is to tell its outcome.
+    pub fn is_call(&self) -> bool {
+        self.is_call
     }
 
     /// Length of the text, in bytes.

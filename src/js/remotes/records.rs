@@ -16,7 +16,7 @@ use crate::{
     },
     kernel::{
         HostKernel, KernelError,
-        store::{GcAction, GcKind, KernelMessage, KernelStore as Records, Party, PromiseState, RunItem},
+        store::{GcAction, GcKind, Hearing, KernelMessage, KernelStore as Records, Party, PromiseState, RunItem},
     },
     runtime::{BrowserRuntime, Timestamp, random_bytes},
     wire::{CapData, EndpointId, Eref, Kref, MAX_SEQ},
@@ -591,7 +591,7 @@ impl KernelRecords {
     pub fn collect_garbage(&self) -> Result<GcActions, JsValue> {
         let actions = self.change(|records| Ok(records.collect_garbage()?)).or_else(|error| {
             // Something in the store is wrong, or the database failed, which it may again.
-            self.change(|records| Ok(records.collect_what_can_be()?)).map_err(|_| error)
+            self.change(|records| Ok(records.collect_what_can_be(&|_, _| Hearing::Everything)?)).map_err(|_| error)
         })?;
         let action = |GcAction { endpoint, kind, erefs }: GcAction| {
             let kind = match kind {

@@ -9,6 +9,7 @@ use super::{
     handle::Opening,
     inbound::Outcome,
     retired::Retired,
+    turns::Turns,
 };
 use crate::{
     faults::{Fault, seeded},
@@ -55,6 +56,7 @@ impl RemoteHandle {
         self.requests = Requests::default();
         self.unanswered.set(0);
         self.asked = Asked::default();
+        self.turns = Turns::default();
         self.misses_some = false;
     }
 

@@ -41,11 +41,9 @@ impl Asked {
         }
     }
 
-    /// The peer has settled these promises, or left them to this kernel.
-    pub(super) fn settled(&mut self, promises: &[Eref]) {
-        for eref in promises {
-            self.by_result.remove(eref);
-        }
+    /// The peer has settled these promises, or left them to this kernel. Answers which messages asked for them.
+    pub(super) fn settled(&mut self, promises: &[Eref]) -> Vec<Seq> {
+        promises.iter().filter_map(|eref| self.by_result.remove(eref)).collect()
     }
 
     fn after(&self, seq: u64) -> impl Iterator<Item = Eref> + '_ {
@@ -83,7 +81,8 @@ impl RemoteHandle {
             Ok((open, kept))
         })?;
         self.unanswered.set(open);
-        self.asked.by_result.retain(|eref, _| kept.contains(eref));
+        let expected_no_more = self.asked.by_result.extract_if(|eref, _| !kept.contains(eref));
+        expected_no_more.for_each(|(_, seq)| self.session.answered(seq));
         self.misses_some = true;
         Ok(Outcome::Lost { lost, redemptions })
     }

@@ -9,6 +9,7 @@ use super::{
     gaps::Asked,
     given::Given,
     retired::Retired,
+    turns::Turns,
 };
 use crate::{
     runtime::Timestamp,
@@ -62,6 +63,8 @@ pub struct RemoteHandle {
     pub(super) unanswered: Cell<usize>,
     /// Which messages asked for what the peer has not told.
     pub(super) asked: Asked,
+    /// What it was told of garbage since its kernel's last turn.
+    pub(super) turns: Turns,
     /// Something that the peer sent was lost, in this conversation and this life of the kernel.
     pub(super) misses_some: bool,
     /// The peer was given an object, and nobody has taken note.
@@ -88,6 +91,7 @@ impl RemoteHandle {
         let saved = host.transaction("restoreRemote", |host| super::ends::recover(host, id))?;
         let given = Given::restore(host, id, &saved)?;
         let asked = Asked::restore(&saved)?;
+        let turns = Turns::restore(&saved);
         let is_new = saved.last_sent == 0;
         let mut session = Session::restore(config, saved, now);
         if host.keeps_epochs() && session.epoch().is_none() {
@@ -112,6 +116,7 @@ impl RemoteHandle {
             requests: Requests::default(),
             unanswered: Cell::new(if is_new { 0 } else { MAX_UNANSWERED }),
             asked,
+            turns,
             misses_some: false,
             was_given: false,
             gave_back: false,

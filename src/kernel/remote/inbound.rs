@@ -80,6 +80,7 @@ impl RemoteHandle {
             self.requests.acknowledged(acknowledged.next());
         }
         self.session.sender_starts_at(message.start);
+        self.turns.heard(&message);
         if let Some((seq, command)) = message.command {
             let arrived = Arrived { command, ack: message.ack, retirement: message.retirement, size: text.len() };
             match self.session.receive(now, seq, arrived) {
@@ -222,7 +223,9 @@ impl RemoteHandle {
 
     /// What was taken counts towards what the peer, or this kernel, has under way.
     fn note_taken(&mut self, command: &RemoteCommand) {
-        self.asked.settled(&command.settles());
+        for seq in self.asked.settled(&command.settles()) {
+            self.session.answered(seq);
+        }
         match command {
             RemoteCommand::Deliver(Delivery::Message { result: Some(result), .. }) => self.requests.taken(*result),
             RemoteCommand::Deliver(delivery @ Delivery::Notify(_)) => self.told(&delivery.settled()),

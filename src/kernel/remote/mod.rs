@@ -4,7 +4,8 @@
 //! stages commands inside the caller's transaction; `inbound` processes messages one at a time, each in a transaction of its
 //! own together with the advance of the highest received number, for only then may they be acknowledged (after the commit that
 //! such transactions share); `given` remembers what was given
-//! when, `retired` which names of settled promises are forgotten; `gaps` says what may have been in messages that are lost; `ends` has what a restart or a loss of the peer means for
+//! when, `retired` which names of settled promises are forgotten; `turns` how much garbage an incumbent may be told of;
+//! `gaps` says what may have been in messages that are lost; `ends` has what a restart or a loss of the peer means for
 //! the store. The [`RemoteManager`] owns all of them and judges incarnations.
 
 mod counters;
@@ -19,6 +20,7 @@ mod manager;
 mod outbound;
 mod redemption;
 mod retired;
+mod turns;
 
 pub use counters::RemoteCounters;
 pub use effect::{Effect, RemoteEvent, RemoteWrite};

@@ -294,6 +294,7 @@ impl RemoteHandle {
         let seq = self.session.stage(stored.clone());
         self.given.note(host, self.id, seq, command)?;
         self.asked.note(seq, command);
+        self.turns.note(seq, command);
         if matches!(command, RemoteCommand::RedeemUrlReply { .. }) {
             self.requests.answered(seq);
         }
@@ -315,5 +316,6 @@ impl RemoteHandle {
 
     pub(in crate::kernel) fn roll_back_staged(&mut self) {
         self.session.roll_back_staged();
+        self.turns.forget_above(self.last_sent());
     }
 }

@@ -175,7 +175,7 @@ impl KernelStore {
             None => held.reachable > 0,
         };
         let kept = kept && (held.reachable > 0 || !audit.former.contains(&kref));
-        audit.insist(kept || self.uncollected.maybe_free.contains(&kref), || format!("{kref} has leaked"));
+        audit.insist(kept || self.is_uncollected(kref), || format!("{kref} has leaked"));
         let forsaken = held.reachable > 0 && owner_reaches == Some(false);
         audit.insist(!forsaken, || format!("{kref} is reachable, but its owner was told that it is not"));
         Ok(())

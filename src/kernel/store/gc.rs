@@ -3,12 +3,11 @@
 //! Whether garbage *is* garbage is read from the counts, never from a list of pending work, so that a crash cannot lose a
 //! collection: see [`KernelStore::open`].
 
-use std::collections::BTreeMap;
-
 use super::{
     KernelStore, Party, PromiseState, RefError, StoreError,
     clist::{Entry, insist_kind},
-    objects::count_key,
+    objects::{ObjectCounts, count_key},
+    telling::{Actions, Collection, Hearing, MayHear, Word},
 };
 use crate::{
     runtime::worth_a_line,
@@ -37,12 +36,6 @@ pub struct GcAction {
     pub erefs: Vec<Eref>,
 }
 
-type Actions = BTreeMap<(EndpointId, GcKind), Vec<Eref>>;
-
-fn listed(actions: Actions) -> Vec<GcAction> {
-    actions.into_iter().map(|((endpoint, kind), erefs)| GcAction { endpoint, kind, erefs }).collect()
-}
-
 const REAP_QUEUE: &str = "reapQueue";
 /// The incumbent's list of actions to come, such as `v1 retireImport ko5`. Ours are taken as soon as they are known.
 const INHERITED: &str = "gcActions";
@@ -54,28 +47,43 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn collect_garbage(&mut self) -> Result<Vec<GcAction>, StoreError> {
-        let mut actions = Actions::new();
-        if self.uncollected.inherited {
-            self.take_inherited(&mut actions)?;
-        }
-        while let Some(kref) = self.uncollected.maybe_free.pop_first() {
-            self.collect(kref, &mut actions)?;
-        }
-        Ok(listed(actions))
+        self.collect_garbage_for(&|_, _| Hearing::Everything)
     }
 
-    /// As [`collect_garbage`](Self::collect_garbage), for a store in which something is wrong: what cannot be collected is left
-    /// where it is, and looked at again when the store is opened. It costs a savepoint for each.
+    /// As [`collect_garbage`](Self::collect_garbage), where some endpoints may be told one thing at a time. What they may not
+    /// be told yet stays as it is: it is garbage, and found again by any later collection, or life of the kernel.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn collect_garbage_for(&mut self, hearing: MayHear<'_>) -> Result<Vec<GcAction>, StoreError> {
+        let mut collection = Collection::new(hearing);
+        if self.uncollected.inherited {
+            self.take_inherited(&mut collection)?;
+        }
+        self.look_again(&collection);
+        while !self.uncollected.maybe_free.is_empty() {
+            while let Some(kref) = self.uncollected.maybe_free.pop_first() {
+                self.collect(kref, &mut collection)?;
+            }
+            self.look_again(&collection);
+        }
+        Ok(collection.listed())
+    }
+
+    /// As [`collect_garbage_for`](Self::collect_garbage_for), for a store in which something is wrong: what cannot be collected
+    /// is left where it is, and looked at again when the store is opened. It costs a savepoint for each.
     ///
     /// # Errors
     /// [`StoreError::Storage`].
-    pub fn collect_what_can_be(&mut self) -> Result<Vec<GcAction>, StoreError> {
-        let mut actions = Actions::new();
+    pub fn collect_what_can_be(&mut self, hearing: MayHear<'_>) -> Result<Vec<GcAction>, StoreError> {
+        let (mut collection, mut actions) = (Collection::new(hearing), Actions::new());
         self.uncollected.inherited = false;
+        self.look_again(&collection);
         while !self.uncollected.maybe_free.is_empty() {
             for kref in self.uncollected.maybe_free.take() {
-                let mut told = Actions::new();
-                match self.transaction("collect", |store| store.collect(kref, &mut told)) {
+                let collected = self.transaction("collect", |store| store.collect(kref, &mut collection));
+                let told = std::mem::take(&mut collection.actions);
+                match collected {
                     Ok(()) => told.into_iter().for_each(|(to, erefs)| actions.entry(to).or_default().extend(erefs)),
                     Err(error @ StoreError::Storage(_)) => return Err(error),
                     Err(error) => {
@@ -85,13 +93,15 @@ impl KernelStore {
                     }
                 }
             }
+            self.look_again(&collection);
         }
-        Ok(listed(actions))
+        collection.actions = actions;
+        Ok(collection.listed())
     }
 
-    fn collect(&mut self, kref: Kref, actions: &mut Actions) -> Result<(), StoreError> {
+    fn collect(&mut self, kref: Kref, collection: &mut Collection<'_>) -> Result<(), StoreError> {
         match kref.kind {
-            RefKind::Object => self.collect_object(kref, actions),
+            RefKind::Object => self.collect_object(kref, collection),
             RefKind::Promise => self.collect_promise(kref),
         }
     }
@@ -108,7 +118,7 @@ impl KernelStore {
         self.delete_promise_rows(kpid)
     }
 
-    fn collect_object(&mut self, kref: Kref, actions: &mut Actions) -> Result<(), StoreError> {
+    fn collect_object(&mut self, kref: Kref, collection: &mut Collection<'_>) -> Result<(), StoreError> {
         let Some(mut counts) = self.object_counts(kref)?.filter(|counts| counts.reachable == 0) else {
             return Ok(());
         };
@@ -116,30 +126,54 @@ impl KernelStore {
             self.forget_former(kref)?;
             counts = self.object_counts(kref)?.unwrap_or_default();
         }
-        let mut tell = |endpoint, kind, eref| actions.entry((endpoint, kind)).or_default().push(eref);
         match self.owner(kref)? {
             Some(Party::Kernel) => return Ok(()),
             Some(Party::Endpoint(owner)) => {
                 let entry = self.entry(owner, kref)?;
+                let mut in_silence = false;
                 if let Some(entry @ Entry { reachable: true, eref }) = entry {
-                    self.clear_reachable(owner, kref, entry)?;
-                    tell(owner, GcKind::DropExports, eref);
+                    match self.word(collection, owner, GcKind::DropExports, kref) {
+                        Word::Now => {
+                            self.clear_reachable(owner, kref, entry)?;
+                            collection.tell(owner, GcKind::DropExports, eref);
+                        }
+                        // It would have to be remembered, lest it be retired with a word.
+                        Word::Never if counts.recognizable == 0 => in_silence = true,
+                        Word::Later | Word::Never => return Ok(()),
+                    }
                 }
                 if counts.recognizable > 0 {
                     return Ok(());
                 }
                 if let Some(Entry { eref, .. }) = entry {
+                    if !in_silence {
+                        match self.word(collection, owner, GcKind::RetireExports, kref) {
+                            Word::Now => collection.tell(owner, GcKind::RetireExports, eref),
+                            Word::Later => return Ok(()),
+                            Word::Never => {}
+                        }
+                    }
                     self.delete_entry_rows(owner, kref, eref)?;
-                    tell(owner, GcKind::RetireExports, eref);
                 }
             }
             // Nobody can send it to anyone again, so those who would recognise it need wait no longer.
             None if counts.recognizable > 0 => {
+                let mut left = 0;
                 for importer in self.endpoints()? {
                     if let Some(Entry { eref, .. }) = self.entry(importer, kref)? {
+                        match self.word(collection, importer, GcKind::RetireImports, kref) {
+                            Word::Now => collection.tell(importer, GcKind::RetireImports, eref),
+                            Word::Never => {}
+                            Word::Later => {
+                                left += 1;
+                                continue;
+                            }
+                        }
                         self.delete_entry_rows(importer, kref, eref)?;
-                        tell(importer, GcKind::RetireImports, eref);
                     }
+                }
+                if left > 0 {
+                    return self.set(&count_key(kref), &ObjectCounts { reachable: 0, recognizable: left }.to_string());
                 }
             }
             None => {}
@@ -149,8 +183,10 @@ impl KernelStore {
 
     /// An incumbent writes down what it will tell before it changes the c-lists. Exports are found again through their
     /// counts; an import has to be retired here, because its object is deleted already.
-    fn take_inherited(&mut self, actions: &mut Actions) -> Result<(), StoreError> {
-        for action in self.json::<Vec<String>>(INHERITED)?.unwrap_or_default() {
+    fn take_inherited(&mut self, collection: &mut Collection<'_>) -> Result<(), StoreError> {
+        let inherited = self.json::<Vec<String>>(INHERITED)?.unwrap_or_default();
+        let (count, mut left) = (inherited.len(), Vec::new());
+        for action in inherited {
             let corrupt = || StoreError::corrupt(INHERITED, &action);
             let mut words = action.split(' ');
             let endpoint: EndpointId = words.next().and_then(|word| word.parse().ok()).ok_or_else(corrupt)?;
@@ -159,13 +195,16 @@ impl KernelStore {
             if kind != "retireImport" {
                 self.uncollected.maybe_free.insert(kref);
             } else if let Some(Entry { eref, .. }) = self.entry(endpoint, kref)? {
-                self.delete_entry_rows(endpoint, kref, eref)?;
-                actions.entry((endpoint, GcKind::RetireImports)).or_default().push(eref);
+                if collection.may_tell(endpoint, GcKind::RetireImports) {
+                    self.delete_entry_rows(endpoint, kref, eref)?;
+                    collection.tell(endpoint, GcKind::RetireImports, eref);
+                } else {
+                    left.push(action);
+                }
             }
         }
-        self.set(INHERITED, "[]")?;
-        self.uncollected.inherited = false;
-        Ok(())
+        self.uncollected.inherited = !left.is_empty();
+        if left.len() < count { self.set_json(INHERITED, &left) } else { Ok(()) }
     }
 
     /// Notes all that has no holder, and whether an incumbent left something to do.

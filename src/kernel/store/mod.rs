@@ -28,6 +28,7 @@ mod retelling;
 mod retiring;
 mod rows;
 mod settled_names;
+mod telling;
 mod translate;
 mod undo;
 mod waiting;
@@ -52,13 +53,15 @@ pub use retelling::MAX_TOLD_AGAIN;
 use retelling::ToldAgain;
 pub use settled_names::MAX_SETTLED_NAMES;
 use settled_names::SettledNames;
-use undo::{FreshItems, Mark, NotedKrefs};
+pub use telling::{Hearing, MayHear};
+use undo::{FreshItems, Mark, Noted};
 use waiting::Waiting;
 pub use waiting::{MAX_WAITING, MAX_WAITING_BYTES, MAX_WAITING_FOR};
 
 use crate::{
     faults::{Fault, seeded},
     storage::{KeyValueStore, MemoryStore, StorageError},
+    wire::{EndpointId, Kref},
 };
 
 /// The records of one kernel.
@@ -110,7 +113,9 @@ fn storage_name(name: &str, depth: usize) -> String {
 #[derive(Default)]
 struct Uncollected {
     /// What lost a count, or never had one.
-    maybe_free: NotedKrefs,
+    maybe_free: Noted<Kref>,
+    /// What is told to an endpoint when its turn comes.
+    untold: Noted<(EndpointId, GcKind, Kref)>,
     /// Whether an incumbent kernel left actions in the store.
     inherited: bool,
 }
@@ -320,7 +325,6 @@ impl fmt::Debug for KernelStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::EndpointId;
 
     #[test]
     fn a_failed_transaction_leaves_nothing_and_one_around_it_goes_on() {

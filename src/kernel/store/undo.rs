@@ -8,12 +8,12 @@ use std::{
 };
 
 use super::{KernelStore, RunItem};
-use crate::wire::Kref;
 
 /// How far what memory holds beside the rows had come: lengths of what would undo it, and the rest as it was.
 #[derive(Clone, Copy)]
 pub(super) struct Mark {
     maybe_free: usize,
+    untold: usize,
     inherited: bool,
     fresh_items: FreshMark,
     stored_items: u64,
@@ -26,6 +26,7 @@ impl KernelStore {
     pub(super) fn mark(&self) -> Mark {
         Mark {
             maybe_free: self.uncollected.maybe_free.mark(),
+            untold: self.uncollected.untold.mark(),
             inherited: self.uncollected.inherited,
             fresh_items: self.fresh_items.mark(),
             stored_items: self.stored_items,
@@ -38,6 +39,7 @@ impl KernelStore {
     /// Makes what memory holds beside the rows what it was.
     pub(super) fn go_back_to(&mut self, mark: Mark) {
         self.uncollected.maybe_free.roll_back(mark.maybe_free);
+        self.uncollected.untold.roll_back(mark.untold);
         self.uncollected.inherited = mark.inherited;
         self.fresh_items.roll_back(mark.fresh_items);
         self.stored_items = mark.stored_items;
@@ -49,6 +51,7 @@ impl KernelStore {
     /// Nothing that was done so far can be undone any more.
     pub(super) fn forget_logs(&mut self) {
         self.uncollected.maybe_free.forget_log();
+        self.uncollected.untold.forget_log();
         self.fresh_items.forget_log();
         self.outcomes.forget_log();
         self.pins.forget_log();
@@ -56,32 +59,44 @@ impl KernelStore {
     }
 }
 
-/// References to look at later, in order.
-#[derive(Debug, Default)]
-pub(super) struct NotedKrefs {
-    krefs: BTreeSet<Kref>,
+/// What is to be looked at later, in order.
+#[derive(Debug)]
+pub(super) struct Noted<T> {
+    notes: BTreeSet<T>,
     /// What came (true) and what went, since the outermost savepoint.
-    log: Vec<(Kref, bool)>,
+    log: Vec<(T, bool)>,
 }
 
-impl NotedKrefs {
-    pub(super) fn insert(&mut self, kref: Kref) {
-        if self.krefs.insert(kref) {
-            self.log.push((kref, true));
+impl<T> Default for Noted<T> {
+    fn default() -> Self {
+        Noted { notes: BTreeSet::new(), log: Vec::new() }
+    }
+}
+
+impl<T: Ord + Copy> Noted<T> {
+    pub(super) fn insert(&mut self, note: T) {
+        if self.notes.insert(note) {
+            self.log.push((note, true));
         }
     }
 
-    pub(super) fn pop_first(&mut self) -> Option<Kref> {
-        let kref = self.krefs.pop_first()?;
-        self.log.push((kref, false));
-        Some(kref)
+    pub(super) fn remove(&mut self, note: T) {
+        if self.notes.remove(&note) {
+            self.log.push((note, false));
+        }
+    }
+
+    pub(super) fn pop_first(&mut self) -> Option<T> {
+        let note = self.notes.pop_first()?;
+        self.log.push((note, false));
+        Some(note)
     }
 
     /// Takes all of them.
-    pub(super) fn take(&mut self) -> BTreeSet<Kref> {
-        let krefs = std::mem::take(&mut self.krefs);
-        self.log.extend(krefs.iter().map(|kref| (*kref, false)));
-        krefs
+    pub(super) fn take(&mut self) -> BTreeSet<T> {
+        let notes = std::mem::take(&mut self.notes);
+        self.log.extend(notes.iter().map(|note| (*note, false)));
+        notes
     }
 
     pub(super) fn mark(&self) -> usize {
@@ -95,19 +110,19 @@ impl NotedKrefs {
     pub(super) fn roll_back(&mut self, mark: usize) {
         while self.log.len() > mark {
             match self.log.pop() {
-                Some((kref, true)) => drop(self.krefs.remove(&kref)),
-                Some((kref, false)) => drop(self.krefs.insert(kref)),
+                Some((note, true)) => drop(self.notes.remove(&note)),
+                Some((note, false)) => drop(self.notes.insert(note)),
                 None => {}
             }
         }
     }
 }
 
-impl Deref for NotedKrefs {
-    type Target = BTreeSet<Kref>;
+impl<T> Deref for Noted<T> {
+    type Target = BTreeSet<T>;
 
     fn deref(&self) -> &Self::Target {
-        &self.krefs
+        &self.notes
     }
 }
 

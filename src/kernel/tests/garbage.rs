@@ -17,7 +17,7 @@ fn with_limit(bytes: usize) -> World {
     world
 }
 
-/// A peer that is not played by a kernel: it says what it likes, and reads what bob writes to it.
+/// A peer of ours that is not played by a kernel: it says what it likes, and reads what bob writes to it.
 struct Mallory {
     peer: PeerId,
     said: u64,
@@ -34,7 +34,7 @@ impl Mallory {
     fn text(seq: u64, slots: std::ops::Range<u64>) -> String {
         let slots = slots.map(|index| format!("\"ro+{index}\"")).collect::<Vec<_>>().join(",");
         let methargs = format!(r#"{{"methargs":{{"body":"","slots":[{slots}]}},"result":null}}"#);
-        format!(r#"{{"seq":{seq},"method":"deliver","params":["message","ro+1",{methargs}]}}"#)
+        format!(r#"{{"seq":{seq},"start":1,"method":"deliver","params":["message","ro+1",{methargs}]}}"#)
     }
 
     fn says(&mut self, world: &mut World, text: &str) {

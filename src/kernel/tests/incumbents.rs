@@ -5,15 +5,15 @@ use super::*;
 const LIFE: &str = "life";
 
 /// Bob, and the incumbent that he talks with, message by message.
-struct Incumbent {
-    world: World,
-    peer: PeerId,
+pub(super) struct Incumbent {
+    pub(super) world: World,
+    pub(super) peer: PeerId,
     /// The last number that it used.
     sent: u64,
 }
 
 impl Incumbent {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let peer = PeerId::from_ed25519_seed([7; 32]).unwrap();
         let mut incumbent = Incumbent { world: World::new(), peer, sent: 0 };
         let now = incumbent.world.now;
@@ -22,47 +22,47 @@ impl Incumbent {
         incumbent
     }
 
-    fn bob(&mut self) -> &mut Kernel {
+    pub(super) fn bob(&mut self) -> &mut Kernel {
         self.world.bob.kernel()
     }
 
     /// What bob writes, now that he may.
-    fn heard(&mut self) -> Vec<String> {
+    pub(super) fn heard(&mut self) -> Vec<String> {
         while World::collect(&mut self.world.bob, self.world.now, true) {}
         std::mem::take(&mut self.world.bob.outbound)
     }
 
     /// It gives a number out, to write it or not.
-    fn number(&mut self) -> u64 {
+    pub(super) fn number(&mut self) -> u64 {
         self.sent += 1;
         self.sent
     }
 
-    fn text(seq: u64, ack: u64, method: &str, params: &str) -> String {
+    pub(super) fn text(seq: u64, ack: u64, method: &str, params: &str) -> String {
         format!(r#"{{"seq":{seq},"ack":{ack},"method":"{method}","params":{params}}}"#)
     }
 
-    fn writes(&mut self, text: &str) -> Vec<String> {
+    pub(super) fn writes(&mut self, text: &str) -> Vec<String> {
         let (peer, now) = (self.peer.clone(), self.world.now);
         self.bob().handle_remote_message(&peer, text, now).unwrap();
         self.heard()
     }
 
     /// It writes its next message.
-    fn says(&mut self, ack: u64, method: &str, params: &str) -> String {
+    pub(super) fn says(&mut self, ack: u64, method: &str, params: &str) -> String {
         let text = Self::text(self.number(), ack, method, params);
         self.writes(&text);
         text
     }
 
     /// It writes the same again after its ten seconds, in order.
-    fn repeats(&mut self, texts: &[String]) {
+    pub(super) fn repeats(&mut self, texts: &[String]) {
         self.world.now = self.world.now.after(Duration::from_secs(10));
         texts.iter().for_each(|text| drop(self.writes(text)));
     }
 
     /// Bob asks for what is behind a URL of its own; gives the key.
-    fn is_asked_for(&mut self, random: u8) -> (RedemptionId, String) {
+    pub(super) fn is_asked_for(&mut self, random: u8) -> (RedemptionId, String) {
         let (url, now) = (format!("ocap:zObject@{}", self.peer), self.world.now);
         let id = self.bob().redeem_ocap_url(&url, [random; 16], now).unwrap();
         self.heard();
@@ -70,7 +70,7 @@ impl Incumbent {
     }
 
     /// Bob has an object of its own. He has written one message and so has it.
-    fn with_an_object() -> (Self, Kref) {
+    pub(super) fn with_an_object() -> (Self, Kref) {
         let mut incumbent = Incumbent::new();
         let (_, key) = incumbent.is_asked_for(1);
         incumbent.says(1, "redeemURLReply", &format!(r#"[true,"{key}","ro+1"]"#));
@@ -82,7 +82,7 @@ impl Incumbent {
     }
 
     /// It has an object of bob's, under the name `ro-1` as he calls it.
-    fn with_an_object_of_bobs() -> (Self, Kref) {
+    pub(super) fn with_an_object_of_bobs() -> (Self, Kref) {
         let mut incumbent = Incumbent::new();
         let (object, nonce) = (incumbent.bob().export_object().unwrap(), incumbent.world.bob.fresh_bytes());
         let url = incumbent.bob().issue_ocap_url(object, nonce).unwrap();
@@ -91,7 +91,7 @@ impl Incumbent {
     }
 
     /// Bob sends to an object of its own; gives the promise, and what it is called in bob's frame.
-    fn is_called(&mut self, object: Kref) -> (Kref, String) {
+    pub(super) fn is_called(&mut self, object: Kref) -> (Kref, String) {
         let promise = self.bob().send(object, data("#1")).unwrap();
         self.heard();
         let id = self.bob().remotes().remotes().next().unwrap().id();
@@ -100,7 +100,7 @@ impl Incumbent {
     }
 
     /// What bob's program hears of promises.
-    fn outcomes(&mut self) -> Vec<(Kref, bool)> {
+    pub(super) fn outcomes(&mut self) -> Vec<(Kref, bool)> {
         let told = |event| match event {
             KernelEvent::Notify { promise, rejected, .. } => Some((promise, rejected)),
             _ => None,
@@ -109,7 +109,7 @@ impl Incumbent {
     }
 
     /// What of its messages was refused.
-    fn refused(&mut self) -> Vec<String> {
+    pub(super) fn refused(&mut self) -> Vec<String> {
         let reason = |event| match event {
             KernelEvent::Remote(RemoteEvent::MessageRejected { reason, .. }) => Some(reason),
             _ => None,
@@ -117,7 +117,12 @@ impl Incumbent {
         self.world.bob.take_events().into_iter().filter_map(reason).collect()
     }
 
-    fn received(&mut self) -> u64 {
+    /// The last number that bob used.
+    pub(super) fn last_sent(&mut self) -> u64 {
+        self.bob().remotes().remotes().next().unwrap().last_sent()
+    }
+
+    pub(super) fn received(&mut self) -> u64 {
         self.bob().remotes().remotes().next().unwrap().highest_received().map_or(0, crate::wire::Seq::get)
     }
 }

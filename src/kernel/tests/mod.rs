@@ -17,6 +17,7 @@ mod guests;
 mod handler;
 mod incumbents;
 mod large;
+mod pacing;
 mod promised;
 mod quiet_network;
 mod restart;

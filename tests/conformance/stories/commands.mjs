@@ -117,6 +117,46 @@ export const commands = {
     assert.equal(await kernel.call('audit'), null);
   },
 
+  'objects that are dropped together are told one in a turn of the kernel': async (world) => {
+    const { kernel, peer } = world;
+    await world.dial();
+    const { inFrameOfKernel } = await world.objectOfKernel();
+    const objects = [];
+    for (const name of ['ro+1', 'ro+2', 'ro+3']) {
+      objects.push(await world.objectOfPeer(name));
+    }
+    await kernel.call('release', { references: objects });
+    for (const [turn, name] of ['ro-1', 'ro-2', 'ro-3'].entries()) {
+      assert.deepEqual(command(await peer.receive()), delivery('dropExports', [name]));
+      assert.deepEqual(command(await peer.receive()), delivery('retireExports', [name]));
+      await peer.channel.staysQuiet(200);
+      await peer.deliverMessage(inFrameOfKernel, BODY, { result: `rp+${turn + 1}` });
+    }
+    assert.equal(await kernel.call('audit'), null);
+  },
+
+  'calls beyond what it bears wait for its answers': async (world) => {
+    const { kernel, peer } = world;
+    await world.dial();
+    const object = await world.objectOfPeer('ro+1');
+    await Promise.all(Array.from({ length: 190 }, () => kernel.send(object, BODY)));
+    const results = [];
+    const receive = async () => results.push((await peer.receive()).params[2].result);
+    for (let call = 0; call < 64; call += 1) {
+      await receive();
+    }
+    await peer.channel.staysQuiet(200);
+    for (let answered = 0; answered < 190; answered += 1) {
+      await peer.deliver('notify', [[flip(results[answered]), false, { body: `#${answered}`, slots: [] }]]);
+      if (results.length < 190) {
+        await receive();
+      }
+    }
+    for (let answered = 0; answered < 190; answered += 1) {
+      assert.equal((await kernel.event('notify')).body, `#${answered}`);
+    }
+  },
+
   'retireImports to us, and from us to somebody else': async (world) => {
     const { kernel, peer } = world;
     const other = await world.startPeer();
