@@ -97,13 +97,16 @@ pub struct DialError {
     pub reason: String,
 }
 
+/// Ways to a peer that are tried at once: those that are silent keep their places for long, and browsers have few to give.
+pub const WAYS_AT_ONCE: usize = 8;
+
 /// A running peer-to-peer network, which authenticates peers and encrypts streams.
 pub trait Links: 'static {
     /// A bidirectional stream to one peer. Dropping it without closing it resets it.
     type Stream: AsyncRead + AsyncWrite + Unpin + 'static;
 
-    /// Opens a stream to `peer`, trying `addresses` (multiaddrs) in order if there is no connection yet. Dropping the
-    /// future gives the attempt up.
+    /// Opens a stream to `peer`, trying `addresses` (multiaddrs, best first) if there is no connection yet: a silent one
+    /// does not keep the next waiting, as long as no more than [`WAYS_AT_ONCE`] are. Dropping the future gives the attempt up.
     fn open(&self, peer: PeerId, addresses: Vec<String>) -> LocalBoxFuture<'static, Result<Self::Stream, DialError>>;
 
     /// The same on a connection of its own, whatever connections there are: one of them is about to end.

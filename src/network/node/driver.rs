@@ -15,15 +15,14 @@ use libp2p::{
 };
 
 use super::{
-    Command, DialError, ErrorCode, Listening, NodeConfig, NodeError, NodeEvent, NodeStream, StreamReply, WsPolicy,
+    Command, DialError, ErrorCode, NodeConfig, NodeError, NodeEvent, NodeStream, Shared, StreamReply, WsPolicy,
     address,
     circuits::{Limits, Meters},
     dial_error::{chain, error_code},
     heartbeat::Heartbeat,
-    known::Known,
     lines::Lines,
     relays::{self, Action, Loss, RelayIndex, Relays},
-    streams::{Inbound, answer},
+    streams::{Happened, answer},
     swarm::{self, Behaviour, BehaviourEvent},
 };
 use crate::runtime::{Runtime, Timestamp, random_bytes, timeout, worth_a_line};
@@ -36,12 +35,11 @@ pub(super) struct Driver {
     runtime: Rc<dyn Runtime>,
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<NodeEvent>,
-    listening: Listening,
+    shared: Shared,
     relays: Relays,
     /// The listener that stands for a relay's reservation.
     reservations: HashMap<ListenerId, RelayIndex>,
     heartbeat: Heartbeat<ConnectionId, PeerId>,
-    known: Known,
     lines: Lines<ConnectionId>,
     /// Who waits for which dial.
     dials: HashMap<ConnectionId, (StreamReply, bool)>,
@@ -55,14 +53,13 @@ impl Driver {
     pub(super) fn new(
         config: &NodeConfig,
         ws_policy: &WsPolicy,
-        listening: Listening,
-        known: Known,
+        shared: Shared,
         commands: mpsc::Receiver<Command>,
         events: mpsc::Sender<NodeEvent>,
         runtime: Rc<dyn Runtime>,
     ) -> Result<Self, NodeError> {
         let meters = Meters::default();
-        let mut swarm = swarm::build(config, &meters, &known)?;
+        let mut swarm = swarm::build(config, &meters, &shared.known)?;
         for text in &config.listen {
             let refused = |reason: String| NodeError::Address { address: text.clone(), reason };
             let address: Multiaddr = text.parse().map_err(|error| refused(format!("{error}")))?;
@@ -85,11 +82,10 @@ impl Driver {
             swarm,
             commands,
             events,
-            listening,
+            shared,
             relays,
             reservations: HashMap::new(),
             heartbeat: Heartbeat::new(config.silence_limit),
-            known,
             lines: Lines::new(config.silence_limit),
             dials: HashMap::new(),
             meters,
@@ -163,6 +159,7 @@ impl Driver {
                 let _ = self.swarm.disconnect_peer_id(peer);
             }
             Command::Probe => {
+                self.shared.ways.forget();
                 self.heartbeat.probe(self.now());
                 self.relays.retry(self.now(), true);
             }
@@ -184,12 +181,23 @@ impl Driver {
         }
     }
 
+    /// Closes a connection that was dialled for somebody who has found another meanwhile, unless the peer uses it, or it may be
+    /// the one with a relay.
+    fn close_unwanted(&mut self, peer: &PeerId, connection: ConnectionId) {
+        let streams = &mut self.swarm.behaviour_mut().streams;
+        if !streams.is_used(connection) && !self.relays.is_relay(peer) {
+            tracing::debug!(%peer, %connection, "closing a connection that nobody needs");
+            streams.retire(connection);
+            self.swarm.close_connection(connection);
+        }
+    }
+
     fn handle_timeout(&mut self) {
         let now = self.now();
         let streams = &self.swarm.behaviour().streams;
         self.lines.look(now, |connection| streams.take_sign_of_life(connection));
         let shows_life = |connection| self.lines.shows_life(connection, now);
-        for connection in self.heartbeat.silent(now, shows_life, |peer| self.known.contains(peer)) {
+        for connection in self.heartbeat.silent(now, shows_life, |peer| self.shared.known.contains(peer)) {
             tracing::debug!(%connection, "closing a silent connection");
             self.swarm.behaviour_mut().streams.cut(connection);
             self.swarm.close_connection(connection);
@@ -218,8 +226,11 @@ impl Driver {
 
     fn handle_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
-            SwarmEvent::Behaviour(BehaviourEvent::Streams(Inbound { peer, stream })) => {
+            SwarmEvent::Behaviour(BehaviourEvent::Streams(Happened::Inbound { peer, stream })) => {
                 self.emit(NodeEvent::Inbound(NodeStream::new(peer.into(), stream)));
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Streams(Happened::Unwanted { peer, connection })) => {
+                self.close_unwanted(&peer, connection);
             }
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { connection, result, peer })) => match result {
                 Ok(round_trip) => {
@@ -240,8 +251,10 @@ impl Driver {
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.heartbeat.watch(connection_id, peer_id, self.now());
                 self.note_meter(peer_id, connection_id, &endpoint);
-                if let Some((reply, _)) = self.dials.remove(&connection_id) {
-                    self.swarm.behaviour_mut().streams.open_on(peer_id, connection_id, reply);
+                match self.dials.remove(&connection_id) {
+                    Some((reply, _)) if reply.is_canceled() => self.close_unwanted(&peer_id, connection_id),
+                    Some((reply, _)) => self.swarm.behaviour_mut().streams.open_first(peer_id, connection_id, reply),
+                    None => {}
                 }
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, cause, .. } => {
@@ -269,13 +282,13 @@ impl Driver {
             }
             SwarmEvent::NewListenAddr { listener_id, address } => self.listening(listener_id, address),
             SwarmEvent::ExpiredListenAddr { listener_id, address } => {
-                if let Some(addresses) = self.listening.borrow_mut().get_mut(&listener_id) {
+                if let Some(addresses) = self.shared.listening.borrow_mut().get_mut(&listener_id) {
                     let expired = address.to_string();
                     addresses.retain(|address| *address != expired);
                 }
             }
             SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
-                self.listening.borrow_mut().remove(&listener_id);
+                self.shared.listening.borrow_mut().remove(&listener_id);
                 if let Some(relay) = self.reservations.remove(&listener_id) {
                     let dialled = self.relays.peer(relay).and_then(|peer| self.unreachable.remove(&peer));
                     let lost = || (ErrorCode::Reset, "connection to the relay lost".to_owned());
@@ -307,12 +320,13 @@ impl Driver {
     }
 
     fn listening(&mut self, listener: ListenerId, address: Multiaddr) {
-        self.listening.borrow_mut().entry(listener).or_default().push(address.to_string());
+        self.shared.listening.borrow_mut().entry(listener).or_default().push(address.to_string());
         let now = self.now();
         if let Some(relay) = self.reservations.get(&listener).copied()
             && self.relays.reserved(relay, now)
-            && let Some(relay) = self.relays.address(relay)
+            && let Some((peer, relay)) = self.relays.peer(relay).zip(self.relays.address(relay))
         {
+            self.shared.ways.note_relay(peer, true);
             let address = address::circuit_address(&relay.to_string(), &self.local_peer().into());
             self.emit(NodeEvent::RelayUp { address });
         }
@@ -321,6 +335,9 @@ impl Driver {
     fn relay_lost(&mut self, relay: RelayIndex, code: ErrorCode, reason: &str) {
         let text = self.relays.address(relay).map(|address| address.to_string()).unwrap_or_default();
         tracing::debug!(relay = text, %code, reason, "no reservation");
+        if let Some(peer) = self.relays.peer(relay) {
+            self.shared.ways.note_relay(peer, false);
+        }
         match self.relays.lost(relay, self.now(), u32::from_le_bytes(random_bytes(&*self.runtime))) {
             Loss::Down => self.emit(NodeEvent::RelayDown { relay: text, code, reason: reason.to_owned() }),
             Loss::GaveUp => self.emit(NodeEvent::RelayGaveUp { relay: text, code, reason: reason.to_owned() }),
@@ -353,6 +370,6 @@ impl Driver {
         if timeout(&*runtime, STOP_LIMIT, closed).await.is_none() {
             tracing::debug!("some connections did not close in time");
         }
-        self.listening.borrow_mut().clear();
+        self.shared.listening.borrow_mut().clear();
     }
 }

@@ -126,7 +126,7 @@ impl Links for Node {
     }
 
     fn know(&self, peer: &PeerId) {
-        self.known.insert(peer);
+        self.shared.known.insert(peer);
     }
 
     fn probe(&self) {

@@ -7,7 +7,7 @@ use super::{
     peer::{Attempt, Cause, Inbound, Outbound, Peer, Standing},
 };
 use crate::{
-    network::link::{DialError, ErrorCode},
+    network::link::{DialError, ErrorCode, WAYS_AT_ONCE},
     wire::{Handshake, LimitType, RemoteError},
 };
 
@@ -65,9 +65,9 @@ impl Peer {
     }
 
     pub(super) fn begin_dial(&mut self, cx: &mut Context, addresses: Vec<String>, attempt: Attempt) {
-        // The addresses are tried one after the other, and each has its time.
-        let tries = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
-        let deadline = cx.now.after(cx.policy.dial_timeout.saturating_mul(tries));
+        // Few are tried at once, and each has its time.
+        let turns = u32::try_from(addresses.len().div_ceil(WAYS_AT_ONCE)).unwrap_or(u32::MAX).max(1);
+        let deadline = cx.now.after(cx.policy.dial_timeout.saturating_mul(turns));
         let dial = cx.begin_dial(&self.id, addresses, matches!(attempt.cause, Cause::Move(_)));
         self.outbound = Outbound::Dialling { dial, deadline, attempt };
     }
