@@ -135,7 +135,7 @@ pub trait Links: 'static {
     fn know(&self, _peer: &PeerId) {}
 
     /// The way to the network may have changed: connections that do not answer soon are to be closed, and relays that wait
-    /// or were given up are to be tried now.
+    /// are to be tried now.
     fn probe(&self) {}
 
     /// Where peers reach this node now, as multiaddrs.

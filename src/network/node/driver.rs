@@ -21,7 +21,7 @@ use super::{
     dial_error::{chain, error_code},
     heartbeat::Heartbeat,
     lines::Lines,
-    relays::{self, Action, Loss, RelayIndex, Relays},
+    relays::{self, Action, RelayIndex, Relays},
     streams::{Happened, answer},
     swarm::{self, Behaviour, BehaviourEvent},
 };
@@ -77,7 +77,7 @@ impl Driver {
                 Err(reason) => tracing::info!(%address, reason, "relay address left out"),
             }
         }
-        let relays = Relays::new(relay_addresses, config.max_relay_attempts, runtime.now());
+        let relays = Relays::new(relay_addresses, runtime.now());
         Ok(Driver {
             swarm,
             commands,
@@ -161,15 +161,14 @@ impl Driver {
             Command::Probe => {
                 self.shared.ways.forget();
                 self.heartbeat.probe(self.now());
-                self.relays.retry(self.now(), true);
+                self.relays.retry(self.now());
             }
-            Command::RetryRelays => self.relays.retry(self.now(), true),
             Command::Stop { .. } => {} // handled where the loop ends
         }
     }
 
     fn dial(&mut self, peer: PeerId, address: Multiaddr, reply: StreamReply) {
-        self.relays.retry(self.now(), false);
+        self.relays.hurry(self.now());
         let circuit = address::is_circuit(&address);
         let options = DialOpts::peer_id(peer).condition(PeerCondition::Always).addresses(vec![address]).build();
         let connection = options.connection_id();
@@ -218,6 +217,12 @@ impl Driver {
                         }
                         keep
                     });
+                    if let Some(peer) = self.relays.peer(relay)
+                        && !self.swarm.is_connected(&peer)
+                    {
+                        // libp2p dials a relay once at a time: the next attempt would wait for the end of this one.
+                        let _ = self.swarm.disconnect_peer_id(peer);
+                    }
                     self.relay_lost(relay, ErrorCode::TimedOut, "no answer in time");
                 }
             }
@@ -268,13 +273,14 @@ impl Driver {
             }
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
                 let dial = self.dials.remove(&connection_id);
+                let aborted = matches!(error, libp2p::swarm::DialError::Aborted);
                 let mut error = DialError::from_swarm(&error, dial.as_ref().is_some_and(|(_, circuit)| *circuit));
                 if error.code == ErrorCode::ConnRefused && swarm::is_offline() {
                     error = DialError::new(ErrorCode::NetUnreach, error.reason);
                 }
                 match (dial, peer_id) {
                     (Some((reply, _)), _) => answer(reply, Err(error)),
-                    (None, Some(peer)) if self.relays.is_relay(&peer) => {
+                    (None, Some(peer)) if self.relays.is_relay(&peer) && !aborted => {
                         self.unreachable.insert(peer, (error.code, error.reason));
                     }
                     (None, _) => {}
@@ -338,10 +344,8 @@ impl Driver {
         if let Some(peer) = self.relays.peer(relay) {
             self.shared.ways.note_relay(peer, false);
         }
-        match self.relays.lost(relay, self.now(), u32::from_le_bytes(random_bytes(&*self.runtime))) {
-            Loss::Down => self.emit(NodeEvent::RelayDown { relay: text, code, reason: reason.to_owned() }),
-            Loss::GaveUp => self.emit(NodeEvent::RelayGaveUp { relay: text, code, reason: reason.to_owned() }),
-            Loss::StillDown => {}
+        if self.relays.lost(relay, self.now(), u32::from_le_bytes(random_bytes(&*self.runtime))) {
+            self.emit(NodeEvent::RelayDown { relay: text, code, reason: reason.to_owned() });
         }
     }
 

@@ -85,8 +85,6 @@ pub struct NodeConfig {
     /// Silence after which a connection is closed; longer than the interval by at least one slow round trip. Peers that were
     /// closed for it before get twice the time, and so on up to 64 s, until they have answered for a minute.
     pub silence_limit: Duration,
-    /// Failed attempts in a row before a relay is left alone until [`Node::retry_relays`] or the next dial.
-    pub max_relay_attempts: u32,
     /// The certificate of webrtc-direct as PEM, private key included; its hash stands in the addresses. Without it
     /// there is no webrtc-direct.
     #[cfg(all(feature = "webrtc-listen", not(target_arch = "wasm32")))]
@@ -103,7 +101,6 @@ impl NodeConfig {
             allowed_ws_hosts: Vec::new(),
             heartbeat_interval: Duration::from_secs(1),
             silence_limit: Duration::from_secs(4),
-            max_relay_attempts: 10,
             #[cfg(all(feature = "webrtc-listen", not(target_arch = "wasm32")))]
             certificate: None,
         }
@@ -156,15 +153,6 @@ pub enum NodeEvent {
         /// What happened, for people.
         reason: String,
     },
-    /// A relay did not answer [`NodeConfig::max_relay_attempts`] times in a row.
-    RelayGaveUp {
-        /// The relay's address.
-        relay: String,
-        /// What kind of failure was the last.
-        code: ErrorCode,
-        /// What happened last, for people.
-        reason: String,
-    },
 }
 
 /// What the handles ask of the node's task.
@@ -177,9 +165,7 @@ enum Command {
     Discard { path: Path },
     /// Close all connections to a peer.
     Disconnect { peer: libp2p::PeerId },
-    /// Try relays that wait or were given up, now.
-    RetryRelays,
-    /// The same, and find out which connections are dead.
+    /// Try relays that wait, now, and find out which connections are dead.
     Probe,
     /// Close everything and end.
     Stop { done: oneshot::Sender<()> },
@@ -325,12 +311,7 @@ impl Node {
         addresses
     }
 
-    /// Tries relays that wait for their next attempt, or were given up, at once; for a wake from sleep.
-    pub async fn retry_relays(&self) {
-        self.tell(Command::RetryRelays).await;
-    }
-
-    /// For a wake from sleep or a change of network: tries relays that wait or were given up, and closes connections that
+    /// For a wake from sleep or a change of network: tries relays that wait, and closes connections that
     /// answer no ping within [`NodeConfig::silence_limit`] from now, whatever patience their peers had earned.
     pub fn probe(&self) {
         // A queue that is full of commands is not worth a second copy of this one: the heartbeat goes on anyway.

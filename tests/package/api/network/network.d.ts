@@ -63,8 +63,8 @@ export interface PeerStatus {
 export interface RelayStatus {
     /** Its address, as configured. */
     relay: string;
-    /** `up`: peers reach this kernel through it. `down`: it is tried again. `givenUp`: only a dial or a wake tries again. */
-    state: 'up' | 'down' | 'givenUp';
+    /** `up`: peers reach this kernel through it. `down`: it is tried again, for ever. */
+    state: 'up' | 'down';
     /** What kind of failure happened last, unless it is up; see `ConnectionErrorCode`. */
     code: ConnectionErrorCode | null;
     /** What happened last, for people, unless it is up. */
