@@ -138,6 +138,9 @@ pub trait Links: 'static {
     /// are to be tried now.
     fn probe(&self) {}
 
+    /// Closes all connections at once; others may be made later.
+    fn hang_up(&self) {}
+
     /// Where peers reach this node now, as multiaddrs.
     fn listen_addresses(&self) -> Vec<String> {
         Vec::new()

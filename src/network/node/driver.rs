@@ -163,6 +163,12 @@ impl Driver {
                 self.heartbeat.probe(self.now());
                 self.relays.retry(self.now());
             }
+            Command::HangUp => {
+                for connection in self.swarm.behaviour().streams.all() {
+                    self.swarm.behaviour_mut().streams.cut(connection);
+                    self.swarm.close_connection(connection);
+                }
+            }
             Command::Stop { .. } => {} // handled where the loop ends
         }
     }

@@ -126,6 +126,10 @@ impl Links for Node {
         Node::probe(self);
     }
 
+    fn hang_up(&self) {
+        Node::hang_up(self);
+    }
+
     fn listen_addresses(&self) -> Vec<String> {
         Node::listen_addresses(self)
     }

@@ -167,6 +167,8 @@ enum Command {
     Disconnect { peer: libp2p::PeerId },
     /// Try relays that wait, now, and find out which connections are dead.
     Probe,
+    /// Close all connections at once.
+    HangUp,
     /// Close everything and end.
     Stop { done: oneshot::Sender<()> },
 }
@@ -316,6 +318,12 @@ impl Node {
     pub fn probe(&self) {
         // A queue that is full of commands is not worth a second copy of this one: the heartbeat goes on anyway.
         self.commands.clone().try_send(Command::Probe).ok();
+    }
+
+    /// Closes all connections at once, without waiting for what is under way; others may be made later.
+    pub fn hang_up(&self) {
+        // A new handle has a place of its own in the queue.
+        self.commands.clone().try_send(Command::HangUp).ok();
     }
 
     /// Closes all connections and ends the node; later calls fail. Returns when it is done.

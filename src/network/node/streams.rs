@@ -95,6 +95,11 @@ impl Behaviour {
         self.forget(connection, |cut| cut.cut());
     }
 
+    /// All connections.
+    pub(super) fn all(&self) -> Vec<ConnectionId> {
+        self.connections.values().flatten().map(|known| known.id).collect()
+    }
+
     /// Opens no more streams on a connection, for it is being closed; those that there are end in order.
     pub(super) fn retire(&mut self, connection: ConnectionId) {
         for known in self.connections.values_mut().flatten().filter(|known| known.id == connection) {

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::channel::{mpsc, oneshot};
+use futures::{
+    AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _,
+    channel::{mpsc, oneshot},
+};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -87,6 +90,33 @@ fn a_connection_that_comes_after_another_has_won_is_closed() {
         let stream = alice.open(bob.peer(), &[address(port), address(good)]).await.unwrap();
         timeout(Duration::from_secs(10), ended).await.expect("it stays open").unwrap();
         drop(stream);
+    });
+}
+
+#[test]
+fn who_hangs_up_is_missed_at_once_and_may_come_back() {
+    story(async {
+        let (bob, mut events, good) = reachable(48).await;
+        let (alice, _) = node(47, |_| {});
+        let hello = async |stream: &mut super::NodeStream| {
+            stream.write_all(b"hello").await.unwrap();
+            stream.flush().await.unwrap();
+        };
+        let mut inbound = async || loop {
+            if let NodeEvent::Inbound(stream) = events.next().await.unwrap() {
+                return stream;
+            }
+        };
+        let mut stream = alice.open(bob.peer(), &[address(good)]).await.unwrap();
+        hello(&mut stream).await;
+        let mut at_bob = inbound().await;
+        at_bob.read_exact(&mut [0; 5]).await.unwrap();
+        alice.hang_up();
+        let ended = timeout(Duration::from_secs(1), at_bob.read(&mut [0])).await.expect("bob does not notice");
+        assert!(!matches!(ended, Ok(1..)), "{ended:?}");
+        let mut stream = alice.open(bob.peer(), &[address(good)]).await.unwrap();
+        hello(&mut stream).await;
+        inbound().await;
     });
 }
 

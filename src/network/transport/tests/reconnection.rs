@@ -225,6 +225,13 @@ fn a_wake_and_a_change_of_network_probe_the_connections_and_a_relay_that_comes_d
 }
 
 #[test]
+fn a_hidden_page_whose_timers_ring_once_a_minute_probes_once() {
+    let mut alice = Bench::alice();
+    let effects: Vec<Effect> = (0..10).flat_map(|_| alice.sleep(60_000)).collect();
+    assert_eq!(effects, [Effect::Probe]);
+}
+
+#[test]
 fn after_a_change_of_network_the_next_attempt_comes_within_one_base_step() {
     let [_, bob, _] = people();
     let mut alice =
