@@ -91,7 +91,8 @@ export interface Network {
  * What kept a relay or a peer from being reached. From the relay's own answers: `RelayLimit` (no room for a reservation or a
  * circuit), `ReservationRefused`, `PermissionDenied`, `NoReservation` (the peer has none there), `ConnectionFailed` (it has, but
  * cannot be reached). `NotARelay`: what answers there is none. `RelayUnreachable`: nothing answers there. The names of errno
- * mean what they mean elsewhere; a browser does not tell them apart and says `ECONNREFUSED` of any WebSocket that does not open.
+ * mean what they mean elsewhere; a browser does not tell them apart: there any WebSocket that does not open is `Other`, or
+ * `ENETUNREACH` when the browser says that it is offline.
  */
 export type ConnectionErrorCode =
   | 'ECONNREFUSED' | 'EHOSTUNREACH' | 'ENOTFOUND' | 'ENETUNREACH' | 'ETIMEDOUT' | 'ECONNRESET'

@@ -12,7 +12,7 @@ use crate::wire::{PeerId, RemoteCommsOptions, RemoteError};
 /// What kept a peer from being reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
-    /// The host answers but nobody listens there (ECONNREFUSED); in browsers, any WebSocket that does not open.
+    /// The host answers but nobody listens there (ECONNREFUSED). Browsers do not tell that.
     ConnRefused,
     /// No way to the host (EHOSTUNREACH).
     HostUnreach,
@@ -48,11 +48,17 @@ pub enum ErrorCode {
     ProtocolUnsupported,
     /// The network was stopped.
     Stopped,
-    /// Anything else; see the reason.
+    /// Anything else; see the reason. In browsers, any WebSocket that does not open.
     Other,
 }
 
 impl ErrorCode {
+    /// Whether an attempt that fails so never left this machine, or never came further than a relay that is not there: it says
+    /// nothing of the peer.
+    pub fn never_left(self) -> bool {
+        matches!(self, ErrorCode::NetUnreach | ErrorCode::RelayUnreachable)
+    }
+
     /// The errno's name where there is one, else the name of the code.
     pub fn as_str(self) -> &'static str {
         match self {

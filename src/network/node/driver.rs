@@ -281,7 +281,9 @@ impl Driver {
                 let dial = self.dials.remove(&connection_id);
                 let aborted = matches!(error, libp2p::swarm::DialError::Aborted);
                 let mut error = DialError::from_swarm(&error, dial.as_ref().is_some_and(|(_, circuit)| *circuit));
-                if error.code == ErrorCode::ConnRefused && swarm::is_offline() {
+                if matches!(error.code, ErrorCode::Other | ErrorCode::TimedOut | ErrorCode::RelayUnreachable)
+                    && swarm::is_offline()
+                {
                     error = DialError::new(ErrorCode::NetUnreach, error.reason);
                 }
                 match (dial, peer_id) {
