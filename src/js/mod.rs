@@ -15,9 +15,9 @@ mod kernel;
 mod log;
 #[cfg(feature = "network")]
 mod network;
-#[cfg(feature = "network")]
-mod network_changes;
 mod options;
+#[cfg(feature = "network")]
+mod page;
 #[cfg(feature = "guests")]
 mod remotes;
 #[cfg(feature = "kernel")]

@@ -13,8 +13,8 @@ use super::{
     BridgePort, crash,
     error::{event_to_js, remote, thrown_remote, to_js, type_error},
     events::{EventHub, EventsOptions},
-    network_changes::NetworkChanges,
     options,
+    page::PageListener,
 };
 use crate::{
     bridge::{BrowserPort, KernelServices, PlatformServices, PlatformServicesServer, Reply, VatWorkerService},
@@ -74,8 +74,8 @@ export interface PeerStatus {
 export interface RelayStatus {
   /** Its address, as configured. */
   relay: string;
-  /** `up`: peers reach this kernel through it. `down`: it is tried again. `givenUp`: only a dial or a wake tries again. */
-  state: 'up' | 'down' | 'givenUp';
+  /** `up`: peers reach this kernel through it. `down`: it is tried again, for ever. */
+  state: 'up' | 'down';
   /** What kind of failure happened last, unless it is up; see `ConnectionErrorCode`. */
   code: ConnectionErrorCode | null;
   /** What happened last, for people, unless it is up. */
@@ -91,7 +91,8 @@ export interface Network {
  * What kept a relay or a peer from being reached. From the relay's own answers: `RelayLimit` (no room for a reservation or a
  * circuit), `ReservationRefused`, `PermissionDenied`, `NoReservation` (the peer has none there), `ConnectionFailed` (it has, but
  * cannot be reached). `NotARelay`: what answers there is none. `RelayUnreachable`: nothing answers there. The names of errno
- * mean what they mean elsewhere; a browser does not tell them apart and says `ECONNREFUSED` of any WebSocket that does not open.
+ * mean what they mean elsewhere; a browser does not tell them apart: there any WebSocket that does not open is `Other`, or
+ * `ENETUNREACH` when the browser says that it is offline.
  */
 export type ConnectionErrorCode =
   | 'ECONNREFUSED' | 'EHOSTUNREACH' | 'ENOTFOUND' | 'ENETUNREACH' | 'ETIMEDOUT' | 'ECONNRESET'
@@ -126,7 +127,7 @@ extern "C" {
 pub struct Network {
     server: Rc<PlatformServicesServer<BrowserPort>>,
     service: Rc<NetworkService<Libp2p>>,
-    changes: RefCell<Option<NetworkChanges>>,
+    page: RefCell<Option<PageListener>>,
     /// Released by a stop: while the module holds it, JavaScript does not see that it and the network it leads to are needed
     /// by nobody else.
     on_event: Rc<RefCell<Option<Function>>>,
@@ -169,13 +170,13 @@ impl Network {
         let vats = Vats::from_options(&options)?;
         server.start(Rc::clone(&service) as _, vats.map(|vats| Rc::new(vats) as _));
         let weak = Rc::downgrade(&service);
-        let changes = NetworkChanges::listen(move || {
+        let page = PageListener::new(move |meaning| {
             if let Some(service) = weak.upgrade() {
-                tracing::debug!("the browser's network changed");
-                service.network_changed();
+                tracing::debug!(?meaning, "the browser tells of the page");
+                service.page_told(meaning);
             }
         });
-        Ok(Network { server, service, changes: RefCell::new(Some(changes)), on_event, hub })
+        Ok(Network { server, service, page: RefCell::new(Some(page)), on_event, hub })
     }
 
     /// What is known of peers and relays now; empty while remote communications do not run.
@@ -201,7 +202,7 @@ impl Network {
     /// Closes every connection and the bridge. The promise resolves when nothing is left.
     #[wasm_bindgen(unchecked_return_type = "Promise<void>")]
     pub fn stop(&self) -> Promise {
-        self.changes.take();
+        self.page.take();
         let (server, service, hub) = (Rc::clone(&self.server), Rc::clone(&self.service), Rc::clone(&self.hub));
         let on_event = Rc::clone(&self.on_event);
         wasm_bindgen_futures::future_to_promise(async move {

@@ -11,8 +11,8 @@ use super::{
     crash,
     error::{remote, thrown_remote, to_js, type_error},
     network::call,
-    network_changes::NetworkChanges,
     options,
+    page::PageListener,
 };
 use crate::{
     bridge::{KernelServices, PlatformServices, Reply},
@@ -154,9 +154,9 @@ fn surface(service: &Rc<Service>, handlers: &Rc<Handlers>) -> Transport {
         Reflect::set(&object, &name.into(), &function).ok();
     };
     let changed = Rc::downgrade(service);
-    let changes = RefCell::new(Some(NetworkChanges::listen(move || {
+    let page = RefCell::new(Some(PageListener::new(move |meaning| {
         if let Some(service) = changed.upgrade() {
-            service.network_changed();
+            service.page_told(meaning);
         }
     })));
 
@@ -173,7 +173,7 @@ fn surface(service: &Rc<Service>, handlers: &Rc<Handlers>) -> Transport {
     set(
         "stop",
         two(move |_, _| {
-            changes.take();
+            page.take();
             let (stopped, handlers) = (shared.stop_remote_comms(), Rc::clone(&handlers));
             Ok(stopped.inspect(move |_| handlers.release()).boxed_local())
         }),

@@ -12,7 +12,7 @@ use crate::wire::{PeerId, RemoteCommsOptions, RemoteError};
 /// What kept a peer from being reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
-    /// The host answers but nobody listens there (ECONNREFUSED); in browsers, any WebSocket that does not open.
+    /// The host answers but nobody listens there (ECONNREFUSED). Browsers do not tell that.
     ConnRefused,
     /// No way to the host (EHOSTUNREACH).
     HostUnreach,
@@ -48,11 +48,17 @@ pub enum ErrorCode {
     ProtocolUnsupported,
     /// The network was stopped.
     Stopped,
-    /// Anything else; see the reason.
+    /// Anything else; see the reason. In browsers, any WebSocket that does not open.
     Other,
 }
 
 impl ErrorCode {
+    /// Whether an attempt that fails so never left this machine, or never came further than a relay that is not there: it says
+    /// nothing of the peer.
+    pub fn never_left(self) -> bool {
+        matches!(self, ErrorCode::NetUnreach | ErrorCode::RelayUnreachable)
+    }
+
     /// The errno's name where there is one, else the name of the code.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -97,13 +103,16 @@ pub struct DialError {
     pub reason: String,
 }
 
+/// Ways to a peer that are tried at once: those that are silent keep their places for long, and browsers have few to give.
+pub const WAYS_AT_ONCE: usize = 8;
+
 /// A running peer-to-peer network, which authenticates peers and encrypts streams.
 pub trait Links: 'static {
     /// A bidirectional stream to one peer. Dropping it without closing it resets it.
     type Stream: AsyncRead + AsyncWrite + Unpin + 'static;
 
-    /// Opens a stream to `peer`, trying `addresses` (multiaddrs) in order if there is no connection yet. Dropping the
-    /// future gives the attempt up.
+    /// Opens a stream to `peer`, trying `addresses` (multiaddrs, best first) if there is no connection yet: a silent one
+    /// does not keep the next waiting, as long as no more than [`WAYS_AT_ONCE`] are. Dropping the future gives the attempt up.
     fn open(&self, peer: PeerId, addresses: Vec<String>) -> LocalBoxFuture<'static, Result<Self::Stream, DialError>>;
 
     /// The same on a connection of its own, whatever connections there are: one of them is about to end.
@@ -132,8 +141,11 @@ pub trait Links: 'static {
     fn know(&self, _peer: &PeerId) {}
 
     /// The way to the network may have changed: connections that do not answer soon are to be closed, and relays that wait
-    /// or were given up are to be tried now.
+    /// are to be tried now.
     fn probe(&self) {}
+
+    /// Closes all connections at once; others may be made later.
+    fn hang_up(&self) {}
 
     /// Where peers reach this node now, as multiaddrs.
     fn listen_addresses(&self) -> Vec<String> {

@@ -53,6 +53,23 @@ impl<N: Network> NetworkService<N> {
         }
     }
 
+    /// The page is left: all connections are closed at once, so that peers need not find out by themselves. Should it come back,
+    /// they are made again.
+    pub fn hang_up(&self) {
+        if let Ok(driver) = self.driver() {
+            driver.hang_up();
+        }
+    }
+
+    /// The browser told something of the page in which this runs.
+    #[cfg(all(feature = "network", target_arch = "wasm32"))]
+    pub(crate) fn page_told(&self, meaning: super::Meaning) {
+        match meaning {
+            super::Meaning::Changed => self.network_changed(),
+            super::Meaning::Left => self.hang_up(),
+        }
+    }
+
     /// What is known of peers and relays now; nothing before the start and after the stop. It costs one walk over the
     /// peers.
     pub fn status(&self) -> NetworkStatus {

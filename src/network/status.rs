@@ -188,8 +188,6 @@ pub enum RelayState {
     Up,
     /// The reservation was lost, or is not to be had; it is tried again.
     Down,
-    /// So many attempts failed that only a dial or a wake makes another.
-    GivenUp,
 }
 
 /// One relay that has been heard of since the start.

@@ -27,7 +27,7 @@ pub struct RemoteCommsOptions {
     /// Messages per second to one peer, in a sliding window of 1 s; standalone acknowledgements do not count. Default 100;
     /// 1 to 1,000,000.
     pub max_messages_per_second: u32,
-    /// Connection attempts per minute to one peer, in a sliding window of 1 min. Default 10; 1 to 100,000.
+    /// Connection attempts per minute that reach one peer, in a sliding window of 1 min. Default 10; 1 to 100,000.
     pub max_connection_attempts_per_minute: u32,
     /// How long an acknowledgement may take before unacknowledged messages are written again, in milliseconds. Default
     /// 10,000; 1 to one hour.

@@ -135,6 +135,11 @@ impl<L: Links> Driver<L> {
         self.links.listen_addresses()
     }
 
+    /// Closes all connections at once.
+    pub(super) fn hang_up(&self) {
+        self.links.hang_up();
+    }
+
     fn path(&self, channel: ChannelId) -> Path {
         self.streams.borrow().get(&channel).map(|stream| stream.path.clone()).unwrap_or_default()
     }

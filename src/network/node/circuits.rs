@@ -2,7 +2,7 @@
 //!
 //! libp2p tells limits and connections apart from each other, and bytes not at all. A relay's limits are the same for all
 //! its circuits, so the last that it told are taken for each; the bytes are counted below encryption, and the count
-//! finds its connection by direction and peer for a circuit, by direction and address for any other. (WebRTC has no such
+//! finds its connection by direction, peer and relay for a circuit, by direction and address for any other. (WebRTC has no such
 //! place; there pings do not wait behind data.)
 
 use std::{
@@ -71,11 +71,16 @@ pub struct Meters(Arc<Mutex<Vec<Pending>>>);
 /// By what a connection is found when it is made.
 #[derive(Debug, PartialEq, Eq)]
 enum Mark {
-    Circuit { peer: PeerId, dialled: bool },
+    Circuit { peer: PeerId, relay: Option<PeerId>, dialled: bool },
     Direct { address: Multiaddr, dialled: bool },
 }
 
 impl Mark {
+    /// Several relays may be asked for a circuit to one peer at once.
+    fn circuit(peer: PeerId, endpoint: &ConnectedPoint) -> Self {
+        Mark::Circuit { peer, relay: address::relay_of(endpoint), dialled: endpoint.is_dialer() }
+    }
+
     fn direct(endpoint: &ConnectedPoint) -> Self {
         Mark::Direct { address: endpoint.get_remote_address().clone(), dialled: endpoint.is_dialer() }
     }
@@ -91,8 +96,7 @@ struct Pending {
 impl Meters {
     /// Counts what a circuit carries from now on.
     pub(super) fn meter_circuit<S>(&self, stream: S, endpoint: &ConnectedPoint) -> Metered<S> {
-        let dialled = endpoint.is_dialer();
-        self.meter(stream, address::far_end(endpoint).map(|peer| Mark::Circuit { peer, dialled }))
+        self.meter(stream, address::far_end(endpoint).map(|peer| Mark::circuit(peer, endpoint)))
     }
 
     /// Counts what any other connection carries from now on.
@@ -113,7 +117,7 @@ impl Meters {
     /// The meter of the connection that was just made. Of two that are alike the older comes first.
     pub fn take(&self, peer: &PeerId, endpoint: &ConnectedPoint) -> Option<Arc<Meter>> {
         let mark = match address::relay_of(endpoint) {
-            Some(_) => Mark::Circuit { peer: *peer, dialled: endpoint.is_dialer() },
+            Some(_) => Mark::circuit(*peer, endpoint),
             None => Mark::direct(endpoint),
         };
         let mut pending = self.pending();
@@ -204,8 +208,7 @@ mod tests {
 
     use super::*;
 
-    fn dialled(peer: &PeerId) -> ConnectedPoint {
-        let relay = PeerId::random();
+    fn dialled(peer: &PeerId, relay: &PeerId) -> ConnectedPoint {
         ConnectedPoint::Dialer {
             address: format!("/ip4/127.0.0.1/tcp/1/ws/p2p/{relay}/p2p-circuit/p2p/{peer}").parse().unwrap(),
             role_override: libp2p::core::Endpoint::Dialer,
@@ -213,8 +216,7 @@ mod tests {
         }
     }
 
-    fn accepted(peer: &PeerId) -> ConnectedPoint {
-        let relay = PeerId::random();
+    fn accepted(peer: &PeerId, relay: &PeerId) -> ConnectedPoint {
         ConnectedPoint::Listener {
             local_addr: format!("/ip4/127.0.0.1/tcp/1/ws/p2p/{relay}/p2p-circuit").parse().unwrap(),
             send_back_addr: format!("/p2p/{peer}").parse().unwrap(),
@@ -222,20 +224,24 @@ mod tests {
     }
 
     #[test]
-    fn a_count_is_found_by_peer_and_direction_and_goes_with_its_circuit() {
-        let (meters, alice, bob) = (Meters::default(), PeerId::random(), PeerId::random());
-        let failed = meters.meter_circuit((), &dialled(&alice));
+    fn a_count_is_found_by_peer_relay_and_direction_and_goes_with_its_circuit() {
+        let meters = Meters::default();
+        let [alice, bob, relay, another] = [(); 4].map(|()| PeerId::random());
+        let (dialled_alice, accepted_alice) = (dialled(&alice, &relay), accepted(&alice, &relay));
+        let failed = meters.meter_circuit((), &dialled_alice);
         drop(failed);
-        assert!(meters.take(&alice, &dialled(&alice)).is_none());
+        assert!(meters.take(&alice, &dialled_alice).is_none());
 
-        let first = meters.meter_circuit((), &dialled(&alice));
-        let second = meters.meter_circuit((), &dialled(&alice));
-        let inbound = meters.meter_circuit((), &accepted(&alice));
-        assert!(meters.take(&bob, &dialled(&bob)).is_none());
-        assert!(Arc::ptr_eq(&meters.take(&alice, &accepted(&alice)).unwrap(), &inbound.meter));
-        assert!(Arc::ptr_eq(&meters.take(&alice, &dialled(&alice)).unwrap(), &first.meter));
-        assert!(Arc::ptr_eq(&meters.take(&alice, &dialled(&alice)).unwrap(), &second.meter));
-        assert!(meters.take(&alice, &dialled(&alice)).is_none());
+        let first = meters.meter_circuit((), &dialled_alice);
+        let elsewhere = meters.meter_circuit((), &dialled(&alice, &another));
+        let second = meters.meter_circuit((), &dialled_alice);
+        let inbound = meters.meter_circuit((), &accepted_alice);
+        assert!(meters.take(&bob, &dialled(&bob, &relay)).is_none());
+        assert!(Arc::ptr_eq(&meters.take(&alice, &dialled(&alice, &another)).unwrap(), &elsewhere.meter));
+        assert!(Arc::ptr_eq(&meters.take(&alice, &accepted_alice).unwrap(), &inbound.meter));
+        assert!(Arc::ptr_eq(&meters.take(&alice, &dialled_alice).unwrap(), &first.meter));
+        assert!(Arc::ptr_eq(&meters.take(&alice, &dialled_alice).unwrap(), &second.meter));
+        assert!(meters.take(&alice, &dialled_alice).is_none());
     }
 
     #[test]
@@ -254,7 +260,7 @@ mod tests {
     #[test]
     fn both_directions_are_counted() {
         let alice = PeerId::random();
-        let mut stream = Meters::default().meter_circuit(Cursor::new(vec![0; 10]), &dialled(&alice));
+        let mut stream = Meters::default().meter_circuit(Cursor::new(vec![0; 10]), &dialled(&alice, &PeerId::random()));
         futures::executor::block_on(async {
             stream.write_all(&[1; 4]).await.unwrap();
             assert!(!stream.meter.take_sign_of_life(), "what is written may go nowhere");

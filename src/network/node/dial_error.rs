@@ -1,9 +1,9 @@
 //! Why a peer could not be reached, in codes on which reconnection policy can act.
 //!
 //! What a browser does not tell: a WebSocket that fails to open gives no reason, so a refused port, an unknown host
-//! name, an unreachable network, a bad certificate and a server that is no WebSocket are all [`ErrorCode::ConnRefused`]
-//! (or [`ErrorCode::NetUnreach`] when the browser says that it is offline). WebRTC gives none either: a dead address
-//! ends as [`ErrorCode::TimedOut`].
+//! name, an unreachable network, a bad certificate, a server that is no WebSocket and one that is just being started again are
+//! all [`ErrorCode::Other`] (or [`ErrorCode::NetUnreach`] when the browser says that it is offline). WebRTC gives none either:
+//! a dead address ends as [`ErrorCode::TimedOut`].
 
 use std::{error::Error, io};
 
@@ -20,7 +20,7 @@ use crate::network::link::{DialError, ErrorCode};
 impl ErrorCode {
     /// Whether the same dial may succeed later without anybody changing an address or a program.
     fn is_retryable(self) -> bool {
-        self.hope() > 1
+        self.hope() > 1 || self == ErrorCode::ProtocolUnsupported
     }
 
     /// How much this says that trying again is worth while; of several addresses the most hopeful speaks for the peer.
@@ -145,6 +145,7 @@ pub(super) fn error_code(error: &(dyn Error + 'static)) -> ErrorCode {
 
 fn io_code(kind: io::ErrorKind) -> Option<ErrorCode> {
     match kind {
+        io::ErrorKind::ConnectionRefused if cfg!(target_arch = "wasm32") => Some(ErrorCode::Other),
         io::ErrorKind::ConnectionRefused => Some(ErrorCode::ConnRefused),
         io::ErrorKind::HostUnreachable => Some(ErrorCode::HostUnreach),
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => Some(ErrorCode::NetUnreach),

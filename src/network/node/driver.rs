@@ -15,15 +15,14 @@ use libp2p::{
 };
 
 use super::{
-    Command, DialError, ErrorCode, Listening, NodeConfig, NodeError, NodeEvent, NodeStream, StreamReply, WsPolicy,
+    Command, DialError, ErrorCode, NodeConfig, NodeError, NodeEvent, NodeStream, Shared, StreamReply, WsPolicy,
     address,
     circuits::{Limits, Meters},
     dial_error::{chain, error_code},
     heartbeat::Heartbeat,
-    known::Known,
     lines::Lines,
-    relays::{self, Action, Loss, RelayIndex, Relays},
-    streams::{Inbound, answer},
+    relays::{self, Action, RelayIndex, Relays},
+    streams::{Happened, answer},
     swarm::{self, Behaviour, BehaviourEvent},
 };
 use crate::runtime::{Runtime, Timestamp, random_bytes, timeout, worth_a_line};
@@ -36,12 +35,11 @@ pub(super) struct Driver {
     runtime: Rc<dyn Runtime>,
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<NodeEvent>,
-    listening: Listening,
+    shared: Shared,
     relays: Relays,
     /// The listener that stands for a relay's reservation.
     reservations: HashMap<ListenerId, RelayIndex>,
     heartbeat: Heartbeat<ConnectionId, PeerId>,
-    known: Known,
     lines: Lines<ConnectionId>,
     /// Who waits for which dial.
     dials: HashMap<ConnectionId, (StreamReply, bool)>,
@@ -55,14 +53,13 @@ impl Driver {
     pub(super) fn new(
         config: &NodeConfig,
         ws_policy: &WsPolicy,
-        listening: Listening,
-        known: Known,
+        shared: Shared,
         commands: mpsc::Receiver<Command>,
         events: mpsc::Sender<NodeEvent>,
         runtime: Rc<dyn Runtime>,
     ) -> Result<Self, NodeError> {
         let meters = Meters::default();
-        let mut swarm = swarm::build(config, &meters, &known)?;
+        let mut swarm = swarm::build(config, &meters, &shared.known)?;
         for text in &config.listen {
             let refused = |reason: String| NodeError::Address { address: text.clone(), reason };
             let address: Multiaddr = text.parse().map_err(|error| refused(format!("{error}")))?;
@@ -80,16 +77,15 @@ impl Driver {
                 Err(reason) => tracing::info!(%address, reason, "relay address left out"),
             }
         }
-        let relays = Relays::new(relay_addresses, config.max_relay_attempts, runtime.now());
+        let relays = Relays::new(relay_addresses, runtime.now());
         Ok(Driver {
             swarm,
             commands,
             events,
-            listening,
+            shared,
             relays,
             reservations: HashMap::new(),
             heartbeat: Heartbeat::new(config.silence_limit),
-            known,
             lines: Lines::new(config.silence_limit),
             dials: HashMap::new(),
             meters,
@@ -163,16 +159,22 @@ impl Driver {
                 let _ = self.swarm.disconnect_peer_id(peer);
             }
             Command::Probe => {
+                self.shared.ways.forget();
                 self.heartbeat.probe(self.now());
-                self.relays.retry(self.now(), true);
+                self.relays.retry(self.now());
             }
-            Command::RetryRelays => self.relays.retry(self.now(), true),
+            Command::HangUp => {
+                for connection in self.swarm.behaviour().streams.all() {
+                    self.swarm.behaviour_mut().streams.cut(connection);
+                    self.swarm.close_connection(connection);
+                }
+            }
             Command::Stop { .. } => {} // handled where the loop ends
         }
     }
 
     fn dial(&mut self, peer: PeerId, address: Multiaddr, reply: StreamReply) {
-        self.relays.retry(self.now(), false);
+        self.relays.hurry(self.now());
         let circuit = address::is_circuit(&address);
         let options = DialOpts::peer_id(peer).condition(PeerCondition::Always).addresses(vec![address]).build();
         let connection = options.connection_id();
@@ -184,12 +186,23 @@ impl Driver {
         }
     }
 
+    /// Closes a connection that was dialled for somebody who has found another meanwhile, unless the peer uses it, or it may be
+    /// the one with a relay.
+    fn close_unwanted(&mut self, peer: &PeerId, connection: ConnectionId) {
+        let streams = &mut self.swarm.behaviour_mut().streams;
+        if !streams.is_used(connection) && !self.relays.is_relay(peer) {
+            tracing::debug!(%peer, %connection, "closing a connection that nobody needs");
+            streams.retire(connection);
+            self.swarm.close_connection(connection);
+        }
+    }
+
     fn handle_timeout(&mut self) {
         let now = self.now();
         let streams = &self.swarm.behaviour().streams;
         self.lines.look(now, |connection| streams.take_sign_of_life(connection));
         let shows_life = |connection| self.lines.shows_life(connection, now);
-        for connection in self.heartbeat.silent(now, shows_life, |peer| self.known.contains(peer)) {
+        for connection in self.heartbeat.silent(now, shows_life, |peer| self.shared.known.contains(peer)) {
             tracing::debug!(%connection, "closing a silent connection");
             self.swarm.behaviour_mut().streams.cut(connection);
             self.swarm.close_connection(connection);
@@ -210,6 +223,12 @@ impl Driver {
                         }
                         keep
                     });
+                    if let Some(peer) = self.relays.peer(relay)
+                        && !self.swarm.is_connected(&peer)
+                    {
+                        // libp2p dials a relay once at a time: the next attempt would wait for the end of this one.
+                        let _ = self.swarm.disconnect_peer_id(peer);
+                    }
                     self.relay_lost(relay, ErrorCode::TimedOut, "no answer in time");
                 }
             }
@@ -218,8 +237,11 @@ impl Driver {
 
     fn handle_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
-            SwarmEvent::Behaviour(BehaviourEvent::Streams(Inbound { peer, stream })) => {
+            SwarmEvent::Behaviour(BehaviourEvent::Streams(Happened::Inbound { peer, stream })) => {
                 self.emit(NodeEvent::Inbound(NodeStream::new(peer.into(), stream)));
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Streams(Happened::Unwanted { peer, connection })) => {
+                self.close_unwanted(&peer, connection);
             }
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { connection, result, peer })) => match result {
                 Ok(round_trip) => {
@@ -240,8 +262,10 @@ impl Driver {
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.heartbeat.watch(connection_id, peer_id, self.now());
                 self.note_meter(peer_id, connection_id, &endpoint);
-                if let Some((reply, _)) = self.dials.remove(&connection_id) {
-                    self.swarm.behaviour_mut().streams.open_on(peer_id, connection_id, reply);
+                match self.dials.remove(&connection_id) {
+                    Some((reply, _)) if reply.is_canceled() => self.close_unwanted(&peer_id, connection_id),
+                    Some((reply, _)) => self.swarm.behaviour_mut().streams.open_first(peer_id, connection_id, reply),
+                    None => {}
                 }
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, cause, .. } => {
@@ -255,13 +279,16 @@ impl Driver {
             }
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
                 let dial = self.dials.remove(&connection_id);
+                let aborted = matches!(error, libp2p::swarm::DialError::Aborted);
                 let mut error = DialError::from_swarm(&error, dial.as_ref().is_some_and(|(_, circuit)| *circuit));
-                if error.code == ErrorCode::ConnRefused && swarm::is_offline() {
+                if matches!(error.code, ErrorCode::Other | ErrorCode::TimedOut | ErrorCode::RelayUnreachable)
+                    && swarm::is_offline()
+                {
                     error = DialError::new(ErrorCode::NetUnreach, error.reason);
                 }
                 match (dial, peer_id) {
                     (Some((reply, _)), _) => answer(reply, Err(error)),
-                    (None, Some(peer)) if self.relays.is_relay(&peer) => {
+                    (None, Some(peer)) if self.relays.is_relay(&peer) && !aborted => {
                         self.unreachable.insert(peer, (error.code, error.reason));
                     }
                     (None, _) => {}
@@ -269,13 +296,13 @@ impl Driver {
             }
             SwarmEvent::NewListenAddr { listener_id, address } => self.listening(listener_id, address),
             SwarmEvent::ExpiredListenAddr { listener_id, address } => {
-                if let Some(addresses) = self.listening.borrow_mut().get_mut(&listener_id) {
+                if let Some(addresses) = self.shared.listening.borrow_mut().get_mut(&listener_id) {
                     let expired = address.to_string();
                     addresses.retain(|address| *address != expired);
                 }
             }
             SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
-                self.listening.borrow_mut().remove(&listener_id);
+                self.shared.listening.borrow_mut().remove(&listener_id);
                 if let Some(relay) = self.reservations.remove(&listener_id) {
                     let dialled = self.relays.peer(relay).and_then(|peer| self.unreachable.remove(&peer));
                     let lost = || (ErrorCode::Reset, "connection to the relay lost".to_owned());
@@ -307,12 +334,13 @@ impl Driver {
     }
 
     fn listening(&mut self, listener: ListenerId, address: Multiaddr) {
-        self.listening.borrow_mut().entry(listener).or_default().push(address.to_string());
+        self.shared.listening.borrow_mut().entry(listener).or_default().push(address.to_string());
         let now = self.now();
         if let Some(relay) = self.reservations.get(&listener).copied()
             && self.relays.reserved(relay, now)
-            && let Some(relay) = self.relays.address(relay)
+            && let Some((peer, relay)) = self.relays.peer(relay).zip(self.relays.address(relay))
         {
+            self.shared.ways.note_relay(peer, true);
             let address = address::circuit_address(&relay.to_string(), &self.local_peer().into());
             self.emit(NodeEvent::RelayUp { address });
         }
@@ -321,10 +349,11 @@ impl Driver {
     fn relay_lost(&mut self, relay: RelayIndex, code: ErrorCode, reason: &str) {
         let text = self.relays.address(relay).map(|address| address.to_string()).unwrap_or_default();
         tracing::debug!(relay = text, %code, reason, "no reservation");
-        match self.relays.lost(relay, self.now(), u32::from_le_bytes(random_bytes(&*self.runtime))) {
-            Loss::Down => self.emit(NodeEvent::RelayDown { relay: text, code, reason: reason.to_owned() }),
-            Loss::GaveUp => self.emit(NodeEvent::RelayGaveUp { relay: text, code, reason: reason.to_owned() }),
-            Loss::StillDown => {}
+        if let Some(peer) = self.relays.peer(relay) {
+            self.shared.ways.note_relay(peer, false);
+        }
+        if self.relays.lost(relay, self.now(), u32::from_le_bytes(random_bytes(&*self.runtime))) {
+            self.emit(NodeEvent::RelayDown { relay: text, code, reason: reason.to_owned() });
         }
     }
 
@@ -353,6 +382,6 @@ impl Driver {
         if timeout(&*runtime, STOP_LIMIT, closed).await.is_none() {
             tracing::debug!("some connections did not close in time");
         }
-        self.listening.borrow_mut().clear();
+        self.shared.listening.borrow_mut().clear();
     }
 }

@@ -84,13 +84,6 @@ fn link_event(event: NodeEvent) -> Option<LinkEvent<NodeStream>> {
             let (code, reason) = (Some(code), Some(reason));
             return Some(LinkEvent::Relay(RelayStatus { relay, state: RelayState::Down, code, reason }));
         }
-        NodeEvent::RelayGaveUp { relay, code, reason } => {
-            if let Some(times) = worth_a_line("relay given up", &relay) {
-                tracing::warn!(relay, %code, reason, times, "relay given up");
-            }
-            let (code, reason) = (Some(code), Some(reason));
-            return Some(LinkEvent::Relay(RelayStatus { relay, state: RelayState::GivenUp, code, reason }));
-        }
     }
     None
 }
@@ -126,11 +119,15 @@ impl Links for Node {
     }
 
     fn know(&self, peer: &PeerId) {
-        self.known.insert(peer);
+        self.shared.known.insert(peer);
     }
 
     fn probe(&self) {
         Node::probe(self);
+    }
+
+    fn hang_up(&self) {
+        Node::hang_up(self);
     }
 
     fn listen_addresses(&self) -> Vec<String> {

@@ -21,25 +21,34 @@ mod muxers;
 #[cfg(not(target_arch = "wasm32"))]
 mod new_ports;
 mod protocol;
+mod race;
 mod relays;
 mod stream;
 mod streams;
 mod swarm;
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
+mod tests;
+mod ways;
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
 
 pub use address::{WsPolicy, circuit_address};
 pub use circuits::{Meter, Metered, Meters};
 use futures::{
-    SinkExt as _,
+    FutureExt as _, SinkExt as _, StreamExt as _,
     channel::{mpsc, oneshot},
+    future::Fuse,
+    stream::FuturesUnordered,
 };
 use known::Known;
 pub use lines::Lines;
 pub use links::Libp2p;
 pub use protocol::{LEGACY_PROTOCOL, PROTOCOL};
+use race::Race;
 use stream::Cuttable;
 pub use stream::NodeStream;
+use ways::Ways;
 
 use super::{
     link::{DialError, ErrorCode},
@@ -76,8 +85,6 @@ pub struct NodeConfig {
     /// Silence after which a connection is closed; longer than the interval by at least one slow round trip. Peers that were
     /// closed for it before get twice the time, and so on up to 64 s, until they have answered for a minute.
     pub silence_limit: Duration,
-    /// Failed attempts in a row before a relay is left alone until [`Node::retry_relays`] or the next dial.
-    pub max_relay_attempts: u32,
     /// The certificate of webrtc-direct as PEM, private key included; its hash stands in the addresses. Without it
     /// there is no webrtc-direct.
     #[cfg(all(feature = "webrtc-listen", not(target_arch = "wasm32")))]
@@ -94,7 +101,6 @@ impl NodeConfig {
             allowed_ws_hosts: Vec::new(),
             heartbeat_interval: Duration::from_secs(1),
             silence_limit: Duration::from_secs(4),
-            max_relay_attempts: 10,
             #[cfg(all(feature = "webrtc-listen", not(target_arch = "wasm32")))]
             certificate: None,
         }
@@ -147,31 +153,22 @@ pub enum NodeEvent {
         /// What happened, for people.
         reason: String,
     },
-    /// A relay did not answer [`NodeConfig::max_relay_attempts`] times in a row.
-    RelayGaveUp {
-        /// The relay's address.
-        relay: String,
-        /// What kind of failure was the last.
-        code: ErrorCode,
-        /// What happened last, for people.
-        reason: String,
-    },
 }
 
 /// What the handles ask of the node's task.
 enum Command {
     /// Open a stream on a connection that exists.
     OpenExisting { peer: libp2p::PeerId, reply: StreamReply },
-    /// Dial one address and open a stream on the connection.
+    /// Dial one address and open a stream on the connection, which is closed if nobody waits for it any more.
     Dial { peer: libp2p::PeerId, address: libp2p::Multiaddr, reply: StreamReply },
     /// Close a connection unless there is a stream on it.
     Discard { path: Path },
     /// Close all connections to a peer.
     Disconnect { peer: libp2p::PeerId },
-    /// Try relays that wait or were given up, now.
-    RetryRelays,
-    /// The same, and find out which connections are dead.
+    /// Try relays that wait, now, and find out which connections are dead.
     Probe,
+    /// Close all connections at once.
+    HangUp,
     /// Close everything and end.
     Stop { done: oneshot::Sender<()> },
 }
@@ -184,10 +181,17 @@ type StreamReply = oneshot::Sender<Result<Cuttable, DialError>>;
 pub struct Node {
     peer: PeerId,
     commands: mpsc::Sender<Command>,
-    listening: Listening,
+    shared: Shared,
     ws_policy: Rc<WsPolicy>,
-    known: Known,
     runtime: Rc<dyn Runtime>,
+}
+
+/// What the task and the handles share.
+#[derive(Clone, Default)]
+struct Shared {
+    listening: Listening,
+    known: Known,
+    ways: Ways,
 }
 
 /// Addresses by listener, shared between the task (which writes) and the handles.
@@ -200,22 +204,14 @@ impl Node {
     /// When the seed or an address of the configuration cannot be used.
     pub fn start(config: NodeConfig, runtime: Rc<dyn Runtime>) -> Result<(Node, mpsc::Receiver<NodeEvent>), NodeError> {
         let ws_policy = Rc::new(WsPolicy::new(&config.relays, &config.allowed_ws_hosts));
-        let listening = Listening::default();
+        let shared = Shared::default();
         let (commands, command_receiver) = mpsc::channel(COMMAND_CAPACITY);
         let (events, event_receiver) = mpsc::channel(EVENT_CAPACITY);
-        let known = Known::default();
-        let driver = driver::Driver::new(
-            &config,
-            &ws_policy,
-            listening.clone(),
-            known.clone(),
-            command_receiver,
-            events,
-            runtime.clone(),
-        )?;
+        let driver =
+            driver::Driver::new(&config, &ws_policy, shared.clone(), command_receiver, events, runtime.clone())?;
         let peer = PeerId::from(driver.local_peer());
         runtime.spawn(Box::pin(driver.run()));
-        Ok((Node { peer, commands, listening, ws_policy, known, runtime }, event_receiver))
+        Ok((Node { peer, commands, shared, ws_policy, runtime }, event_receiver))
     }
 
     /// This node's peer id.
@@ -223,9 +219,9 @@ impl Node {
         &self.peer
     }
 
-    /// Opens a stream to a peer: on a connection that exists, else by dialling the addresses one after the other.
+    /// Opens a stream to a peer: on a connection that exists, else as [`open_anew`](Self::open_anew).
     ///
-    /// It takes up to 5 s on a connection that has gone silent and up to 20 s for each address; bound it from outside.
+    /// It takes up to 5 s on a connection that has gone silent, and then as long as that; bound it from outside.
     ///
     /// # Errors
     /// When no address led to the peer; the code is that of the address which gives most hope (see [`DialError`]).
@@ -243,26 +239,59 @@ impl Node {
         self.open_anew(peer, addresses).await
     }
 
-    /// Opens a stream to a peer by dialling the addresses one after the other, whatever connections there are.
+    /// Opens a stream to a peer by dialling the addresses, whatever connections there are: each soon after the one before it, and
+    /// at once when that has failed. The first stream wins; connections that bring another are closed.
     ///
-    /// It takes up to 20 s for each address; bound it from outside.
+    /// Each address has 20 s, and [`WAYS_AT_ONCE`](super::link::WAYS_AT_ONCE) are tried at once; bound it from outside.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub async fn open_anew(&self, peer: &PeerId, addresses: &[String]) -> Result<NodeStream, DialError> {
         let id = address::libp2p_peer(peer)?;
         let mut failure = None;
+        let mut ways = Vec::new();
         for text in addresses {
-            let dialled = match address::dialable(text, &id, &self.ws_policy) {
-                Ok(address) => self.ask(|reply| Command::Dial { peer: id, address, reply }).await,
-                Err(error) => Err(error),
-            };
-            match dialled {
-                Ok(stream) => return Ok(NodeStream::new(peer.clone(), stream)),
+            match address::dialable(text, &id, &self.ws_policy) {
+                Ok(address) => ways.push(address),
                 Err(error) => failure = Some(DialError::more_hopeful(failure, error)),
             }
         }
-        Err(failure.unwrap_or_else(|| DialError::new(ErrorCode::NoAddress, "no address of the peer is known")))
+        self.shared.ways.sort(&id, &mut ways);
+
+        let mut race = Race::new(ways.iter().map(address::relay_in), self.runtime.now());
+        let mut trying = FuturesUnordered::new();
+        loop {
+            while let Some(way) = race.next(self.runtime.now()) {
+                let Some(address) = ways.get(way).cloned() else { continue };
+                let stream = self.ask(|reply| Command::Dial { peer: id, address, reply });
+                trying.push(stream.map(move |outcome| (way, outcome)));
+            }
+            if trying.is_empty() {
+                return Err(
+                    failure.unwrap_or_else(|| DialError::new(ErrorCode::NoAddress, "no address of the peer is known"))
+                );
+            }
+            let mut next = match race.next_at() {
+                Some(at) => self.runtime.sleep(at.since(self.runtime.now())).fuse(),
+                None => Fuse::terminated(),
+            };
+            let (way, outcome) = futures::select! {
+                () = next => continue,
+                ended = trying.select_next_some() => ended,
+            };
+            match outcome {
+                Ok(stream) => {
+                    if let Some(address) = ways.into_iter().nth(way) {
+                        self.shared.ways.worked(id, address);
+                    }
+                    return Ok(NodeStream::new(peer.clone(), stream));
+                }
+                Err(error) => {
+                    race.failed(way, self.runtime.now());
+                    failure = Some(DialError::more_hopeful(failure, error));
+                }
+            }
+        }
     }
 
     /// Closes the connection that takes this way, unless there is a stream on it.
@@ -279,21 +308,22 @@ impl Node {
 
     /// The addresses at which peers reach this node now: listening addresses, and circuits through relays.
     pub fn listen_addresses(&self) -> Vec<String> {
-        let mut addresses: Vec<String> = self.listening.borrow().values().flatten().cloned().collect();
+        let mut addresses: Vec<String> = self.shared.listening.borrow().values().flatten().cloned().collect();
         addresses.sort();
         addresses
     }
 
-    /// Tries relays that wait for their next attempt, or were given up, at once; for a wake from sleep.
-    pub async fn retry_relays(&self) {
-        self.tell(Command::RetryRelays).await;
-    }
-
-    /// For a wake from sleep or a change of network: tries relays that wait or were given up, and closes connections that
+    /// For a wake from sleep or a change of network: tries relays that wait, and closes connections that
     /// answer no ping within [`NodeConfig::silence_limit`] from now, whatever patience their peers had earned.
     pub fn probe(&self) {
         // A queue that is full of commands is not worth a second copy of this one: the heartbeat goes on anyway.
         self.commands.clone().try_send(Command::Probe).ok();
+    }
+
+    /// Closes all connections at once, without waiting for what is under way; others may be made later.
+    pub fn hang_up(&self) {
+        // A new handle has a place of its own in the queue.
+        self.commands.clone().try_send(Command::HangUp).ok();
     }
 
     /// Closes all connections and ends the node; later calls fail. Returns when it is done.

@@ -96,7 +96,7 @@ mod tests {
             ErrorCode, NodeStream,
             joints::Joints,
             stream::Cuts,
-            streams::{Behaviour, Inbound},
+            streams::{Behaviour, Happened},
         },
         *,
     };
@@ -142,7 +142,7 @@ mod tests {
         let (mut inbound, heard) = mpsc::channel(1);
         let bobs = async {
             loop {
-                if let SwarmEvent::Behaviour(Inbound { peer, stream }) = bob.select_next_some().await {
+                if let SwarmEvent::Behaviour(Happened::Inbound { peer, stream }) = bob.select_next_some().await {
                     inbound.try_send(NodeStream::new(peer.into(), stream)).unwrap();
                 }
             }

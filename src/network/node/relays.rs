@@ -1,9 +1,9 @@
 //! When to ask which relay for a reservation: a sans-I/O state machine.
 //!
-//! A lost reservation is asked for again soon (250 ms, 500 ms, 1 s, 2 s), so that a relay's restart costs seconds; then at
-//! the protocol's pace (5 s doubling to 60 s). Each delay is drawn from its upper half, lest all clients of a relay
-//! come back at once. After [`max_attempts`](super::NodeConfig::max_relay_attempts) failures in a row the relay is given
-//! up; a retry by the user, or any dial, is worth one more attempt.
+//! Without a reservation nobody reaches this kernel, and nobody but this kernel can mend that: so it asks for ever. A lost
+//! reservation is asked for again soon (250 ms, 500 ms, 1 s), and then every second or two for some minutes, lest an outage cost as
+//! long again as it lasted; then at the protocol's pace (5 s doubling to 60 s), unless somebody dials. Each delay is drawn
+//! from its upper half, lest all clients of a relay come back at once.
 
 use std::time::Duration;
 
@@ -12,11 +12,23 @@ use libp2p::{Multiaddr, PeerId};
 use super::address;
 use crate::runtime::Timestamp;
 
-/// The delay before each next attempt, in milliseconds; the last one repeats.
-const DELAYS_MS: [u64; 9] = [250, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 40_000, 60_000];
+/// The delay before each next attempt while a relay has not been gone for long; the last one repeats.
+const EAGER: [Duration; 4] =
+    [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
-/// How long one attempt may take.
-const ATTEMPT_LIMIT: Duration = Duration::from_secs(30);
+/// For how long it is asked so often.
+const EAGER_FOR: Duration = Duration::from_secs(180);
+
+/// The delay after that, which doubles, and the longest.
+const PATIENT: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// How long one attempt may take. On a line that comes back, a fresh attempt gets through before one that has waited: TCP
+/// repeats its first packet ever more slowly.
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(8);
+
+/// How long every fourth that gets no answer may take, for lines on which it does take so long.
+const LONG_ATTEMPT_LIMIT: Duration = Duration::from_secs(30);
 
 /// A reservation that lasted this long proves the relay sound: the next loss is retried from the shortest delay.
 const SOUND_AFTER: Duration = Duration::from_secs(10);
@@ -25,7 +37,6 @@ const SOUND_AFTER: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Relays {
     relays: Vec<Relay>,
-    max_attempts: u32,
 }
 
 #[derive(Debug)]
@@ -35,6 +46,12 @@ struct Relay {
     addresses: Vec<Multiaddr>,
     /// Failures in a row.
     failures: u32,
+    /// Those of them that came after it had been gone for long.
+    late_failures: u32,
+    /// Since when.
+    failing_since: Option<Timestamp>,
+    /// Attempts in a row without an answer in time.
+    unanswered: u32,
     state: State,
 }
 
@@ -46,8 +63,6 @@ enum State {
     Reserving { until: Timestamp },
     /// The reservation holds (libp2p renews it).
     Up { since: Timestamp },
-    /// Too many failures.
-    GivenUp,
 }
 
 /// A relay's place in the list.
@@ -62,24 +77,9 @@ pub(super) enum Action {
     Abandon { relay: RelayIndex },
 }
 
-/// What a loss means.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Loss {
-    /// The reservation, or the first attempt at one, is gone; another attempt follows.
-    Down,
-    /// One more failure of an attempt whose relay is known to be down.
-    StillDown,
-    /// The last failure: there are no more attempts.
-    GaveUp,
-}
-
 impl Relays {
     /// Addresses of the same relay are taken together.
-    pub(super) fn new(
-        addresses: impl IntoIterator<Item = (PeerId, Multiaddr)>,
-        max_attempts: u32,
-        now: Timestamp,
-    ) -> Self {
+    pub(super) fn new(addresses: impl IntoIterator<Item = (PeerId, Multiaddr)>, now: Timestamp) -> Self {
         let mut relays: Vec<Relay> = Vec::new();
         for (peer, address) in addresses {
             match relays.iter_mut().find(|relay| relay.peer == peer) {
@@ -88,11 +88,14 @@ impl Relays {
                     peer,
                     addresses: vec![address],
                     failures: 0,
+                    late_failures: 0,
+                    failing_since: None,
+                    unanswered: 0,
                     state: State::Waiting { until: now },
                 }),
             }
         }
-        Relays { relays, max_attempts }
+        Relays { relays }
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next.
@@ -101,7 +104,7 @@ impl Relays {
             .iter()
             .filter_map(|relay| match relay.state {
                 State::Waiting { until } | State::Reserving { until } => Some(until),
-                State::Up { .. } | State::GivenUp => None,
+                State::Up { .. } => None,
             })
             .min()
     }
@@ -112,10 +115,14 @@ impl Relays {
         for (index, relay) in self.relays.iter_mut().enumerate() {
             match relay.state {
                 State::Waiting { until } if until <= now => {
-                    relay.state = State::Reserving { until: now.after(ATTEMPT_LIMIT) };
+                    let limit = if relay.unanswered % 4 == 3 { LONG_ATTEMPT_LIMIT } else { ATTEMPT_LIMIT };
+                    relay.state = State::Reserving { until: now.after(limit) };
                     actions.push(Action::Reserve { relay: index, address: relay.address() });
                 }
-                State::Reserving { until } if until <= now => actions.push(Action::Abandon { relay: index }),
+                State::Reserving { until } if until <= now => {
+                    relay.unanswered = relay.unanswered.saturating_add(1);
+                    actions.push(Action::Abandon { relay: index });
+                }
                 _ => {}
             }
         }
@@ -129,43 +136,43 @@ impl Relays {
             return false;
         }
         relay.state = State::Up { since: now };
+        relay.unanswered = 0;
         true
     }
 
-    /// The reservation was lost, or the attempt failed. `random` is any 32 random bits.
-    pub(super) fn lost(&mut self, index: RelayIndex, now: Timestamp, random: u32) -> Loss {
-        let max_attempts = self.max_attempts;
-        let Some(relay) = self.relays.get_mut(index) else { return Loss::StillDown };
+    /// The reservation was lost, or the attempt failed: `true` when that is news. `random` is any 32 random bits.
+    pub(super) fn lost(&mut self, index: RelayIndex, now: Timestamp, random: u32) -> bool {
+        let Some(relay) = self.relays.get_mut(index) else { return false };
         let was_up = match relay.state {
             State::Up { since } => {
                 if now.since(since) >= SOUND_AFTER {
-                    relay.failures = 0;
+                    relay.forget_failures();
                 }
                 true
             }
             _ => false,
         };
-        let news = was_up || relay.failures == 0;
-        relay.failures = relay.failures.saturating_add(1);
-        if relay.failures >= max_attempts {
-            relay.state = State::GivenUp;
-            return Loss::GaveUp;
-        }
-        relay.state = State::Waiting { until: now.after(delay(relay.failures, random)) };
-        if news { Loss::Down } else { Loss::StillDown }
+        let is_news = was_up || relay.failures == 0;
+        relay.state = State::Waiting { until: now.after(drawn(relay.next_delay(now), random)) };
+        is_news
     }
 
-    /// Attempts what waits or was given up at once. Only with `fresh` are earlier failures forgotten.
-    pub(super) fn retry(&mut self, now: Timestamp, fresh: bool) {
+    /// Asks whoever waits at once, as if it had never failed.
+    pub(super) fn retry(&mut self, now: Timestamp) {
         for relay in &mut self.relays {
-            match relay.state {
-                State::GivenUp => {}
-                State::Waiting { .. } if fresh => {}
-                _ => continue,
+            if let State::Waiting { until } = &mut relay.state {
+                *until = now;
+                relay.forget_failures();
             }
-            relay.state = State::Waiting { until: now };
-            if fresh {
-                relay.failures = 0;
+        }
+    }
+
+    /// Somebody waits for a peer, perhaps for the way through a relay: none is left alone for long.
+    pub(super) fn hurry(&mut self, now: Timestamp) {
+        let soon = now.after(EAGER.last().copied().unwrap_or(PATIENT));
+        for relay in &mut self.relays {
+            if let State::Waiting { until } = &mut relay.state {
+                *until = soon.min(*until);
             }
         }
     }
@@ -191,13 +198,28 @@ impl Relay {
         let turn = self.failures as usize % self.addresses.len().max(1);
         self.addresses.get(turn).cloned().unwrap_or_else(Multiaddr::empty)
     }
+
+    fn forget_failures(&mut self) {
+        (self.failures, self.late_failures, self.failing_since, self.unanswered) = (0, 0, None, 0);
+    }
+
+    /// How long to wait after one more failure, at most.
+    fn next_delay(&mut self, now: Timestamp) -> Duration {
+        let eager = EAGER.get(self.failures as usize).or(EAGER.last()).copied().unwrap_or(PATIENT);
+        self.failures = self.failures.saturating_add(1);
+        if now.since(*self.failing_since.get_or_insert(now)) < EAGER_FOR {
+            return eager;
+        }
+        let factor = 1_u32.checked_shl(self.late_failures).unwrap_or(u32::MAX);
+        self.late_failures = self.late_failures.saturating_add(1);
+        PATIENT.saturating_mul(factor).min(LONGEST)
+    }
 }
 
-fn delay(failures: u32, random: u32) -> Duration {
-    let step = (failures.saturating_sub(1) as usize).min(DELAYS_MS.len() - 1);
-    let full = DELAYS_MS.get(step).copied().unwrap_or(60_000);
-    let half = full / 2;
-    Duration::from_millis(half + ((u64::from(random) * half) >> 32))
+/// Between half of the delay and all of it.
+fn drawn(delay: Duration, random: u32) -> Duration {
+    let half = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX) / 2;
+    Duration::from_millis(half.saturating_add(u64::from(random).saturating_mul(half) >> 32))
 }
 
 /// Why an address cannot be that of a relay, or the relay's peer id.
@@ -209,7 +231,7 @@ pub(super) fn checked_peer(address: &Multiaddr) -> Result<PeerId, &'static str> 
 mod tests {
     use super::*;
 
-    const LONGEST: u32 = u32::MAX;
+    const LATEST: u32 = u32::MAX;
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(millis)
@@ -221,89 +243,105 @@ mod tests {
 
     fn one_relay(addresses: &[u8]) -> Relays {
         let peer = PeerId::random();
-        Relays::new(addresses.iter().map(|n| (peer, address(*n))), 10, at(0))
+        Relays::new(addresses.iter().map(|n| (peer, address(*n))), at(0))
     }
 
     fn reserve(n: u8) -> Vec<Action> {
         vec![Action::Reserve { relay: 0, address: address(n) }]
     }
 
-    #[test]
-    fn a_lost_reservation_is_asked_for_again_soon_then_ever_later_then_not() {
-        let mut relays = one_relay(&[1]);
-        let mut now = 0;
-        assert_eq!(relays.handle_timeout(at(now)), reserve(1));
-        assert!(relays.reserved(0, at(now)));
-        assert!(!relays.reserved(0, at(now)), "a renewal is no news");
-
-        let mut waits = Vec::new();
-        let mut loss = relays.lost(0, at(now), LONGEST);
-        assert_eq!(loss, Loss::Down);
-        while loss != Loss::GaveUp {
-            let due = relays.next_deadline().unwrap();
-            waits.push(due.since(at(now)).as_millis());
-            assert_eq!(relays.handle_timeout(at(due.as_millis() - 1)), []);
-            now = due.as_millis();
-            assert_eq!(relays.handle_timeout(due), reserve(1));
-            loss = relays.lost(0, at(now), LONGEST);
+    /// When a relay is asked that answers nothing from `lost_at` on, each time `takes` after it was asked.
+    fn asked(relays: &mut Relays, lost_at: u64, takes: u64, until: u64) -> Vec<u64> {
+        let mut times = Vec::new();
+        relays.lost(0, at(lost_at), LATEST);
+        while let Some(due) = relays.next_deadline().filter(|due| *due < at(until)) {
+            assert!(relays.handle_timeout(at(due.as_millis() - 1)).is_empty());
+            match relays.handle_timeout(due).as_slice() {
+                [Action::Reserve { .. }] if takes == u64::MAX => times.push(due.as_millis()),
+                [Action::Reserve { .. }] => {
+                    times.push(due.as_millis());
+                    assert!(!relays.lost(0, at(due.as_millis() + takes), LATEST), "that is no news");
+                }
+                [Action::Abandon { .. }] => {
+                    relays.lost(0, due, LATEST);
+                }
+                other => panic!("{other:?}"),
+            }
         }
-        assert_eq!(waits, [249, 499, 999, 1_999, 4_999, 9_999, 19_999, 39_999, 59_999]);
-        assert_eq!(relays.next_deadline(), None);
+        times
+    }
+
+    #[test]
+    fn a_lost_reservation_is_asked_for_again_soon_then_every_second_or_two_for_some_minutes_then_seldom_and_for_ever() {
+        let mut relays = one_relay(&[1]);
+        assert_eq!(relays.handle_timeout(at(0)), reserve(1));
+        assert!(relays.reserved(0, at(0)));
+        assert!(!relays.reserved(0, at(0)), "a renewal is no news");
+
+        let day = 24 * 3_600_000;
+        let times = asked(&mut relays, 0, 0, day);
+        assert_eq!(times[..4], [249, 748, 1_747, 3_746]);
+        let pauses: Vec<(u64, u64)> = times.windows(2).map(|pair| (pair[0], pair[1] - pair[0])).collect();
+        assert!(pauses.iter().all(|(since, pause)| *since >= 180_000 || *pause <= 2_000), "{pauses:?}");
+        let late: Vec<u64> = pauses.iter().filter(|(since, _)| *since >= 180_000).map(|(_, pause)| *pause).collect();
+        assert_eq!(late[..6], [4_999, 9_999, 19_999, 39_999, 59_999, 59_999]);
+        assert!(late.iter().all(|pause| *pause < 60_000) && *times.last().unwrap() > day - 60_000, "it is given up");
+    }
+
+    #[test]
+    fn an_attempt_that_gets_no_answer_makes_room_for_another_and_some_have_more_time() {
+        let mut relays = one_relay(&[1]);
+        let times = asked(&mut relays, 0, u64::MAX, 180_000);
+        let pauses: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(pauses[..8], [8_499, 8_999, 9_999, 31_999, 9_999, 9_999, 9_999, 31_999]);
     }
 
     #[test]
     fn the_shortest_draw_is_half_the_delay() {
-        assert_eq!(delay(1, 0), Duration::from_millis(125));
-        assert_eq!(delay(u32::MAX, 0), Duration::from_secs(30));
+        assert_eq!(drawn(Duration::from_millis(250), 0), Duration::from_millis(125));
+        assert_eq!(drawn(LONGEST, 0), Duration::from_secs(30));
     }
 
     #[test]
     fn a_relay_that_proved_sound_starts_over_and_one_that_did_not_goes_on() {
         let mut relays = one_relay(&[1]);
         for _ in 0..5 {
-            relays.lost(0, at(0), LONGEST);
+            relays.lost(0, at(0), LATEST);
         }
         relays.reserved(0, at(0));
-        relays.lost(0, at(9_999), LONGEST);
-        assert_eq!(relays.next_deadline(), Some(at(9_999 + 9_999)), "sixth failure");
+        assert!(relays.lost(0, at(9_999), LATEST));
+        assert_eq!(relays.next_deadline(), Some(at(9_999 + 1_999)), "sixth failure");
 
         relays.reserved(0, at(20_000));
-        assert_eq!(relays.lost(0, at(30_000), LONGEST), Loss::Down);
+        assert!(relays.lost(0, at(30_000), LATEST));
         assert_eq!(relays.next_deadline(), Some(at(30_249)), "first failure");
-    }
-
-    #[test]
-    fn an_attempt_without_an_answer_is_abandoned() {
-        let mut relays = one_relay(&[1]);
-        relays.handle_timeout(at(0));
-        assert_eq!(relays.handle_timeout(at(29_999)), []);
-        assert_eq!(relays.handle_timeout(at(30_000)), [Action::Abandon { relay: 0 }]);
-        assert_eq!(relays.lost(0, at(30_000), 0), Loss::Down);
-        assert_eq!(relays.next_deadline(), Some(at(30_125)));
     }
 
     #[test]
     fn addresses_of_one_relay_take_turns() {
         let mut relays = one_relay(&[1, 2]);
         assert_eq!(relays.handle_timeout(at(0)), reserve(1));
-        relays.lost(0, at(0), LONGEST);
+        relays.lost(0, at(0), LATEST);
         assert_eq!(relays.handle_timeout(at(1_000)), reserve(2));
-        relays.lost(0, at(1_000), LONGEST);
+        relays.lost(0, at(1_000), LATEST);
         assert_eq!(relays.handle_timeout(at(2_000)), reserve(1));
     }
 
     #[test]
-    fn a_dial_is_worth_one_attempt_at_a_relay_that_was_given_up_and_a_wake_is_a_new_start() {
+    fn whoever_dials_makes_a_relay_that_waits_long_be_asked_soon_and_a_wake_is_a_new_start() {
         let mut relays = one_relay(&[1]);
-        while relays.lost(0, at(0), 0) != Loss::GaveUp {}
-        relays.retry(at(1_000), false);
-        assert_eq!(relays.handle_timeout(at(1_000)).len(), 1);
-        assert_eq!(relays.lost(0, at(1_000), 0), Loss::GaveUp);
+        let hour = 3_600_000;
+        asked(&mut relays, 0, 0, hour);
+        relays.hurry(at(hour));
+        assert_eq!(relays.next_deadline(), Some(at(hour + 2_000)));
+        relays.hurry(at(hour + 1_000));
+        assert_eq!(relays.next_deadline(), Some(at(hour + 2_000)), "no matter how often");
+        assert_eq!(relays.handle_timeout(at(hour + 2_000)), reserve(1));
 
-        relays.retry(at(2_000), true);
-        assert_eq!(relays.handle_timeout(at(2_000)).len(), 1);
-        assert_eq!(relays.lost(0, at(2_000), LONGEST), Loss::Down);
-        relays.retry(at(2_001), false);
-        assert_eq!(relays.next_deadline(), Some(at(2_249)), "a dial does not hurry a relay that waits");
+        relays.lost(0, at(hour + 2_000), LATEST);
+        relays.retry(at(hour + 2_001));
+        assert_eq!(relays.handle_timeout(at(hour + 2_001)).len(), 1);
+        assert!(relays.lost(0, at(hour + 2_001), LATEST));
+        assert_eq!(relays.next_deadline(), Some(at(hour + 2_250)), "first failure");
     }
 }

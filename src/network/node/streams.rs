@@ -32,16 +32,29 @@ use crate::network::status::Path;
 /// Streams that may wait for negotiation on one connection; kernels use one.
 const MAX_WAITING: usize = 8;
 
-/// An inbound stream and who opened it.
-pub(super) struct Inbound {
-    pub(super) peer: PeerId,
-    pub(super) stream: Cuttable,
+/// What the behaviour tells.
+pub(super) enum Happened {
+    /// A peer opened a stream.
+    Inbound { peer: PeerId, stream: Cuttable },
+    /// The stream for which a connection was dialled was there, or not to be had, when nobody waited for it any more.
+    Unwanted { peer: PeerId, connection: ConnectionId },
 }
 
-impl std::fmt::Debug for Inbound {
+impl std::fmt::Debug for Happened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Inbound({})", self.peer)
+        match self {
+            Happened::Inbound { peer, .. } => write!(f, "Inbound({peer})"),
+            Happened::Unwanted { connection, .. } => write!(f, "Unwanted({connection})"),
+        }
     }
+}
+
+/// Somebody who waits for a stream.
+#[derive(Debug)]
+pub(super) struct Asked {
+    reply: StreamReply,
+    /// The connection was dialled for this.
+    first: bool,
 }
 
 struct Connection {
@@ -59,7 +72,7 @@ pub(super) struct Behaviour {
     connections: HashMap<PeerId, Vec<Connection>>,
     cuts: Cuts,
     joints: Joints,
-    events: VecDeque<ToSwarm<Inbound, StreamReply>>,
+    events: VecDeque<ToSwarm<Happened, Asked>>,
 }
 
 impl Behaviour {
@@ -68,18 +81,23 @@ impl Behaviour {
         Behaviour { offer, connections: HashMap::new(), cuts, joints, events: VecDeque::new() }
     }
 
-    /// Opens a stream on the connection.
-    pub(super) fn open_on(&mut self, peer: PeerId, connection: ConnectionId, reply: StreamReply) {
-        self.events.push_back(ToSwarm::NotifyHandler {
-            peer_id: peer,
-            handler: NotifyHandler::One(connection),
-            event: reply,
-        });
+    /// Opens a stream on the connection that was dialled for it.
+    pub(super) fn open_first(&mut self, peer: PeerId, connection: ConnectionId, reply: StreamReply) {
+        self.open_on(peer, connection, Asked { reply, first: true });
+    }
+
+    fn open_on(&mut self, peer_id: PeerId, connection: ConnectionId, event: Asked) {
+        self.events.push_back(ToSwarm::NotifyHandler { peer_id, handler: NotifyHandler::One(connection), event });
     }
 
     /// Ends the streams of a connection that is dead, and opens no more on it.
     pub(super) fn cut(&mut self, connection: ConnectionId) {
         self.forget(connection, |cut| cut.cut());
+    }
+
+    /// All connections.
+    pub(super) fn all(&self) -> Vec<ConnectionId> {
+        self.connections.values().flatten().map(|known| known.id).collect()
     }
 
     /// Opens no more streams on a connection, for it is being closed; those that there are end in order.
@@ -100,6 +118,11 @@ impl Behaviour {
     pub(super) fn take_sign_of_life(&self, connection: ConnectionId) -> bool {
         let mut connections = self.connections.values().flatten();
         connections.find(|known| known.id == connection).is_some_and(|known| known.cut.take_sign_of_life())
+    }
+
+    /// Whether there is any stream on a connection.
+    pub(super) fn is_used(&self, connection: ConnectionId) -> bool {
+        self.cuts.is_used(connection)
     }
 
     /// Which way a connection takes.
@@ -129,7 +152,14 @@ impl Behaviour {
 
     fn handler(&mut self, connection: ConnectionId) -> Handler {
         let cut = self.cuts.of(connection);
-        Handler { offer: self.offer, cut, waiting: VecDeque::new(), negotiating: None, accepted: VecDeque::new() }
+        Handler {
+            offer: self.offer,
+            cut,
+            waiting: VecDeque::new(),
+            negotiating: None,
+            accepted: VecDeque::new(),
+            unwanted: false,
+        }
     }
 
     /// Opens a stream on the best connection there is: direct rather than relayed, new rather than old.
@@ -138,7 +168,7 @@ impl Behaviour {
         let open = connections.iter().rev().filter(|connection| !connection.closing);
         let best = open.min_by_key(|connection| connection.relayed);
         match best.map(|connection| connection.id) {
-            Some(connection) => self.open_on(peer, connection, reply),
+            Some(connection) => self.open_on(peer, connection, Asked { reply, first: false }),
             None => answer(reply, Err(DialError::new(ErrorCode::NoAddress, "not connected"))),
         }
     }
@@ -146,7 +176,7 @@ impl Behaviour {
 
 impl NetworkBehaviour for Behaviour {
     type ConnectionHandler = Handler;
-    type ToSwarm = Inbound;
+    type ToSwarm = Happened;
 
     fn handle_pending_inbound_connection(
         &mut self,
@@ -214,8 +244,11 @@ impl NetworkBehaviour for Behaviour {
         }
     }
 
-    fn on_connection_handler_event(&mut self, peer: PeerId, _: ConnectionId, stream: THandlerOutEvent<Self>) {
-        self.events.push_back(ToSwarm::GenerateEvent(Inbound { peer, stream: stream.0 }));
+    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, told: THandlerOutEvent<Self>) {
+        self.events.push_back(ToSwarm::GenerateEvent(match told.0 {
+            Some(stream) => Happened::Inbound { peer, stream },
+            None => Happened::Unwanted { peer, connection },
+        }));
     }
 
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
@@ -224,12 +257,12 @@ impl NetworkBehaviour for Behaviour {
     }
 }
 
-/// A stream on its way from a connection to the behaviour.
-pub(super) struct Accepted(Cuttable);
+/// What a connection tells the behaviour: of a stream that its peer opened, or that nobody wants its first.
+pub(super) struct Told(Option<Cuttable>);
 
-impl std::fmt::Debug for Accepted {
+impl std::fmt::Debug for Told {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Accepted")
+        f.write_str(if self.0.is_some() { "Accepted" } else { "Unwanted" })
     }
 }
 
@@ -237,14 +270,15 @@ impl std::fmt::Debug for Accepted {
 pub(super) struct Handler {
     offer: Offer,
     cut: Arc<Cut>,
-    waiting: VecDeque<StreamReply>,
-    negotiating: Option<StreamReply>,
+    waiting: VecDeque<Asked>,
+    negotiating: Option<Asked>,
     accepted: VecDeque<Stream>,
+    unwanted: bool,
 }
 
 impl ConnectionHandler for Handler {
-    type FromBehaviour = StreamReply;
-    type ToBehaviour = Accepted;
+    type FromBehaviour = Asked;
+    type ToBehaviour = Told;
     type InboundProtocol = Offer;
     type OutboundProtocol = Offer;
     type InboundOpenInfo = ();
@@ -254,11 +288,11 @@ impl ConnectionHandler for Handler {
         SubstreamProtocol::new(self.offer, ())
     }
 
-    fn on_behaviour_event(&mut self, reply: Self::FromBehaviour) {
+    fn on_behaviour_event(&mut self, asked: Self::FromBehaviour) {
         if self.waiting.len() < MAX_WAITING {
-            self.waiting.push_back(reply);
+            self.waiting.push_back(asked);
         } else {
-            answer(reply, Err(DialError::new(ErrorCode::Other, "too many streams are being opened")));
+            answer(asked.reply, Err(DialError::new(ErrorCode::Other, "too many streams are being opened")));
         }
     }
 
@@ -267,14 +301,17 @@ impl ConnectionHandler for Handler {
         _: &mut Context<'_>,
     ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, (), Self::ToBehaviour>> {
         if let Some(stream) = self.accepted.pop_front() {
-            let stream = Accepted(Cuttable::new(stream, &self.cut));
-            return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(stream));
+            let stream = Cuttable::new(stream, &self.cut);
+            return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(Told(Some(stream))));
         }
-        self.waiting.retain(|reply| !reply.is_canceled());
+        if std::mem::take(&mut self.unwanted) {
+            return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(Told(None)));
+        }
+        self.waiting.retain(|asked| asked.first || !asked.reply.is_canceled());
         if self.negotiating.is_none()
-            && let Some(reply) = self.waiting.pop_front()
+            && let Some(asked) = self.waiting.pop_front()
         {
-            self.negotiating = Some(reply);
+            self.negotiating = Some(asked);
             // On a slow line it waits behind what is being sent; a dead one is noticed by the heartbeat, and a dial has an end.
             let protocol = SubstreamProtocol::new(self.offer, ()).with_timeout(LONGEST_SILENCE);
             return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
@@ -310,7 +347,8 @@ impl ConnectionHandler for Handler {
 
 impl Handler {
     fn negotiated(&mut self, result: Result<Stream, DialError>) {
-        if let Some(reply) = self.negotiating.take() {
+        if let Some(Asked { reply, first }) = self.negotiating.take() {
+            self.unwanted |= first && reply.is_canceled();
             answer(reply, result.map(|stream| Cuttable::new(stream, &self.cut)));
         }
     }

@@ -1,5 +1,7 @@
 //! Ways to a channel: dialling, its failures, reconnection, giving up, closing on purpose.
 
+use std::time::Duration;
+
 use super::{
     channel::{End, Outgoing, Writer},
     context::Context,
@@ -7,7 +9,8 @@ use super::{
     peer::{Attempt, Cause, Inbound, Outbound, Peer, Standing},
 };
 use crate::{
-    network::link::{DialError, ErrorCode},
+    network::link::{DialError, ErrorCode, WAYS_AT_ONCE},
+    runtime::Timestamp,
     wire::{Handshake, LimitType, RemoteError},
 };
 
@@ -15,10 +18,13 @@ use crate::{
 /// leaves for later.
 const UNPACED_ATTEMPTS: u32 = 3;
 
+/// The time from one attempt to the next that a send asks for. Whoever sends much while the peer is away makes no more of them.
+const SEND_PAUSE: Duration = Duration::from_secs(1);
+
 impl Peer {
     /// Brings what is wanted and what is under way together; called after every input that may have changed either.
     ///
-    /// A send waits for whichever handshake is under way, and dials only when there is none.
+    /// A send waits for whichever attempt is under way; when there is none it has the next one come soon.
     pub(super) fn settle(&mut self, cx: &mut Context) {
         self.move_on(cx);
         if self.registered.is_some() || !matches!(self.inbound, Inbound::Idle) {
@@ -26,15 +32,11 @@ impl Peer {
         }
         let at_rest = matches!(self.outbound, Outbound::Idle | Outbound::Backoff { .. });
         if at_rest && !self.waiting.is_empty() {
-            let attempt = Attempt { cause: Cause::Send, redialled: false };
-            if let Err(error) = self.dial(cx, attempt) {
-                self.fail_waiting(cx, &error);
-            }
+            self.hurry(cx);
         }
         if matches!(self.outbound, Outbound::Idle) && self.wanted {
-            let random = cx.random();
-            let delay = self.backoff.delay(cx.policy.backoff_base, cx.policy.backoff_cap, random);
-            let mut until = cx.now.after(delay);
+            let (random, bounds) = (cx.random(), (cx.policy.backoff_base, cx.policy.backoff_cap));
+            let mut until = cx.now.after(self.backoff.delay(cx.now, bounds, self.owed && !self.reached, random));
             if self.backoff.failures() >= UNPACED_ATTEMPTS {
                 // Spent early, the attempts of a minute would leave none for a peer that takes some seconds to come back.
                 until = until.max(self.attempt_rate.paced(cx.now));
@@ -43,7 +45,31 @@ impl Peer {
         }
     }
 
-    /// Begins an attempt.
+    /// Has the next attempt come soon, for somebody waits for it.
+    fn hurry(&mut self, cx: &mut Context) {
+        let soon = self.may_attempt_at(cx.now);
+        if soon <= cx.now {
+            let cause = if self.wanted { Cause::Reconnection } else { Cause::Send };
+            if let Err(error) = self.dial(cx, Attempt { cause, redialled: false }) {
+                self.fail_waiting(cx, &error);
+            }
+            return;
+        }
+        let until = match self.outbound {
+            Outbound::Backoff { until } => until.min(soon),
+            _ => soon,
+        };
+        self.wanted = true;
+        self.outbound = Outbound::Backoff { until };
+    }
+
+    /// When an attempt may follow the last one for the sake of whoever asks for it.
+    fn may_attempt_at(&self, now: Timestamp) -> Timestamp {
+        self.attempted.map_or(now, |last| last.after(SEND_PAUSE))
+    }
+
+    /// Begins an attempt. It counts for the limit when it has reached the peer: what fails before that is paced, and is no burden
+    /// to anybody.
     ///
     /// # Errors
     /// [`RemoteError::ResourceLimit`]; then nothing has changed.
@@ -53,21 +79,22 @@ impl Peer {
             let current = (cx.engaged as u64).saturating_add(1);
             return Err(RemoteError::ResourceLimit { limit_type: LimitType::Connection, current, limit });
         }
-        if !self.attempt_rate.try_take(cx.now) {
+        if !self.attempt_rate.has_room(cx.now) {
             let limit = u64::from(self.attempt_rate.limit());
             let current = limit.saturating_add(1);
             return Err(RemoteError::ResourceLimit { limit_type: LimitType::ConnectionRate, current, limit });
         }
         let addresses = self.hints.addresses(&self.id, &cx.policy.relays);
         self.begin_dial(cx, addresses, attempt);
+        self.attempted = Some(cx.now);
         self.wanted = true;
         Ok(())
     }
 
     pub(super) fn begin_dial(&mut self, cx: &mut Context, addresses: Vec<String>, attempt: Attempt) {
-        // The addresses are tried one after the other, and each has its time.
-        let tries = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
-        let deadline = cx.now.after(cx.policy.dial_timeout.saturating_mul(tries));
+        // Few are tried at once, and each has its time.
+        let turns = u32::try_from(addresses.len().div_ceil(WAYS_AT_ONCE)).unwrap_or(u32::MAX).max(1);
+        let deadline = cx.now.after(cx.policy.dial_timeout.saturating_mul(turns));
         let dial = cx.begin_dial(&self.id, addresses, matches!(attempt.cause, Cause::Move(_)));
         self.outbound = Outbound::Dialling { dial, deadline, attempt };
     }
@@ -83,6 +110,9 @@ impl Peer {
 
     pub(super) fn dial_succeeded(&mut self, cx: &mut Context, channel: ChannelId) {
         let Outbound::Dialling { attempt, .. } = self.outbound else { return cx.close(channel) };
+        if !matches!(attempt.cause, Cause::Move(_)) {
+            self.attempt_rate.try_take(cx.now);
+        }
         cx.adopt_channel(channel, &self.id);
         self.leave_incumbent(cx);
         let mut writer = Writer::new(cx, channel);
@@ -125,9 +155,11 @@ impl Peer {
             return self.move_failed(cx, need, reason);
         }
         self.note_error(cx, reason);
-        let permanent = self.failures.record(code);
+        self.reached = code.is_none();
+        let left = !code.is_some_and(ErrorCode::never_left);
+        let permanent = left && self.failures.record(code, cx.now);
         if attempt.cause != Cause::Send {
-            self.backoff.record_failure();
+            self.backoff.record_failure(left);
         }
         if !matches!(self.inbound, Inbound::Idle) {
             // The peer is on its way to us: what waits may still go out on its channel.
@@ -150,6 +182,7 @@ impl Peer {
         self.wanted = false;
         // The kernel, told of it, gives up whatever came before.
         self.gap = false;
+        self.owed = false;
         self.backoff.reset();
         cx.effect(Effect::GiveUp { peer: self.id.clone() });
     }
@@ -168,6 +201,7 @@ impl Peer {
         let channel = registered.writer.channel;
         end.of(cx, channel);
         let error = self.connection_lost(reason);
+        self.owed |= registered.writer.len() > 0;
         registered.writer.fail(cx, &error);
         // What was written last may be lost with the channel.
         self.gap = true;
@@ -175,7 +209,7 @@ impl Peer {
         self.last_active = cx.now;
         if !registered.proven {
             // A channel that dies before anything passes over it is no better than an attempt that failed.
-            self.backoff.record_failure();
+            self.backoff.record_failure(true);
             if self.backoff.is_exhausted(cx.policy.max_retry_attempts) {
                 self.give_up(cx);
             }
@@ -236,6 +270,7 @@ impl Peer {
         self.inbox.clear();
         self.wanted = false;
         self.gap = false;
+        self.owed = false;
     }
 
     pub(super) fn close_on_purpose(&mut self, cx: &mut Context) {
@@ -251,7 +286,8 @@ impl Peer {
         self.wanted = true;
         let at_rest = matches!(self.outbound, Outbound::Idle | Outbound::Backoff { .. });
         if self.registered.is_none() && at_rest && matches!(self.inbound, Inbound::Idle) {
-            self.reconnect(cx);
+            let until = self.may_attempt_at(cx.now);
+            if until <= cx.now { self.reconnect(cx) } else { self.outbound = Outbound::Backoff { until } }
         }
     }
 

@@ -187,6 +187,8 @@ impl Peer {
     }
 
     fn conclude_outbound(&mut self, cx: &mut Context, outcome: HandshakeOutcome) {
+        // The peer is there: whoever has something fresh need not wait.
+        self.attempted = None;
         let outbound = std::mem::replace(&mut self.outbound, Outbound::Idle);
         let Outbound::AwaitingVerdict { writer, incarnation, attempt, .. } = outbound else { return };
         if outcome.keeps_channel(attempt.cause) {
@@ -219,6 +221,7 @@ impl Peer {
         self.abandon_outbound(cx);
         self.standing = Standing::Open;
         self.failures.reset();
+        (self.owed, self.reached, self.attempted) = (false, false, None);
         self.last_active = cx.now;
         let now = cx.now;
         if let Some(retiring) = &self.retiring

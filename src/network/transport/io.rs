@@ -241,7 +241,7 @@ pub enum Effect {
         /// The outcome.
         result: Result<(), RemoteError>,
     },
-    /// Find out at once which connections are dead, and try relays that wait or were given up.
+    /// Find out at once which connections are dead, and try relays that wait.
     Probe,
     /// A long frame is under way, and moves: a message of the peer's, or one to it. Told now and then.
     Moving {

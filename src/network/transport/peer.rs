@@ -12,7 +12,7 @@ use super::{
     hints::LocationHints,
     io::{ChannelId, DialId},
     moving::Retiring,
-    policy::{MOVES_PER_MINUTE, Policy},
+    policy::{ATTEMPT_REMEMBERED, MOVES_PER_MINUTE, Policy},
     rate::SlidingWindow,
     rollover::Need,
     standstill::{Progress, Standstill},
@@ -133,6 +133,12 @@ pub(super) struct Peer {
     pub(super) fenced: bool,
     /// Whether there is reason to get a lost channel back.
     pub(super) wanted: bool,
+    /// Whether the kernel has something for the peer that was refused since there is no channel.
+    pub(super) owed: bool,
+    /// Whether the last attempt reached the peer, which is not away then.
+    pub(super) reached: bool,
+    /// When the last attempt began.
+    pub(super) attempted: Option<Timestamp>,
     pub(super) inbox: Inbox,
     pub(super) backoff: Backoff,
     pub(super) failures: FailureStreak,
@@ -167,6 +173,9 @@ impl Peer {
             gap: false,
             fenced: false,
             wanted: false,
+            owed: false,
+            reached: false,
+            attempted: None,
             inbox: Inbox::default(),
             backoff: Backoff::default(),
             failures: FailureStreak::default(),
@@ -198,6 +207,7 @@ impl Peer {
             && !self.gap
             && self.message_rate.is_unused(now)
             && self.attempt_rate.is_unused(now)
+            && self.attempted.is_none_or(|last| now.since(last) >= ATTEMPT_REMEMBERED)
             && self.inbound_rate.is_unused(now)
             && self.move_rate.is_unused(now)
     }
@@ -233,7 +243,8 @@ impl Peer {
     /// Fails every send that waits for a channel.
     pub(super) fn fail_waiting(&mut self, cx: &mut Context, error: &RemoteError) {
         for message in self.waiting.drain(..) {
-            self.gap |= message.id.is_some() && !message.is_ack;
+            let owed = message.id.is_some() && !message.is_ack;
+            (self.gap, self.owed) = (self.gap | owed, self.owed | owed);
             cx.finish(message.id, Err(error.clone()));
         }
     }

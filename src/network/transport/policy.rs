@@ -21,6 +21,8 @@ pub(super) const MOVES_PER_MINUTE: u32 = 600;
 /// Messages in a row that the kernel may refuse before the channel is cut: a peer that writes nonsense is not worth a warning
 /// for each.
 pub(super) const REFUSALS_IN_A_ROW: u32 = 16;
+/// How long it is remembered of a peer that it could not be reached.
+pub(super) const ATTEMPT_REMEMBERED: Duration = Duration::from_secs(60);
 /// How long a stranger may keep its place when another stranger wants it.
 pub(super) const GUEST_TIME: Duration = Duration::from_secs(30);
 /// How long after a crossed dial the losing channel's hello may still arrive.

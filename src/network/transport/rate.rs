@@ -27,6 +27,11 @@ impl SlidingWindow {
         allowed
     }
 
+    /// Whether an event would be allowed now.
+    pub(super) fn has_room(&self, now: Timestamp) -> bool {
+        self.next_free(now) <= now
+    }
+
     /// When the next event will be allowed, if none is taken in between.
     pub(super) fn next_free(&self, now: Timestamp) -> Timestamp {
         if self.taken.len() < self.limit as usize {

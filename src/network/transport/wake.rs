@@ -1,4 +1,7 @@
 //! Notices that the machine slept: timers do not ring during a sleep, so a regular tick comes late.
+//!
+//! In a page that nobody sees, browsers let timers ring once a minute. There each tick is late, and the first of them looks like
+//! a sleep; those after it do not.
 
 use std::time::Duration;
 
@@ -9,15 +12,20 @@ const TICK: Duration = Duration::from_secs(15);
 /// A tick that is this late means that the machine slept.
 const JUMP: Duration = Duration::from_secs(30);
 
+/// What a hidden page's timers may be late by.
+const THROTTLED: Duration = Duration::from_secs(60);
+
 /// Compares when a tick was due with when it came.
 #[derive(Debug)]
 pub(super) struct WakeDetector {
     next_tick: Timestamp,
+    /// What ticks are late by without a sleep, judging by the last one.
+    usual: Duration,
 }
 
 impl WakeDetector {
     pub(super) fn new(now: Timestamp) -> Self {
-        WakeDetector { next_tick: now.after(TICK) }
+        WakeDetector { next_tick: now.after(TICK), usual: Duration::ZERO }
     }
 
     /// When to call [`woke`](Self::woke) next.
@@ -32,7 +40,9 @@ impl WakeDetector {
         }
         let late = now.since(self.next_tick);
         self.next_tick = now.after(TICK);
-        late > JUMP
+        let woke = late > JUMP.saturating_add(self.usual);
+        self.usual = if late > JUMP { late.min(THROTTLED) } else { Duration::ZERO };
+        woke
     }
 }
 
@@ -54,6 +64,22 @@ mod tests {
         assert!(detector.woke(at(105_001)));
         assert!(!detector.woke(at(105_001)));
         assert_eq!(detector.next_tick(), at(120_001));
+    }
+
+    #[test]
+    fn a_page_whose_timers_ring_once_a_minute_wakes_once_and_a_sleep_is_told_from_that() {
+        let mut detector = WakeDetector::new(at(0));
+        let mut now = 0;
+        let mut woke = |pause: u64| {
+            now += pause;
+            detector.woke(at(now))
+        };
+        let wakes = (0..10).filter(|_| woke(60_000)).count();
+        assert_eq!(wakes, 1);
+        assert!(woke(600_000), "it slept meanwhile");
+        assert!((0..10).all(|_| !woke(60_000)));
+        assert!((0..10).all(|_| !woke(15_000)), "somebody looks at it");
+        assert!(woke(46_000) && !woke(15_000) && woke(46_000), "short sleeps are told again");
     }
 
     proptest! {

@@ -20,7 +20,7 @@ export class Lab {
   samples = new Samples();
   /** Peer ids of kernels that were removed. */
   departed = new Set();
-  /** @type {Map<string, { state: 'up' | 'down' | 'givenUp', reason: string | null }>} Of kernel and relay: `A 12D3…`. */
+  /** @type {Map<string, { state: 'up' | 'down', reason: string | null }>} Of kernel and relay: `A 12D3…`. */
   relayStates = new Map();
 
   #listener;

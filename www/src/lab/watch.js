@@ -244,9 +244,8 @@ export class Watch {
    * @param {import('ocap-remotes/network').RelayStatus} change
    */
   #tellRelay(kernel, { relay, state, reason }) {
-    const is = { up: 'up', down: 'down', givenUp: 'given up until a dial or a wake' }[state];
     const why = reason ? `: ${brief(reason)}` : '';
-    this.tell(kernel, 'network', '', `relay …${peerOf(relay).slice(-6)} is ${is}${why}`, state !== 'up');
+    this.tell(kernel, 'network', '', `relay …${peerOf(relay).slice(-6)} is ${state}${why}`, state !== 'up');
   }
 
   /**

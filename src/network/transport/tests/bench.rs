@@ -125,6 +125,12 @@ impl Bench {
         (channel, self.feed(Input::DialSucceeded { dial, channel }))
     }
 
+    /// The peer is reached, and answers nonsense.
+    pub(super) fn dial_ends_in_nonsense(&mut self, dial: DialId) -> Vec<Effect> {
+        let (channel, _) = self.dial_succeeds(dial);
+        self.frame(channel, "{nonsense")
+    }
+
     pub(super) fn dial_fails(&mut self, dial: DialId, error: DialError) -> Vec<Effect> {
         self.feed(Input::DialFailed { dial, error })
     }

@@ -37,7 +37,7 @@ fn a_lost_channel_is_tried_again_with_growing_delays_up_to_the_cap() {
 }
 
 #[test]
-fn attempts_are_left_for_the_whole_minute_however_short_the_delays_are() {
+fn attempts_that_reach_the_peer_are_left_for_the_whole_minute_however_short_the_delays_are() {
     let [_, bob, _] = people();
     // A cap of one base step: ten attempts would be gone after five seconds.
     let options = RemoteCommsOptions { reconnection_max_delay_ms: 500, ..RemoteCommsOptions::default() };
@@ -47,7 +47,7 @@ fn attempts_are_left_for_the_whole_minute_however_short_the_delays_are() {
     let mut delays = Vec::new();
     for _ in 0..100 {
         let (delay, effects) = time_to_dial(&mut alice);
-        alice.dial_fails(dial(&effects), timed_out());
+        alice.dial_ends_in_nonsense(dial(&effects));
         delays.push(delay);
     }
     assert_eq!(delays[..5], [500; 5], "the first follow the backoff");
@@ -118,7 +118,7 @@ fn a_failure_that_no_retry_can_cure_ends_the_attempts() {
 }
 
 #[test]
-fn five_equal_failures_are_permanent_until_somebody_asks_again() {
+fn five_equal_failures_over_two_minutes_are_permanent_until_somebody_asks_again() {
     let [_, bob, _] = people();
     type Cure = fn(&mut Bench) -> Vec<Effect>;
     let cures: [(&str, Cure); 4] = [
@@ -137,16 +137,101 @@ fn five_equal_failures_are_permanent_until_somebody_asks_again() {
         let mut alice = Bench::alice();
         let channel = alice.accept(&bob, "b1");
         alice.closed(channel);
-        for attempt in 1..=5 {
-            let (_, effects) = time_to_dial(&mut alice);
-            assert_eq!(gives_up(&alice.dial_fails(dial(&effects), refused())), attempt == 5);
+        let (_, mut effects) = time_to_dial(&mut alice);
+        let begun = alice.now;
+        while !gives_up(&alice.dial_fails(dial(&effects), refused())) {
+            effects = time_to_dial(&mut alice).1;
         }
+        let seconds = alice.now.since(begun).as_secs();
+        assert!((120..140).contains(&seconds), "a server that is started again refuses for some seconds: {seconds}");
         assert!(dials(&alice.pass(100_000)).is_empty(), "{name}");
         let effects = cure(&mut alice);
         assert_eq!(dials(&effects).len(), 1, "{name}");
         // The streak began anew: one more failure does not end it.
         assert!(!gives_up(&alice.dial_fails(dial(&effects), refused())), "{name}");
     }
+}
+
+/// An outage of a server that is dialled directly: dials fail at once, while the program goes on sending.
+fn outage(alice: &mut Bench, seconds: u64) -> Vec<u64> {
+    let [_, bob, _] = people();
+    let mut dialled = Vec::new();
+    for tick in 0..seconds * 10 {
+        let effects = if tick % 10 == 0 { alice.send(&bob, "x").1 } else { alice.pass(100) };
+        for id in dials(&effects) {
+            dialled.push(tick * 100);
+            assert!(!gives_up(&alice.dial_fails(id, refused())));
+        }
+    }
+    dialled
+}
+
+#[test]
+fn sends_do_not_dial_beside_the_loop_and_after_an_outage_the_next_attempt_is_near() {
+    for seconds in [5, 11, 20, 60, 100] {
+        let [_, bob, _] = people();
+        let mut alice = Bench::alice();
+        let channel = alice.accept(&bob, "b1");
+        alice.closed(channel);
+        let dialled = outage(&mut alice, seconds);
+        assert!(dialled.len() as u64 <= seconds + 5, "{dialled:?}");
+        let (wait, _) = time_to_dial(&mut alice);
+        assert!(wait <= 2_000, "after {seconds} s: {wait} ms");
+    }
+}
+
+#[test]
+fn while_something_is_owed_a_peer_is_tried_every_second_or_two_for_some_minutes_and_then_seldom() {
+    let [_, bob, _] = people();
+    for (owes, first, later) in [(true, 2_000, 10_000), (false, 10_000, 10_000)] {
+        let mut alice = Bench::alice();
+        let channel = alice.accept(&bob, "b1");
+        alice.closed(channel);
+        if owes {
+            let (_, effects) = alice.send(&bob, "1");
+            alice.dial_fails(dial(&effects), timed_out());
+        }
+        let begun = alice.now;
+        for _ in 0..150 {
+            let (delay, effects) = time_to_dial(&mut alice);
+            alice.dial_fails(dial(&effects), timed_out());
+            let fresh = alice.now.since(begun).as_secs() < 180;
+            assert!(delay <= if fresh { first } else { later }, "{delay}");
+        }
+        assert_eq!(time_to_dial(&mut alice).0, later);
+    }
+}
+
+#[test]
+fn an_attempt_that_never_left_counts_against_nobody() {
+    let [_, bob, _] = people();
+    for code in [ErrorCode::RelayUnreachable, ErrorCode::NetUnreach] {
+        let mut alice = Bench::with(RemoteCommsOptions { max_retry_attempts: 2, ..RemoteCommsOptions::default() });
+        let channel = alice.accept(&bob, "b1");
+        alice.closed(channel);
+        for _ in 0..100 {
+            let (_, effects) = time_to_dial(&mut alice);
+            let error = DialError { code, retryable: true, reason: "nothing there".into() };
+            assert!(!gives_up(&alice.dial_fails(dial(&effects), error)));
+        }
+        for last in [false, true] {
+            let (_, effects) = time_to_dial(&mut alice);
+            assert_eq!(gives_up(&alice.dial_fails(dial(&effects), timed_out())), last);
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_does_not_speak_the_protocol_yet_is_not_given_up_at_once() {
+    let [_, bob, _] = people();
+    let mut alice = Bench::alice();
+    let (_, mut effects) = alice.send(&bob, "1");
+    let begun = alice.now;
+    let unready = || DialError { code: ErrorCode::ProtocolUnsupported, retryable: true, reason: "no kernel".into() };
+    while !gives_up(&alice.dial_fails(dial(&effects), unready())) {
+        effects = time_to_dial(&mut alice).1;
+    }
+    assert!(alice.now.since(begun).as_secs() >= 120);
 }
 
 #[test]
@@ -222,6 +307,13 @@ fn a_wake_and_a_change_of_network_probe_the_connections_and_a_relay_that_comes_d
     assert_eq!(alice.feed(Input::ResetBackoffs), []);
     assert_eq!(alice.sleep(45_001), [Effect::Probe]);
     assert_eq!(alice.pass(100_000), [], "a wake is told once");
+}
+
+#[test]
+fn a_hidden_page_whose_timers_ring_once_a_minute_probes_once() {
+    let mut alice = Bench::alice();
+    let effects: Vec<Effect> = (0..10).flat_map(|_| alice.sleep(60_000)).collect();
+    assert_eq!(effects, [Effect::Probe]);
 }
 
 #[test]

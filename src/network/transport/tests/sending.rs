@@ -73,7 +73,10 @@ fn a_send_during_the_backoff_dials_at_once_and_shares_the_fate_of_that_dial() {
     let (send, effects) = alice.send(&bob, "1");
     let effects = alice.dial_fails(dial(&effects), timed_out());
     assert_eq!(failure(&effects, send), "ConnectionLostError");
-    assert_eq!(dials(&alice.pass(500)).len(), 1, "the backoff goes on");
+    let (next, effects) = alice.send(&bob, "1");
+    assert!(dials(&effects).is_empty(), "it waits for the next attempt");
+    let effects = alice.pass(1_000);
+    assert_eq!(failure(&alice.dial_fails(dial(&effects), timed_out()), next), "ConnectionLostError");
 }
 
 #[test]
@@ -81,7 +84,7 @@ fn a_send_to_a_permanently_failed_peer_clears_the_failure_and_goes_out() {
     let [_, bob, _] = people();
     let mut alice = Bench::alice();
     let (_, mut effects) = alice.send(&bob, "1");
-    for _ in 0..5 {
+    for _ in 0..13 {
         let dial = dial(&effects);
         effects = alice.dial_fails(dial, refused());
         effects.extend(alice.pass(10_000));

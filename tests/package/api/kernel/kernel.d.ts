@@ -44,7 +44,7 @@ export interface RemoteCommsOptions {
     maxMessageSizeBytes?: number;
     /** Messages per second to one peer. Default 100; 1 to 1,000,000. */
     maxMessagesPerSecond?: number;
-    /** Connection attempts per minute to one peer. Default 10; 1 to 100,000. */
+    /** Connection attempts per minute that reach one peer; others are paced. Default 10; 1 to 100,000. */
     maxConnectionAttemptsPerMinute?: number;
     /** How long an acknowledgement may take before messages are written again. Default 10,000; 1 to one hour. */
     ackTimeoutMs?: number;

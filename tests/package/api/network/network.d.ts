@@ -63,8 +63,8 @@ export interface PeerStatus {
 export interface RelayStatus {
     /** Its address, as configured. */
     relay: string;
-    /** `up`: peers reach this kernel through it. `down`: it is tried again. `givenUp`: only a dial or a wake tries again. */
-    state: 'up' | 'down' | 'givenUp';
+    /** `up`: peers reach this kernel through it. `down`: it is tried again, for ever. */
+    state: 'up' | 'down';
     /** What kind of failure happened last, unless it is up; see `ConnectionErrorCode`. */
     code: ConnectionErrorCode | null;
     /** What happened last, for people, unless it is up. */
@@ -80,7 +80,8 @@ export interface Network {
  * What kept a relay or a peer from being reached. From the relay's own answers: `RelayLimit` (no room for a reservation or a
  * circuit), `ReservationRefused`, `PermissionDenied`, `NoReservation` (the peer has none there), `ConnectionFailed` (it has, but
  * cannot be reached). `NotARelay`: what answers there is none. `RelayUnreachable`: nothing answers there. The names of errno
- * mean what they mean elsewhere; a browser does not tell them apart and says `ECONNREFUSED` of any WebSocket that does not open.
+ * mean what they mean elsewhere; a browser does not tell them apart: there any WebSocket that does not open is `Other`, or
+ * `ENETUNREACH` when the browser says that it is offline.
  */
 export type ConnectionErrorCode =
 | 'ECONNREFUSED' | 'EHOSTUNREACH' | 'ENOTFOUND' | 'ENETUNREACH' | 'ETIMEDOUT' | 'ECONNRESET'
@@ -169,7 +170,7 @@ export interface RemoteCommsOptions {
     maxMessageSizeBytes?: number;
     /** Messages per second to one peer. Default 100; 1 to 1,000,000. */
     maxMessagesPerSecond?: number;
-    /** Connection attempts per minute to one peer. Default 10; 1 to 100,000. */
+    /** Connection attempts per minute that reach one peer; others are paced. Default 10; 1 to 100,000. */
     maxConnectionAttemptsPerMinute?: number;
     /** How long an acknowledgement may take before messages are written again. Default 10,000; 1 to one hour. */
     ackTimeoutMs?: number;
