@@ -267,17 +267,18 @@ impl Session {
         let ack = if seeded(Fault::AckBeforeCommit) { self.inbox.highest() } else { self.inbox.committed() };
         let start = due.resume.then(|| self.outbox.start());
         let waits = self.call_that_waits(now);
-        let text = if let Some((seq, command)) = self.outbox.next_unwritten().filter(|_| waits.is_none()) {
+        let next = if waits.is_some() { None } else { self.outbox.next_unwritten() };
+        let (text, acknowledges) = if let Some((seq, command)) = next {
             self.link.begin_message(seq);
             if command.is_call() && !self.peer_is_ours() {
                 self.pace.let_go(seq);
             }
             let start = start.or_else(|| self.outbox.start_to_repeat_with(seq));
             let resume = start.map(|start| Resume { start, epoch: self.conversation.tell() });
-            let text = command.to_message(seq, ack, resume);
+            let written = (command.to_message(seq, ack, resume), command.carried_ack(ack));
             self.outbox.handed_out(seq);
             self.timer.start(now, self.outbox.bytes());
-            text
+            written
         } else {
             if waits == Some(self.outbox.start()) {
                 // The peer has nothing to acknowledge.
@@ -290,10 +291,14 @@ impl Session {
                 return None;
             }
             self.link.begin_ack();
-            Message::standalone(ack, start.map(|start| Resume { start, epoch: self.conversation.tell() }))
+            let resume = start.map(|start| Resume { start, epoch: self.conversation.tell() });
+            (Message::standalone(ack, resume), ack)
         };
-        self.ack_due = None;
-        self.unacknowledged = 0;
+        // A drop acknowledges no more than had come when it was decided.
+        if acknowledges == ack {
+            self.ack_due = None;
+            self.unacknowledged = 0;
+        }
         Some(Write { token: self.link.token(), text })
     }
 

@@ -141,6 +141,11 @@ impl StoredCommand {
         self.is_call
     }
 
+    /// The acknowledgement that it carries if it is written when `received` is the highest number received in order.
+    pub fn carried_ack(&self, received: Option<Seq>) -> Option<Seq> {
+        self.as_of.map_or(received, Seq::new)
+    }
+
     /// Length of the text, in bytes.
     #[allow(clippy::len_without_is_empty)] // It is never empty.
     pub fn len(&self) -> usize {
@@ -171,7 +176,7 @@ impl StoredCommand {
     pub fn to_message(&self, seq: Seq, ack: Option<Seq>, resume: Option<Resume>) -> String {
         let mut text = format!(r#"{{"seq":{seq},"#);
         let Retirement { retires, retired } = self.retirement;
-        push_number(&mut text, "ack", self.as_of.map_or(ack, Seq::new));
+        push_number(&mut text, "ack", self.carried_ack(ack));
         if let Some(Resume { start, epoch }) = resume {
             push_number(&mut text, "start", Some(start));
             push_epoch(&mut text, epoch);

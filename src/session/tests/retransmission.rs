@@ -70,3 +70,21 @@ fn a_message_that_is_lost_twice_in_silence_is_not_taken_for_given_up() {
     bob.take_all(&alice.write_all());
     assert_eq!(bob.delivered, [1, 2]);
 }
+
+/// A drop carries the acknowledgement of when it was decided. What came since is acknowledged all the same, or the peer would
+/// write it again.
+#[test]
+fn an_acknowledgement_that_is_due_follows_a_drop_that_was_decided_before() {
+    let mut bob = End::new();
+    let dropped = RemoteCommand::Deliver(Delivery::DropExports(vec!["ro-1".parse().unwrap()]));
+    let stored = StoredCommand::new(&dropped).unwrap().as_of(bob.session.highest_received());
+    bob.session.stage(stored);
+    bob.session.keep_staged();
+    bob.take(&plain(1, 7));
+    let written = bob.write_all();
+    assert!(written.len() == 1 && !written[0].contains("ack"), "{written:?}");
+    bob.wait(DELAYED_ACK);
+    assert_eq!(bob.write_all(), [r#"{"ack":1}"#]);
+    bob.wait(DELAYED_ACK);
+    assert_eq!(bob.write_all(), [""; 0]);
+}
