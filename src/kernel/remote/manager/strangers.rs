@@ -219,6 +219,7 @@ impl RemoteManager {
             let retirement = Retirement::default();
             let word = Message { ack: None, start: Some(start), epoch, retirement, command: None };
             remote.hear(host, &word, &mut Vec::new())?;
+            remote.session.sender_starts_at(Some(start));
         }
         Ok(Some(id))
     }
