@@ -48,6 +48,8 @@ pub enum Fault {
     IgnoreEpochs,
     /// The kernel is given frames in the order in which they come, however many one peer has sent.
     ServeInOrderOfArrival,
+    /// Time in which there is no channel counts against the peer, although the network tries to reach it.
+    CountOutages,
     /// A stranger is never forgotten, however long it has said nothing.
     RememberStrangers,
     /// The names of settled promises are never forgotten, however many one peer has.
@@ -57,7 +59,7 @@ pub enum Fault {
 #[cfg(feature = "seeded-faults")]
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 20] = [
+    pub const ALL: [Fault; 21] = [
         Fault::AcceptGaps,
         Fault::ReverseHeld,
         Fault::DeliverDuplicates,
@@ -78,6 +80,7 @@ impl Fault {
         Fault::KeepWhatCannotBeReleased,
         Fault::WalkBehindValues,
         Fault::IgnoreEpochs,
+        Fault::CountOutages,
     ];
 }
 

@@ -140,6 +140,10 @@ impl<T: 'static> Service<T> for KernelEnd {
                 self.kernel.remote_moving(Params::named(params)?.peer("peerId", &self.peers)?);
                 Ok(async { Ok(Value::Null.into()) }.boxed_local())
             }
+            methods::REMOTE_NO_CHANNEL => {
+                self.kernel.remote_no_channel(Params::named(params)?.peer("peerId", &self.peers)?);
+                Ok(async { Ok(Value::Null.into()) }.boxed_local())
+            }
             methods::REMOTE_INCARNATION_CHANGE => {
                 let mut params = Params::named(params)?;
                 let peer = params.peer("peerId", &self.peers)?;

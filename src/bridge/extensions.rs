@@ -18,23 +18,38 @@ pub(super) struct Extensions {
     pub(super) pings: bool,
     /// It wants to hear of long messages that move.
     pub(super) moving: bool,
+    /// It wants to hear when there is no channel to a peer, and leaves it to the network then to give that up.
+    pub(super) outages: bool,
     /// Requests that it runs at once. Further calls wait, in their order, at the end that makes them.
     pub(super) calls: usize,
 }
 
 impl Extensions {
     /// What is taken for granted.
-    pub(super) const NONE: Extensions =
-        Extensions { batches: false, packets: false, pings: false, moving: false, calls: MAX_PENDING_CALLS };
+    pub(super) const NONE: Extensions = Extensions {
+        batches: false,
+        packets: false,
+        pings: false,
+        moving: false,
+        outages: false,
+        calls: MAX_PENDING_CALLS,
+    };
 
     /// What an end of ours can do, over a port that transfers bytes or one that makes JSON of everything anyway.
     pub(super) fn ours(transfers: bool) -> Self {
-        Extensions { batches: true, packets: transfers, pings: true, moving: true, calls: MAX_RUNNING_REQUESTS }
+        Extensions {
+            batches: true,
+            packets: transfers,
+            pings: true,
+            moving: true,
+            outages: true,
+            calls: MAX_RUNNING_REQUESTS,
+        }
     }
 
     pub(super) fn to_params(self) -> Value {
-        let Extensions { batches, packets, pings, moving, calls } = self;
-        json!({ "batches": batches, "packets": packets, "pings": pings, "moving": moving, "calls": calls })
+        let Extensions { batches, packets, pings, moving, outages, calls } = self;
+        json!({ "batches": batches, "packets": packets, "pings": pings, "moving": moving, "outages": outages, "calls": calls })
     }
 
     /// Members that are missing, unknown or not of their type count as never said.
@@ -46,6 +61,7 @@ impl Extensions {
             packets: is("packets"),
             pings: is("pings"),
             moving: is("moving"),
+            outages: is("outages"),
             // Without room for one call nothing would ever be asked.
             calls: calls.map_or(MAX_PENDING_CALLS, |calls| calls.clamp(1, MAX_PENDING_CALLS)),
         }

@@ -24,6 +24,7 @@ pub(super) const REMOTE_DELIVER: &str = "remoteDeliver";
 pub(super) const REMOTE_GIVE_UP: &str = "remoteGiveUp";
 /// For a kernel of ours that asked for it.
 pub(super) const REMOTE_MOVING: &str = "remoteMoving";
+pub(super) const REMOTE_NO_CHANNEL: &str = "remoteNoChannel";
 pub(super) const REMOTE_INCARNATION_CHANGE: &str = "remoteIncarnationChange";
 
 /// What an end of ours can do beyond protocol §9, told by a notification: whoever knows nothing of it ignores it.

@@ -104,6 +104,10 @@ pub trait KernelServices {
     /// as that lasts; for the other messages of that peer, and for what it has to acknowledge, it is a reason to wait.
     fn remote_moving(&self, _peer: PeerId) {}
 
+    /// Tells that there is no channel to a peer, and that the network judges by itself when to
+    /// [stop trying](Self::remote_give_up). It holds until the next [question](Self::remote_incarnation_change) about that peer.
+    fn remote_no_channel(&self, _peer: PeerId) {}
+
     /// Tells that the network has stopped trying to reach a peer.
     fn remote_give_up(&self, peer: PeerId) -> Reply<()>;
 

@@ -14,6 +14,7 @@ use super::{
     ALREADY_INITIALIZED, BridgeError, KernelServices, PlatformServices, Port, Reply, VatWorkerService,
     connection::Answer,
     error::RpcError,
+    extensions::Extensions,
     link::{Handling, Link, Service},
     message::object,
     methods::{self, Params, RecentPeers},
@@ -66,6 +67,22 @@ impl<P: Port> PlatformServicesServer<P> {
     }
 }
 
+impl<P: Port> PlatformServicesServer<P> {
+    /// Tells the kernel something about a peer, if it wants to hear of that: an incumbent's would refuse it.
+    fn tell(&self, method: &'static str, peer: &PeerId, wanted: impl Fn(&Extensions) -> bool) {
+        if !wanted(&self.link.theirs()) {
+            return;
+        }
+        let told = self.link.call_for_null(method, object([("peerId", peer.as_str().into())]));
+        let told = told.map(move |told| {
+            if let Err(error) = told {
+                tracing::debug!(%error, method, "the kernel was not told");
+            }
+        });
+        self.link.runtime().spawn(told.boxed_local());
+    }
+}
+
 impl<P: Port> KernelServices for PlatformServicesServer<P> {
     fn remote_deliver(&self, from: PeerId, message: String) -> Reply<Option<String>> {
         let params = object([("from", from.as_str().into()), ("message", message.into())]);
@@ -81,17 +98,11 @@ impl<P: Port> KernelServices for PlatformServicesServer<P> {
     }
 
     fn remote_moving(&self, peer: PeerId) {
-        // An incumbent's kernel would refuse it.
-        if !self.link.theirs().moving {
-            return;
-        }
-        let told = self.link.call_for_null(methods::REMOTE_MOVING, object([("peerId", peer.as_str().into())]));
-        let told = told.map(|told| {
-            if let Err(error) = told {
-                tracing::debug!(%error, "the kernel was not told that a message moves");
-            }
-        });
-        self.link.runtime().spawn(told.boxed_local());
+        self.tell(methods::REMOTE_MOVING, &peer, |kernel| kernel.moving);
+    }
+
+    fn remote_no_channel(&self, peer: PeerId) {
+        self.tell(methods::REMOTE_NO_CHANNEL, &peer, |kernel| kernel.outages);
     }
 
     fn remote_give_up(&self, peer: PeerId) -> Reply<()> {

@@ -317,6 +317,11 @@ impl Kernel {
         self.remotes.handle_remote_moving(peer, now);
     }
 
+    /// The network has no channel to a peer. See [`RemoteManager::handle_remote_no_channel`].
+    pub fn handle_remote_no_channel(&mut self, peer: &PeerId, now: Timestamp) {
+        self.remotes.handle_remote_no_channel(peer, now);
+    }
+
     /// A peer has shown its incarnation in a handshake; true means that it restarted. The verdict may be told after the next
     /// [`commit`](Self::commit). See [`RemoteManager::handle_incarnation_change`].
     ///

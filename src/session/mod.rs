@@ -144,8 +144,11 @@ impl Session {
     /// The owner's store has gone back, so that this session is ahead of it. It begins again as the store has it; whatever is
     /// unacknowledged is written once more.
     pub fn go_back(&mut self, saved: SavedSession, now: Timestamp) {
-        let link = self.link.restarted();
+        let (link, outage) = (self.link.restarted(), self.timer.is_outage());
         *self = Session { link, ..Session::restore(self.config.clone(), saved, now) };
+        if outage {
+            self.timer.no_channel(now);
+        }
     }
 
     // --- Sending
@@ -256,6 +259,12 @@ impl Session {
     pub fn network_started(&mut self) {
         self.link = self.link.on_new_network();
         self.outbox.rewind();
+    }
+
+    /// The network has no channel to the peer, and gives it up by itself if it finds none for too long. Until a channel is
+    /// announced silence is no evidence against the peer.
+    pub fn no_channel(&mut self, now: Timestamp) {
+        self.timer.no_channel(now);
     }
 
     /// The next thing to write, if anything may be written now; at most one write is under way.

@@ -7,7 +7,11 @@
 
 use std::time::Duration;
 
-use crate::{runtime::Timestamp, wire::Seq};
+use crate::{
+    faults::{Fault, seeded},
+    runtime::Timestamp,
+    wire::Seq,
+};
 
 /// The shortest retransmission timeout (RFC 6298, 2.4); it also covers a peer's delayed acknowledgement.
 const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
@@ -79,11 +83,20 @@ pub(super) struct RetransmissionTimer {
     /// The message whose round trip is being measured: it was written once, at this time.
     timed: Option<(Seq, Timestamp)>,
     waiting: Option<Waiting>,
+    /// Since when there is no channel, and the network judges by itself when the peer is to be given up.
+    outage: Option<Timestamp>,
 }
 
 impl RetransmissionTimer {
     pub(super) fn new(ack_timeout: Duration, max_retransmissions: u32) -> Self {
-        RetransmissionTimer { ack_timeout, max_retransmissions, round_trip: None, timed: None, waiting: None }
+        RetransmissionTimer {
+            ack_timeout,
+            max_retransmissions,
+            round_trip: None,
+            timed: None,
+            waiting: None,
+            outage: None,
+        }
     }
 
     /// Something is unacknowledged, `bytes` in all. A timer that runs is left as it is, but for the time that what has come to it
@@ -125,6 +138,7 @@ impl RetransmissionTimer {
 
     fn restart(&mut self, now: Timestamp, bytes: usize) {
         let patience = self.patience(bytes);
+        self.outage = self.outage.map(|_| now);
         self.waiting = Some(Waiting {
             retransmit_at: now.after(self.timeout(bytes, 0)),
             give_up_at: now.after(patience),
@@ -175,13 +189,36 @@ impl RetransmissionTimer {
             let answered = now.after(self.ack_timeout).min(waiting.give_up_at_last);
             waiting.give_up_at = waiting.give_up_at.after(missed).max(answered);
         }
+        // What has moved once is not to move for this again.
+        self.outage = self.outage.map(|since| since.after(missed).min(now));
         self.timed = None;
         true
     }
 
-    /// A new channel gives the peer a full timeout to acknowledge on it.
+    /// There is no channel: that nothing is acknowledged says nothing of the peer. What is pending is still written again
+    /// now and then, should the network have forgotten that somebody waits.
+    pub(super) fn no_channel(&mut self, now: Timestamp) {
+        if !seeded(Fault::CountOutages) {
+            self.outage.get_or_insert(now);
+        }
+    }
+
+    /// Whether the network judges.
+    pub(super) fn is_outage(&self) -> bool {
+        self.outage.is_some()
+    }
+
+    /// A new channel gives the peer a full timeout to acknowledge on it. Time without one did not count; but what passed on the
+    /// channels before does, or a peer that loses each at once would never be given up.
     pub(super) fn channel_up(&mut self, now: Timestamp, bytes: usize) {
         self.wakes_up(now);
+        if let Some(since) = self.outage.take()
+            && let Some(waiting) = &mut self.waiting
+        {
+            let missed = now.since(since);
+            waiting.give_up_at = waiting.give_up_at.after(missed);
+            waiting.give_up_at_last = waiting.give_up_at_last.after(missed);
+        }
         self.put_off(now, bytes);
         let fresh = now.after(self.ack_timeout);
         if let Some(waiting) = &mut self.waiting {
@@ -192,17 +229,21 @@ impl RetransmissionTimer {
     pub(super) fn stop(&mut self) {
         self.waiting = None;
         self.timed = None;
+        // Should there still be no channel, the network says so when it hears of the next message.
+        self.outage = None;
     }
 
     pub(super) fn deadline(&self) -> Option<Timestamp> {
-        self.waiting.map(|waiting| waiting.retransmit_at.min(waiting.give_up_at))
+        self.waiting.map(|waiting| {
+            if self.is_outage() { waiting.retransmit_at } else { waiting.retransmit_at.min(waiting.give_up_at) }
+        })
     }
 
     /// Tells the time; `bytes` are unacknowledged.
     pub(super) fn handle_timeout(&mut self, now: Timestamp, bytes: usize) -> Elapsed {
         self.wakes_up(now);
         let Some(waiting) = self.waiting else { return Elapsed::Nothing };
-        if waiting.give_up_at <= now {
+        if waiting.give_up_at <= now && !self.is_outage() {
             return Elapsed::GiveUp;
         }
         if waiting.retransmit_at > now {

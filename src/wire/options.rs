@@ -18,6 +18,9 @@ pub struct RemoteCommsOptions {
     pub allowed_ws_hosts: Vec<String>,
     /// Reconnection attempts before giving up; 0 (the default) is without limit. At most 1,000,000.
     pub max_retry_attempts: u32,
+    /// How long a peer is tried for which something waits before it is given up, in milliseconds of time in which there was
+    /// a network. Default 600,000; 1 to 30 days.
+    pub give_up_after_ms: u64,
     /// Unacknowledged messages per remote before sends are refused. Default 200; 1 to 100,000.
     pub max_queue: usize,
     /// Concurrent connections. Default 100; 1 to 10,000.
@@ -83,6 +86,7 @@ impl Default for RemoteCommsOptions {
             direct_listen_addresses: Vec::new(),
             allowed_ws_hosts: Vec::new(),
             max_retry_attempts: 0,
+            give_up_after_ms: 600_000,
             max_queue: 200,
             max_concurrent_connections: 100,
             max_message_size_bytes: super::DEFAULT_MAX_MESSAGE_BYTES,
@@ -135,10 +139,11 @@ impl RemoteCommsOptions {
         texts("allowedWsHosts", &self.allowed_ws_hosts, 1_024, "a host name or IP address", host)
     }
 
-    fn numbers(&self) -> [(&'static str, u64, RangeInclusive<u64>); 19] {
+    fn numbers(&self) -> [(&'static str, u64, RangeInclusive<u64>); 20] {
         let delayed_ack = 0..=self.ack_timeout_ms.saturating_sub(1);
         [
             ("maxRetryAttempts", self.max_retry_attempts.into(), 0..=1_000_000),
+            ("giveUpAfterMs", self.give_up_after_ms, 1..=30 * DAY_MS),
             ("maxQueue", self.max_queue as u64, 1..=100_000),
             ("maxConcurrentConnections", self.max_concurrent_connections as u64, 1..=10_000),
             ("maxMessageSizeBytes", self.max_message_size_bytes as u64, 1 << 10..=64 << 20),

@@ -193,7 +193,7 @@ async fn messages_are_plain_objects_and_the_port_comes_with_the_answer() {
     let expected = json!([
         [{ "@@Syn": true }, 0],
         [{ "@@Ack": true }, 0],
-        [{ "jsonrpc": "2.0", "method": "bridgeExtensions", "params": { "batches": true, "packets": true, "pings": true, "moving": true, "calls": 16_384 } }, 0],
+        [{ "jsonrpc": "2.0", "method": "bridgeExtensions", "params": { "batches": true, "packets": true, "pings": true, "moving": true, "outages": true, "calls": 16_384 } }, 0],
         [{ "jsonrpc": "2.0", "id": "m1", "result": null }, 1],
         [{ "@@StreamDone": true }, 0],
     ]);

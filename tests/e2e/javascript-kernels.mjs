@@ -20,6 +20,7 @@ const names = (source) => source.replaceAll(/from 'ocap-remotes\/(remotes|networ
 const OPTIONS = {
   ackTimeoutMs: 1_000,
   maxRetransmissions: 3,
+  giveUpAfterMs: 4_000,
   reconnectionBaseDelayMs: 50,
   reconnectionMaxDelayMs: 300,
   maxConnectionAttemptsPerMinute: 1_000,

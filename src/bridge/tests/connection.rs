@@ -19,7 +19,8 @@ fn end(prefix: &'static str) -> End {
 
 /// What an end says of itself once it is open.
 fn extensions() -> Value {
-    let params = json!({ "batches": true, "packets": false, "pings": true, "moving": true, "calls": 16_384 });
+    let params =
+        json!({ "batches": true, "packets": false, "pings": true, "moving": true, "outages": true, "calls": 16_384 });
     json!({ "jsonrpc": "2.0", "method": "bridgeExtensions", "params": params })
 }
 
@@ -295,7 +296,7 @@ fn told(calls: u64) -> Value {
 fn calls_wait_in_order_until_the_other_end_has_room() {
     let mut network = open_end("vws:");
     network.receive(told(2), None);
-    let theirs = Extensions { batches: true, packets: true, pings: false, moving: false, calls: 2 };
+    let theirs = Extensions { batches: true, packets: true, pings: false, moving: false, outages: false, calls: 2 };
     assert_eq!(outputs(&mut network), [Output::Extended(theirs)]);
     for reply in 1..=4 {
         network.call("remoteDeliver", json!({ "number": reply }), reply);

@@ -132,6 +132,10 @@ impl KernelServices for Kernel {
         self.told.borrow_mut().push(format!("moving {peer}"));
     }
 
+    fn remote_no_channel(&self, peer: PeerId) {
+        self.told.borrow_mut().push(format!("no channel {peer}"));
+    }
+
     fn remote_give_up(&self, peer: PeerId) -> Reply<()> {
         self.told.borrow_mut().push(format!("give up {peer}"));
         ready(())

@@ -105,16 +105,23 @@ fn errors_of_the_network_reach_the_kernel_as_they_are() {
 }
 
 #[test]
-fn a_kernel_of_ours_hears_of_long_messages_that_move() {
+fn a_kernel_of_ours_hears_of_long_messages_that_move_and_of_outages() {
     run(async {
         let Joined { kernel, server, .. } = &joined();
         // Nobody has said yet that it wants to hear of it.
         server.remote_moving(peer(1));
+        server.remote_no_channel(peer(1));
         server.remote_give_up(peer(2)).await.unwrap();
         server.remote_moving(peer(1));
+        server.remote_no_channel(peer(1));
         server.remote_give_up(peer(3)).await.unwrap();
         let [first, second, third] = [1, 2, 3].map(peer);
-        let expected = [format!("give up {second}"), format!("moving {first}"), format!("give up {third}")];
+        let expected = [
+            format!("give up {second}"),
+            format!("moving {first}"),
+            format!("no channel {first}"),
+            format!("give up {third}"),
+        ];
         assert_eq!(*kernel.told.borrow(), expected);
     });
 }

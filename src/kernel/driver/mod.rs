@@ -510,6 +510,15 @@ impl KernelServices for KernelDriver {
         moving.ok();
     }
 
+    fn remote_no_channel(&self, peer: PeerId) {
+        let told = self.call(|kernel, now| {
+            kernel.handle_remote_no_channel(&peer, now);
+            Ok(())
+        });
+        // A kernel that has stopped waits for nothing.
+        told.ok();
+    }
+
     fn remote_give_up(&self, peer: PeerId) -> Reply<()> {
         reply(self.call(|kernel, _| kernel.handle_remote_give_up(&peer)))
     }

@@ -45,6 +45,7 @@ const MAX_WAITING: usize = 1_000;
 /// Something that the network told, and whom to answer.
 enum Told {
     Message { from: PeerId, message: String, answer: oneshot::Sender<Result<(), KernelError>> },
+    NoChannel { peer: PeerId },
     GiveUp { peer: PeerId, answer: oneshot::Sender<Result<(), KernelError>> },
     Incarnation { peer: PeerId, observed: IncarnationId, answer: oneshot::Sender<Result<bool, KernelError>> },
 }
@@ -386,6 +387,13 @@ impl RemotesDriver {
                     });
                     answer.send(handled).ok();
                 }
+                Told::NoChannel { peer } => {
+                    let noted = self.call(|remotes, _, now| {
+                        remotes.handle_remote_no_channel(&peer, now);
+                        Ok(())
+                    });
+                    log_failure("the loss of a channel", noted);
+                }
                 Told::GiveUp { peer, answer } => {
                     let reason = "the network stopped trying to reach it";
                     let handled = self.call(|remotes, host, _| remotes.handle_remote_give_up(host, &peer, reason));
@@ -422,6 +430,14 @@ impl KernelServices for RemotesDriver {
         // Told again soon, should the kernel be in the middle of something.
         if let Ok(mut core) = self.core.try_borrow_mut() {
             core.remotes.handle_remote_moving(&peer, self.runtime.now());
+        }
+    }
+
+    fn remote_no_channel(&self, peer: PeerId) {
+        // Told again with what is sent, should there be no room.
+        if !self.stopped.get() && self.told.borrow().len() < MAX_WAITING {
+            self.told.borrow_mut().push_back(Told::NoChannel { peer });
+            self.wake();
         }
     }
 

@@ -236,6 +236,10 @@ impl RemoteHandle {
         self.session.poll_timeout()
     }
 
+    pub(in crate::kernel) fn no_channel(&mut self, now: Timestamp) {
+        self.session.no_channel(now);
+    }
+
     pub(in crate::kernel) fn moving(&mut self, now: Timestamp) {
         self.session.moving(now);
     }

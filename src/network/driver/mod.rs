@@ -236,6 +236,7 @@ impl<L: Links> Driver<L> {
             }
             Effect::Probe => self.links.probe(),
             Effect::Moving { peer } => self.kernel.remote_moving(peer),
+            Effect::NoChannel { peer } => self.kernel.remote_no_channel(peer),
             Effect::GiveUp { peer } => {
                 let told = self.kernel.remote_give_up(peer.clone());
                 self.spawn(|_| async move {

@@ -21,12 +21,16 @@ const UNPACED_ATTEMPTS: u32 = 3;
 /// The time from one attempt to the next that a send asks for. Whoever sends much while the peer is away makes no more of them.
 const SEND_PAUSE: Duration = Duration::from_secs(1);
 
+/// An attempt, with the pause before it, counts for no more than this of the time in which a peer was tried.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(60);
+
 impl Peer {
     /// Brings what is wanted and what is under way together; called after every input that may have changed either.
     ///
     /// A send waits for whichever attempt is under way; when there is none it has the next one come soon.
     pub(super) fn settle(&mut self, cx: &mut Context) {
         self.move_on(cx);
+        self.tell_of_outage(cx);
         if self.registered.is_some() || !matches!(self.inbound, Inbound::Idle) {
             return;
         }
@@ -43,6 +47,26 @@ impl Peer {
             }
             self.outbound = Outbound::Backoff { until };
         }
+    }
+
+    /// Tells the kernel that there is no channel, while somebody wants one.
+    fn tell_of_outage(&mut self, cx: &mut Context) {
+        let judged = matches!(self.outbound, Outbound::AwaitingVerdict { .. })
+            || matches!(self.inbound, Inbound::AwaitingVerdict { .. });
+        let is_wanted = self.wanted || !self.waiting.is_empty();
+        if self.registered.is_none() && is_wanted && !judged && !self.told_of_outage {
+            self.told_of_outage = true;
+            cx.effect(Effect::NoChannel { peer: self.id.clone() });
+        }
+    }
+
+    /// Counts the time in which the peer was tried, now that an attempt has come to nothing. A sleep is none of it, nor is time in which
+    /// nothing left this machine.
+    fn count_trying(&mut self, cx: &Context, left: bool) {
+        if let Some(since) = self.tried_until.or(self.attempted).filter(|_| left && self.owed) {
+            self.tried = self.tried.saturating_add(cx.now.since(since).min(LONGEST_ATTEMPT));
+        }
+        self.tried_until = Some(cx.now);
     }
 
     /// Has the next attempt come soon, for somebody waits for it.
@@ -167,7 +191,9 @@ impl Peer {
         }
         let error = self.connection_lost(reason);
         self.fail_waiting(cx, &error);
-        let exhausted = self.backoff.is_exhausted(cx.policy.max_retry_attempts);
+        self.count_trying(cx, left);
+        let exhausted = self.backoff.is_exhausted(cx.policy.max_retry_attempts)
+            || self.owed && self.tried >= cx.policy.give_up_after;
         if permanent || exhausted || !retryable {
             tracing::info!(peer = %self.id, reason, permanent, "gave up reconnecting");
             if permanent {
@@ -183,6 +209,8 @@ impl Peer {
         // The kernel, told of it, gives up whatever came before.
         self.gap = false;
         self.owed = false;
+        self.told_of_outage = false;
+        (self.tried, self.tried_until) = (Duration::ZERO, None);
         self.backoff.reset();
         cx.effect(Effect::GiveUp { peer: self.id.clone() });
     }

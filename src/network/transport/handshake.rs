@@ -7,6 +7,8 @@
 //! not written a hello itself takes the other's channel; of two that have, the smaller refuses the other's channel and
 //! the larger abandons its own. Both so come to the same channel without a further message.
 
+use std::time::Duration;
+
 use super::{
     channel::{Outgoing, Writer},
     context::Context,
@@ -140,6 +142,8 @@ impl Peer {
         self.inbox.drop_unless_of(&incarnation);
         self.fenced |= std::mem::take(&mut self.gap);
         self.verdicts_owed = self.verdicts_owed.saturating_add(1);
+        // It takes the question for the announcement of a channel.
+        self.told_of_outage = false;
         cx.effect(Effect::AskVerdict { channel, peer: self.id.clone(), incarnation });
     }
 
@@ -222,6 +226,7 @@ impl Peer {
         self.standing = Standing::Open;
         self.failures.reset();
         (self.owed, self.reached, self.attempted) = (false, false, None);
+        (self.tried, self.tried_until) = (Duration::ZERO, None);
         self.last_active = cx.now;
         let now = cx.now;
         if let Some(retiring) = &self.retiring

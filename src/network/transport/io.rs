@@ -248,6 +248,11 @@ pub enum Effect {
         /// The peer.
         peer: PeerId,
     },
+    /// There is no channel to the peer, and the transport judges how long that may last.
+    NoChannel {
+        /// The peer.
+        peer: PeerId,
+    },
     /// The peer is not tried any more.
     GiveUp {
         /// The peer.

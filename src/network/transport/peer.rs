@@ -139,6 +139,11 @@ pub(super) struct Peer {
     pub(super) reached: bool,
     /// When the last attempt began.
     pub(super) attempted: Option<Timestamp>,
+    /// How long it has been tried without success, and until when that is counted.
+    pub(super) tried: Duration,
+    pub(super) tried_until: Option<Timestamp>,
+    /// Whether the kernel knows that there is no channel.
+    pub(super) told_of_outage: bool,
     pub(super) inbox: Inbox,
     pub(super) backoff: Backoff,
     pub(super) failures: FailureStreak,
@@ -176,6 +181,9 @@ impl Peer {
             owed: false,
             reached: false,
             attempted: None,
+            tried: Duration::ZERO,
+            tried_until: None,
+            told_of_outage: false,
             inbox: Inbox::default(),
             backoff: Backoff::default(),
             failures: FailureStreak::default(),
@@ -245,6 +253,8 @@ impl Peer {
         for message in self.waiting.drain(..) {
             let owed = message.id.is_some() && !message.is_ack;
             (self.gap, self.owed) = (self.gap | owed, self.owed | owed);
+            // A kernel that is told twice knows it once more, should it have begun a new record.
+            self.told_of_outage &= !owed;
             cx.finish(message.id, Err(error.clone()));
         }
     }

@@ -37,6 +37,8 @@ pub(super) const DETOUR_PAUSE: Duration = Duration::from_secs(30);
 pub(super) struct Policy {
     pub(super) relays: Vec<String>,
     pub(super) max_retry_attempts: u32,
+    /// How long a peer is tried for which something waits.
+    pub(super) give_up_after: Duration,
     pub(super) max_connections: usize,
     /// The part of them that strangers may have; the rest is for peers that the kernel knows.
     pub(super) max_guests: usize,
@@ -66,6 +68,7 @@ impl Policy {
         Policy {
             relays: options.relays.clone(),
             max_retry_attempts: options.max_retry_attempts,
+            give_up_after: at_least_one_ms(options.give_up_after_ms),
             max_connections: options.max_concurrent_connections,
             max_guests: options.max_concurrent_connections.saturating_sub(options.max_concurrent_connections / 4),
             max_strangers: options.max_concurrent_connections.saturating_mul(10),

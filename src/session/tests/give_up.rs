@@ -25,6 +25,52 @@ fn after_a_give_up_the_numbers_meet_again() {
 }
 
 #[test]
+fn while_the_network_has_no_channel_only_the_network_gives_up() {
+    let mut alice = End::new();
+    alice.send(1);
+    alice.write_all();
+    alice.session.no_channel(alice.now);
+    for _ in 0..400 {
+        assert_eq!(alice.wait(Duration::from_secs(10)), TimerOutcome::Proceed);
+    }
+    assert_eq!(alice.write_all().len(), 1, "the network is reminded now and then");
+    // On a channel the peer has all of its time, and no more.
+    alice.session.channel_up(alice.now);
+    alice.write_all();
+    let outcomes: Vec<TimerOutcome> = (0..5).map(|_| alice.wait(Duration::from_secs(10))).collect();
+    let given_up = outcomes.iter().position(|outcome| *outcome == TimerOutcome::GiveUp);
+    assert_eq!(given_up, Some(3), "{outcomes:?}");
+}
+
+#[test]
+fn a_peer_that_loses_each_channel_at_once_is_given_up() {
+    let mut alice = End::new();
+    alice.send(1);
+    let mut given_up_after = None;
+    for channel in 0..60 {
+        alice.session.channel_up(alice.now);
+        alice.write_all();
+        if alice.wait(Duration::from_secs(4)) == TimerOutcome::GiveUp {
+            given_up_after = Some(channel * 4);
+            break;
+        }
+        alice.session.no_channel(alice.now);
+        assert_eq!(alice.wait(Duration::from_secs(300)), TimerOutcome::Proceed);
+    }
+    let seconds = given_up_after.unwrap();
+    assert!((40..=80).contains(&seconds), "{seconds} s on channels");
+}
+
+#[test]
+fn a_store_that_went_back_does_not_end_the_outage() {
+    let mut alice = End::new();
+    alice.session.no_channel(alice.now);
+    alice.session.go_back(SavedSession::default(), alice.now);
+    alice.send(1);
+    assert!((0..10).all(|_| alice.wait(Duration::from_secs(10)) == TimerOutcome::Proceed));
+}
+
+#[test]
 fn a_give_up_with_nothing_pending_abandons_nothing() {
     assert_eq!(End::new().session.abandonable(), None);
 }

@@ -300,6 +300,7 @@ impl World {
             | Effect::GiveUp { .. }
             | Effect::Fault { .. }
             | Effect::Moving { .. }
+            | Effect::NoChannel { .. }
             | Effect::Probe => {}
         }
         assert!(self.open_dials.len() <= self.max_connections, "more dials than connections are allowed");

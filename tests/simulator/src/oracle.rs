@@ -101,6 +101,8 @@ pub struct Oracle {
     highest: BTreeMap<(u64, Life), u64>,
     answers: BTreeMap<MessageId, (String, Option<Label>)>,
     settled: BTreeMap<MessageId, String>,
+    /// Nobody may be given up: everybody is there, and will be reached again.
+    all_are_there: bool,
     /// Who ever gave up whom.
     gave_up: BTreeSet<(usize, usize)>,
     /// Who ever lost its memory, forgot a peer, or was forgotten by one.
@@ -143,6 +145,7 @@ impl Oracle {
                     Some(_) => Err(format!("{by:?} answers message {id} twice")),
                 }
             }
+            Entry::GaveUp { host } if self.all_are_there => Err(format!("{by:?} gives host {host} up, which is there")),
             Entry::GaveUp { host } => {
                 self.gave_up.insert((by.host, host));
                 Ok(())
@@ -154,6 +157,11 @@ impl Oracle {
             Entry::Rejected { host, reason } => self.reject(by, host, &reason),
             Entry::Settled { id, rejected, body } => self.settle(by, id, rejected, &body),
         }
+    }
+
+    /// From now on whoever gives another up breaks a rule.
+    pub(crate) fn let_nobody_be_given_up(&mut self) {
+        self.all_are_there = true;
     }
 
     /// A life has committed.

@@ -25,6 +25,8 @@ pub enum Op {
     Release { host: usize, choice: u64 },
     /// The line between two hosts is cut, or mended.
     Cut { one: usize, other: usize, cut: bool },
+    /// The line between two hosts is cut, and mended after a while.
+    Outage { one: usize, other: usize, ms: u64 },
     /// Every stream between two hosts breaks.
     Break { one: usize, other: usize },
     /// Of a hundred frames between two hosts, so many are lost, repeated or overtaken in silence.
@@ -141,10 +143,46 @@ fn asked_twice(rng: &mut Rng) -> [Op; 5] {
     ]
 }
 
+/// Everybody is there all the time, but the lines between them are not.
+fn outages(rng: &mut Rng, length: usize) -> Vec<Op> {
+    let mut ops: Vec<Op> = (0..HOSTS)
+        .flat_map(|host| (0..HOSTS).filter(move |of| *of != host).map(move |of| Op::Redeem { host, of }))
+        .collect();
+    ops.push(Op::Wait { ms: 2_000 });
+    while ops.len() < length {
+        let (one, other) = two(rng);
+        match rng.u64(..8) {
+            0..=3 => ops.push(work(rng)),
+            4 | 5 => ops.push(Op::Wait { ms: duration(rng) }),
+            6 => ops.push(Op::Outage { one, other, ms: rng.u64(..400_000) }),
+            _ => ops.push(Op::Latency { ms: 1 + rng.u64(..500) }),
+        }
+    }
+    ops
+}
+
 impl Schedule {
+    /// Whether nothing happens but outages, each of which ends before anybody may be given up for it.
+    pub fn has_only_outages(&self) -> bool {
+        self.ops.iter().all(|op| match op {
+            Op::Wait { .. }
+            | Op::Send { .. }
+            | Op::Redeem { .. }
+            | Op::Export { .. }
+            | Op::Answer { .. }
+            | Op::Release { .. }
+            | Op::Latency { .. }
+            | Op::Outage { .. } => true,
+            _ => false,
+        })
+    }
+
     /// The schedule of a seed, with about `length` operations.
     pub fn random(seed: u64, length: usize) -> Self {
         let mut rng = Rng::with_seed(seed);
+        if seed % 10 == 3 {
+            return Schedule { seed, ops: outages(&mut rng, length) };
+        }
         let mut ops = Vec::new();
         for host in 0..HOSTS {
             ops.extend((0..HOSTS).filter(|of| *of != host).map(|of| Op::Redeem { host, of }));

@@ -119,6 +119,9 @@ impl World {
     /// The rule that was broken.
     pub fn run(schedule: &Schedule) -> Result<Statistics, String> {
         let mut world = World::new(schedule.seed);
+        if schedule.has_only_outages() {
+            world.oracle.borrow_mut().let_nobody_be_given_up();
+        }
         world.perform_all(&schedule.ops)?;
         world.finish()?;
         Ok(world.statistics())
@@ -252,6 +255,13 @@ impl World {
             Op::Cut { one, other, cut } => {
                 self.statistics.cuts += u64::from(cut);
                 self.ether.set_cut(&self.peers[one], &self.peers[other], cut);
+            }
+            Op::Outage { one, other, ms } => {
+                self.statistics.cuts += 1;
+                let (one, other) = (self.peers[one].clone(), self.peers[other].clone());
+                self.ether.set_cut(&one, &other, true);
+                let ether = Rc::clone(&self.ether);
+                self.executor.schedule(ms, None, move || ether.set_cut(&one, &other, false));
             }
             Op::Break { one, other } => {
                 self.statistics.cuts += 1;

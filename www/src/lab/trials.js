@@ -9,14 +9,14 @@ const KEPT = 8;
 /** What docs/delivery.md promises, in a sentence for each control. */
 export const PROMISES = {
   send: 'Every message is delivered exactly once and in order, or its sender is told that it may not have been.',
-  cut: 'A lost connection is no restart: what is unacknowledged stays pending and is tried again. Only after 40 seconds without an '
-    + 'acknowledgement is it given up, and its sender told.',
+  cut: 'A lost connection is no restart: what is unacknowledged stays pending and is tried again. Only when the peer was not '
+    + 'reached in ten minutes of trying is it given up, and its sender told.',
   heal: 'On the new connection everything unacknowledged is written again, in order, before anything new. What had arrived before '
     + 'is recognised by its number and dropped.',
   killDurable: 'What a kernel has committed outlives it. Nothing of it was acknowledged that was not durable, so its peers keep '
     + 'the rest and try again.',
   killMemory: 'Its memory is gone. Whoever waits for it keeps what is pending until it is back, or until it is given up after '
-    + '40 seconds.',
+    + 'ten minutes.',
   reviveSame: 'It goes on in the same incarnation: to its peers this was a lost connection.',
   reviveNew: 'The first handshake shows a new incarnation. What was sent to the former life is never delivered to this one: it is '
     + 'rejected, and its senders are told at once.',

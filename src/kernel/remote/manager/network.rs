@@ -58,6 +58,14 @@ impl RemoteManager {
         self.redemptions.put_off(id, now.after(redemption_timeout(&self.config.session)));
     }
 
+    /// The network has no channel to a peer, and says itself when it gives up looking for one.
+    pub fn handle_remote_no_channel(&mut self, peer: &PeerId, now: Timestamp) {
+        let id = self.by_peer.get(peer);
+        if let Some(remote) = id.and_then(|id| self.remotes.get_mut(id)) {
+            remote.no_channel(now);
+        }
+    }
+
     /// A URL that an [`Effect::OpenUrl`] asked for is open, or there is a reason for the peer why it cannot be opened. The
     /// peer's messages go on with its answer. What comes after the peer has restarted is ignored.
     ///

@@ -184,7 +184,8 @@ fn sends_do_not_dial_beside_the_loop_and_after_an_outage_the_next_attempt_is_nea
 fn while_something_is_owed_a_peer_is_tried_every_second_or_two_for_some_minutes_and_then_seldom() {
     let [_, bob, _] = people();
     for (owes, first, later) in [(true, 2_000, 10_000), (false, 10_000, 10_000)] {
-        let mut alice = Bench::alice();
+        let mut alice =
+            Bench::with(RemoteCommsOptions { give_up_after_ms: 3_600_000, ..RemoteCommsOptions::default() });
         let channel = alice.accept(&bob, "b1");
         alice.closed(channel);
         if owes {
@@ -232,6 +233,60 @@ fn a_peer_that_does_not_speak_the_protocol_yet_is_not_given_up_at_once() {
         effects = time_to_dial(&mut alice).1;
     }
     assert!(alice.now.since(begun).as_secs() >= 120);
+}
+
+fn outages(effects: &[Effect]) -> usize {
+    effects.iter().filter(|effect| matches!(effect, Effect::NoChannel { .. })).count()
+}
+
+#[test]
+fn the_kernel_is_told_when_there_is_no_channel_and_again_after_a_handshake_that_came_to_nothing() {
+    let [_, bob, _] = people();
+    let mut alice = Bench::alice();
+    assert_eq!(outages(&alice.send(&bob, "1").1), 1, "there was none yet");
+    let mut alice = Bench::alice();
+    let channel = alice.accept(&bob, "b1");
+    assert_eq!(outages(&alice.closed(channel)), 1);
+    let (_, effects) = time_to_dial(&mut alice);
+    assert_eq!(outages(&alice.dial_fails(dial(&effects), timed_out())), 0, "it knows");
+    let (_, effects) = time_to_dial(&mut alice);
+    let (channel, _) = alice.dial_succeeds(dial(&effects));
+    alice.written(channel);
+    assert_eq!(outages(&alice.ack(channel, "b1")), 0);
+    assert_eq!(outages(&alice.closed(channel)), 1, "it took the question for a channel");
+    let (_, effects) = time_to_dial(&mut alice);
+    let (channel, _) = alice.dial_succeeds(dial(&effects));
+    alice.ack(channel, "b1");
+    assert_eq!(outages(&alice.verdict(channel, &bob, Ok(false))), 0);
+}
+
+#[test]
+fn what_waits_for_a_peer_is_given_up_after_the_time_in_which_it_was_tried() {
+    let [_, bob, _] = people();
+    let unreachable = || DialError { code: ErrorCode::RelayUnreachable, retryable: true, reason: "down".into() };
+    let mut alice = Bench::with(RemoteCommsOptions { give_up_after_ms: 100_000, ..RemoteCommsOptions::default() });
+    let channel = alice.accept(&bob, "b1");
+    alice.closed(channel);
+    for _ in 0..50 {
+        let (_, effects) = time_to_dial(&mut alice);
+        assert!(!gives_up(&alice.dial_fails(dial(&effects), timed_out())), "nothing waits for it");
+    }
+    alice.send(&bob, "1");
+    let (_, mut effects) = time_to_dial(&mut alice);
+    for _ in 0..50 {
+        assert!(!gives_up(&alice.dial_fails(dial(&effects), unreachable())), "it never left");
+        effects = time_to_dial(&mut alice).1;
+    }
+    assert!(!gives_up(&alice.sleep(1_800_000)), "a sleep is no more than an attempt");
+    let begun = alice.now;
+    loop {
+        effects = time_to_dial(&mut alice).1;
+        if gives_up(&alice.dial_fails(dial(&effects), timed_out())) {
+            break;
+        }
+    }
+    let tried = alice.now.since(begun).as_secs();
+    assert!((35..60).contains(&tried), "{tried}");
 }
 
 #[test]

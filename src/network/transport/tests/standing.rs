@@ -27,7 +27,9 @@ fn a_closed_connection_stays_closed_until_it_is_reopened() {
     assert!(deliveries(&alice.frame(channel, "late")).is_empty());
 
     let effects = alice.feed(Input::Reconnect { peer: bob.clone(), hints: vec!["/ip4/10.0.0.1/tcp/1/ws".into()] });
-    assert!(matches!(&effects[..], [Effect::Dial { addresses, .. }] if addresses[0].starts_with("/ip4/10.0.0.1")));
+    assert!(
+        matches!(&effects[..], [Effect::Dial { addresses, .. }, Effect::NoChannel { .. }] if addresses[0].starts_with("/ip4/10.0.0.1"))
+    );
     let (channel, _) = alice.dial_succeeds(dial(&effects));
     alice.ack(channel, "b1");
     alice.verdict(channel, &bob, Ok(false));
@@ -116,7 +118,9 @@ fn stale_peers_are_forgotten_and_told_of_but_their_hints_are_kept() {
     assert!(dials(&alice.pass(60_000)).is_empty());
     assert_eq!(texts(&alice.send(&carol, "1").1), ["1"], "a peer with a channel is not stale");
     let effects = alice.send(&bob, "1").1;
-    assert!(matches!(&effects[..], [Effect::Dial { addresses, .. }] if addresses[0].starts_with("/ip4/10.0.0.1")));
+    assert!(
+        matches!(&effects[..], [Effect::NoChannel { .. }, Effect::Dial { addresses, .. }] if addresses[0].starts_with("/ip4/10.0.0.1"))
+    );
 }
 
 #[test]

@@ -328,7 +328,7 @@ impl World {
                 self.schedule(delay, Event::Knock(peer.clone(), life, dial, to));
             }
             // The network may be quicker than the cancellation.
-            Effect::CancelDial { .. } | Effect::Fault { .. } | Effect::Probe => {}
+            Effect::CancelDial { .. } | Effect::NoChannel { .. } | Effect::Fault { .. } | Effect::Probe => {}
             Effect::Weigh { channel } => {
                 let limit = self.circuits;
                 let circuit = self.pipe_of(peer, channel).filter(|_| limit.is_limited()).map(|pipe| CircuitUse {

@@ -36,6 +36,11 @@ export interface RemoteCommsOptions {
     allowedWsHosts?: string[];
     /** Reconnection attempts before giving up; 0 (the default) is without limit. At most 1,000,000. */
     maxRetryAttempts?: number;
+    /**
+     * How long a peer is tried for which something waits before it is given up: time in which this program ran, there was a network,
+     * and what it tried left. Default 600,000; 1 to 30 days.
+     */
+    giveUpAfterMs?: number;
     /** Unacknowledged messages per remote before sends are refused. Default 200; 1 to 100,000. */
     maxQueue?: number;
     /** Concurrent connections. Default 100; 1 to 10,000. */
