@@ -57,7 +57,7 @@ pub enum Fault {
 #[cfg(feature = "seeded-faults")]
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 20] = [
+    pub const ALL: [Fault; 23] = [
         Fault::AcceptGaps,
         Fault::ReverseHeld,
         Fault::DeliverDuplicates,
@@ -78,6 +78,9 @@ impl Fault {
         Fault::KeepWhatCannotBeReleased,
         Fault::WalkBehindValues,
         Fault::IgnoreEpochs,
+        Fault::ServeInOrderOfArrival,
+        Fault::RememberStrangers,
+        Fault::RememberSettledNames,
     ];
 }
 
