@@ -183,6 +183,9 @@ impl Attacker {
 
 impl Person for Attacker {
     fn hears(&mut self, text: &str, desk: &mut Desk<'_>) {
+        if desk.now >= self.ends {
+            return;
+        }
         match self.stage {
             Stage::ShakesHands if self.known && self.script.step == 0 => {
                 self.stage = Stage::Redeems;

@@ -309,7 +309,8 @@ fn answer(kernel: &mut Kernel, result: Kref, slots: Vec<Kref>) {
 
 fn release(kernel: &mut Kernel, krefs: impl Iterator<Item = Kref>) {
     let krefs: Vec<Kref> = krefs.collect::<BTreeSet<_>>().into_iter().collect();
-    if !krefs.is_empty() {
-        kernel.release(&krefs).unwrap();
+    // All at once, if none of them is a promise that was settled, and released thereby.
+    if !krefs.is_empty() && kernel.release(&krefs).is_err() {
+        krefs.iter().for_each(|kref| drop(kernel.release(&[*kref])));
     }
 }
