@@ -59,7 +59,7 @@ pub enum Fault {
 #[cfg(feature = "seeded-faults")]
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 21] = [
+    pub const ALL: [Fault; 24] = [
         Fault::AcceptGaps,
         Fault::ReverseHeld,
         Fault::DeliverDuplicates,
@@ -81,6 +81,9 @@ impl Fault {
         Fault::WalkBehindValues,
         Fault::IgnoreEpochs,
         Fault::CountOutages,
+        Fault::ServeInOrderOfArrival,
+        Fault::RememberStrangers,
+        Fault::RememberSettledNames,
     ];
 }
 

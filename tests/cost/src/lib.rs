@@ -2,6 +2,7 @@
 //! no faster than the input itself.
 #![allow(clippy::unwrap_used)] // tests only
 
+pub mod attacks;
 mod counting;
 mod inputs;
 mod victim;

@@ -110,5 +110,10 @@ pub(crate) fn resolution(index: u64, body: &str, promises: &[u64]) -> String {
 
 /// References, as a list in JSON has them.
 pub(crate) fn names(prefix: &str, count: u64) -> String {
-    (0..count).map(|index| format!("\"{prefix}{}\"", 10_000 + index)).collect::<Vec<_>>().join(",")
+    names_from(prefix, 10_000, count)
+}
+
+/// The same from another number on.
+pub(crate) fn names_from(prefix: &str, first: u64, count: u64) -> String {
+    (first..first + count).map(|index| format!("\"{prefix}{index}\"")).collect::<Vec<_>>().join(",")
 }

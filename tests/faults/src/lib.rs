@@ -18,12 +18,14 @@ pub enum Method {
     FailurePoints,
     /// What large input costs.
     Cost,
+    /// What attacks do to others, and leave behind.
+    Attacks,
 }
 
 impl Method {
     /// All of them, the quickest first.
-    pub const ALL: [Method; 5] =
-        [Method::Cost, Method::Schedules, Method::CrashPoints, Method::FailurePoints, Method::Model];
+    pub const ALL: [Method; 6] =
+        [Method::Cost, Method::Attacks, Method::Schedules, Method::CrashPoints, Method::FailurePoints, Method::Model];
 
     /// Looks for a bug until it finds one. Gives the first line of what it says.
     pub fn find(self) -> Option<String> {
@@ -36,6 +38,7 @@ impl Method {
                 simulator::failure_points(simulator::Medium::Rows, 1, STRIDE, 2).err().map(|violation| violation.what)
             }
             Method::Cost => cost::find(),
+            Method::Attacks => cost::attacks::find(),
             Method::Model => SMALL.iter().find_map(|name| check(&configurations::named(name).unwrap()).violation),
         };
         found.map(|text| text.lines().last().unwrap_or_default().to_owned())
