@@ -44,6 +44,7 @@ pub(crate) enum Job {
     },
     GiveUp(PeerId),
     Moving(PeerId),
+    NoChannel(PeerId),
     OpenUrl {
         ticket: UrlTicket,
         url: String,
@@ -224,6 +225,7 @@ impl KernelThread {
             }
             Job::GiveUp(peer) => self.kernel.handle_remote_give_up(&peer).unwrap(),
             Job::Moving(peer) => self.kernel.handle_remote_moving(&peer, now),
+            Job::NoChannel(peer) => self.kernel.handle_remote_no_channel(&peer, now),
             Job::OpenUrl { ticket, url } => self.kernel.open_url(ticket, &url).unwrap(),
             Job::Timeout => self.kernel.handle_timeout(now).unwrap(),
             Job::Commit => {

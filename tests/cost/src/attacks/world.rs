@@ -364,6 +364,7 @@ impl<'a> World<'a> {
             }
             Effect::Deliver { peer, text } => self.tell_kernel(Job::Deliver { peer, text }),
             Effect::Moving { peer } => self.tell_kernel(Job::Moving(peer)),
+            Effect::NoChannel { peer } => self.tell_kernel(Job::NoChannel(peer)),
             Effect::GiveUp { peer } => self.tell_kernel(Job::GiveUp(peer)),
             Effect::SendDone { id, result } => {
                 let (remote, token) = self.sends.remove(&id)?;
