@@ -1,12 +1,12 @@
 //! What the browser says of the page, as far as it matters to the network.
 
-use js_sys::{Date, Reflect};
+use js_sys::Reflect;
 use wasm_bindgen::{JsCast as _, prelude::*};
 use web_sys::EventTarget;
 
 use crate::{
     network::{Meaning, Page, PageEvent},
-    runtime::Timestamp,
+    runtime::{BrowserRuntime, Runtime as _},
 };
 
 /// Listens until it is dropped. In a Worker, which has no page, it hears less.
@@ -34,10 +34,7 @@ impl PageListener {
                 Some("pageshow") if !get(&event, "persisted").is_truthy() => return,
                 _ => PageEvent::Revived,
             };
-            // Times from 1970 to far beyond any, in whole milliseconds.
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            let now = Timestamp::from_millis(Date::now() as u64);
-            if let Some(meaning) = page.hear(happened, now) {
+            if let Some(meaning) = page.hear(happened, BrowserRuntime.now()) {
                 tell(meaning);
             }
         });

@@ -43,7 +43,7 @@ impl Pace {
     pub(super) fn acknowledged(&mut self, now: Timestamp, last: Seq, patience: Duration) {
         let taken = self.open.range_mut((Bound::Unbounded, Bound::Included(last)));
         taken.for_each(|(_, acknowledged)| *acknowledged = acknowledged.or(Some(now)));
-        self.open.retain(|_, acknowledged| acknowledged.is_none_or(|since| now.since(since) < patience));
+        self.open.retain(|_, acknowledged| counts(*acknowledged, now, patience));
     }
 
     pub(super) fn answered(&mut self, seq: Seq) {
@@ -52,8 +52,7 @@ impl Pace {
 
     /// Whether one more may be let go.
     pub(super) fn has_room(&self, now: Timestamp, patience: Duration) -> bool {
-        let counts = |acknowledged: &&Option<Timestamp>| acknowledged.is_none_or(|since| now.since(since) < patience);
-        self.open.values().filter(counts).count() < MAX_OPEN
+        self.open.values().filter(|acknowledged| counts(**acknowledged, now, patience)).count() < MAX_OPEN
     }
 
     /// When there is room at the latest, if nothing but time passes.
@@ -63,6 +62,11 @@ impl Pace {
         acknowledged.sort_unstable();
         acknowledged.get(too_many.checked_sub(1)?).map(|since| since.after(patience))
     }
+}
+
+/// Whether an open call counts still.
+fn counts(acknowledged: Option<Timestamp>, now: Timestamp, patience: Duration) -> bool {
+    acknowledged.is_none_or(|since| now.since(since) < patience)
 }
 
 impl Session {

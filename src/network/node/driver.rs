@@ -165,8 +165,7 @@ impl Driver {
             }
             Command::HangUp => {
                 for connection in self.swarm.behaviour().streams.all() {
-                    self.swarm.behaviour_mut().streams.cut(connection);
-                    self.swarm.close_connection(connection);
+                    self.cut(connection);
                 }
             }
             Command::Stop { .. } => {} // handled where the loop ends
@@ -197,6 +196,12 @@ impl Driver {
         }
     }
 
+    /// Closes a connection with all its streams, which learn it at once.
+    fn cut(&mut self, connection: ConnectionId) {
+        self.swarm.behaviour_mut().streams.cut(connection);
+        self.swarm.close_connection(connection);
+    }
+
     fn handle_timeout(&mut self) {
         let now = self.now();
         let streams = &self.swarm.behaviour().streams;
@@ -204,8 +209,7 @@ impl Driver {
         let shows_life = |connection| self.lines.shows_life(connection, now);
         for connection in self.heartbeat.silent(now, shows_life, |peer| self.shared.known.contains(peer)) {
             tracing::debug!(%connection, "closing a silent connection");
-            self.swarm.behaviour_mut().streams.cut(connection);
-            self.swarm.close_connection(connection);
+            self.cut(connection);
         }
         for action in self.relays.handle_timeout(now) {
             match action {
