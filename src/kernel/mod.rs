@@ -145,6 +145,27 @@ pub struct Kernel {
     unsaved: bool,
     /// The storage failed while the queue was run: it is to be run again.
     unsettled: Option<KernelError>,
+    /// The queue is not empty, or there is garbage: the next turn goes on.
+    has_more: bool,
+    /// What was done since the queue was empty ought to be durable soon.
+    did_some: bool,
+    limits: TurnLimits,
+}
+
+/// How much is done in one turn. What is left waits for the next, so that nobody who asks for a great deal keeps others waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TurnLimits {
+    /// Of a long list, and of garbage, so many references in one transaction.
+    pub references: usize,
+    /// After so many operations of the store the rest of the queue waits.
+    pub operations: u64,
+}
+
+impl Default for TurnLimits {
+    /// A turn takes one or two milliseconds.
+    fn default() -> Self {
+        TurnLimits { references: 250, operations: 2_000 }
+    }
 }
 
 impl Kernel {
@@ -160,7 +181,8 @@ impl Kernel {
         random: &mut dyn FnMut(&mut [u8]),
         now: Timestamp,
     ) -> Result<Self, KernelError> {
-        let config = RemoteManagerConfig::from(options);
+        let limits = TurnLimits::default();
+        let config = RemoteManagerConfig { portion: limits.references, ..options.into() };
         let is_restored = store.is_restored()?;
         store.gather_transactions();
         let (identity, incarnation, issuer) = store.transaction("openKernel", |store| {
@@ -189,6 +211,9 @@ impl Kernel {
             brought: HashSet::new(),
             unsaved: false,
             unsettled: None,
+            has_more: false,
+            did_some: false,
+            limits,
         };
         kernel.settle();
         Ok(kernel)
@@ -232,6 +257,12 @@ impl Kernel {
     /// Lets go of the store, so that it can be opened again; what was not committed is lost. The kernel refuses everything.
     pub fn close(&mut self) {
         self.store.close();
+    }
+
+    /// Changes how much is done in one turn. Nothing else depends on it.
+    pub fn limit_turns(&mut self, limits: TurnLimits) {
+        self.limits = limits;
+        self.remotes.take_portions_of(limits.references);
     }
 
     // --- Durability
@@ -369,9 +400,10 @@ impl Kernel {
 
     // --- Time and effects
 
-    /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest.
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest; a time long past if there is more to do than
+    /// one turn should take.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        if self.unsettled.is_some() { Some(Timestamp::default()) } else { self.remotes.poll_timeout() }
+        if self.has_more() { Some(Timestamp::default()) } else { self.remotes.poll_timeout() }
     }
 
     /// Tells the time.
@@ -382,8 +414,23 @@ impl Kernel {
         let handled = self.remotes.handle_timeout(&mut self.store, now);
         // Whoever was forgotten is forgotten for good.
         self.unsaved |= self.remotes.has_forgotten();
+        handled.and(self.go_on())
+    }
+
+    /// Whether there is more to do than one turn should take, or the storage has failed: the next turn is to
+    /// [go on](Self::go_on), as [`handle_timeout`](Self::handle_timeout) does too.
+    pub fn has_more(&self) -> bool {
+        self.unsettled.is_some() || self.has_more || self.remotes.has_more()
+    }
+
+    /// Does more of what is left to do.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`], after which it should be tried again after a pause.
+    pub fn go_on(&mut self) -> Result<(), KernelError> {
+        let gone_on = self.remotes.go_on(&mut self.store);
         self.settle();
-        handled.and(self.unsettled.clone().map_or(Ok(()), Err))
+        gone_on.and(self.unsettled.clone().map_or(Ok(()), Err))
     }
 
     /// The next thing for the program. It is to take all of them before a commit.

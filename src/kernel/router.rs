@@ -103,14 +103,21 @@ impl Kernel {
         }
     }
 
+    /// What is left when a turn is over waits for the next: nobody who calls, and nobody who asks for a great deal, keeps others
+    /// waiting for long.
     fn try_settle(&mut self) -> Result<(), KernelError> {
-        loop {
-            self.take_effects()?;
-            while self.run_turn()? {}
-            if !self.collect_garbage()? {
+        let end = self.store.operations().saturating_add(self.limits.operations);
+        self.has_more = true;
+        self.take_effects()?;
+        while self.store.operations() < end {
+            if !self.run_turn()? && !self.collect_garbage()? {
+                self.has_more = false;
+                self.unsaved |= std::mem::take(&mut self.did_some);
                 return Ok(());
             }
+            self.take_effects()?;
         }
+        Ok(())
     }
 
     fn take_effects(&mut self) -> Result<(), KernelError> {
@@ -184,7 +191,7 @@ impl Kernel {
             Ok(events) => {
                 self.remotes.keep_staged();
                 let ran = events.is_some();
-                self.unsaved |= ran;
+                self.did_some |= ran;
                 self.events.extend(events.into_iter().flatten());
                 Ok(ran)
             }
@@ -195,7 +202,7 @@ impl Kernel {
         }
     }
 
-    /// Tells owners and importers what is no longer needed, and reaps what is due; false when there was nothing to tell.
+    /// Tells owners and importers what is no longer needed, some of it, and reaps what is due; false when there was nothing.
     fn collect_garbage(&mut self) -> Result<bool, KernelError> {
         match self.collect_by(KernelStore::collect_garbage_for) {
             Err(error) if !error.is_storage_failure() => {
@@ -210,15 +217,16 @@ impl Kernel {
 
     fn collect_by(
         &mut self,
-        collect: fn(&mut KernelStore, MayHear<'_>) -> Result<Vec<GcAction>, StoreError>,
+        collect: fn(&mut KernelStore, MayHear<'_>, usize) -> Result<(Vec<GcAction>, bool), StoreError>,
     ) -> Result<bool, KernelError> {
-        let Kernel { store, remotes, .. } = self;
+        let Kernel { store, remotes, limits, .. } = self;
         let collected = store.transaction("collectGarbage", |store| {
             let mut turn = Turn { store, remotes, events: Vec::new() };
-            let actions = collect(turn.store, &|endpoint, kind| {
+            let hearing = |endpoint, kind| {
                 turn.remotes.remote(endpoint).map_or(Hearing::Everything, |remote| remote.hearing(kind))
-            })?;
-            let mut busy = !actions.is_empty();
+            };
+            let (actions, is_all) = collect(turn.store, &hearing, limits.references)?;
+            let mut busy = !is_all || !actions.is_empty();
             for of_one in actions.chunk_by(|one, other| one.endpoint == other.endpoint) {
                 turn.tell_of_garbage(of_one)?;
             }
@@ -231,7 +239,7 @@ impl Kernel {
         match collected {
             Ok((busy, events)) => {
                 self.remotes.keep_staged();
-                self.unsaved |= busy;
+                self.did_some |= busy;
                 self.events.extend(events);
                 Ok(busy)
             }

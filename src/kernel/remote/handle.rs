@@ -4,16 +4,18 @@ use std::cell::Cell;
 
 use super::{
     super::{KernelError, host::HostKernel, store::RemoteInfo},
+    RemoteManagerConfig,
     counters::RemoteCounters,
     flow::{MAX_UNANSWERED, Requests},
     gaps::Asked,
     given::Given,
+    portions::Portions,
     retired::Retired,
     turns::Turns,
 };
 use crate::{
     runtime::Timestamp,
-    session::{Session, SessionConfig, TimerOutcome, Write, WriteOutcome, WriteToken},
+    session::{Session, TimerOutcome, Write, WriteOutcome, WriteToken},
     wire::{EndpointId, Epoch, IncarnationId, Kref, MAX_SEQ, PeerId, Seq},
 };
 
@@ -47,6 +49,10 @@ pub struct RemoteHandle {
     pub(super) former: Option<IncarnationId>,
     pub(super) counters: RemoteCounters,
     pub(super) max_message_bytes: usize,
+    /// How many references of a long message are processed in one turn.
+    pub(super) portion: usize,
+    /// The message at the head.
+    pub(super) portions: Portions,
     /// What was given to the peer, and when.
     pub(super) given: Given,
     /// Which names of settled promises the peer has retired and this end has forgotten.
@@ -84,10 +90,10 @@ impl RemoteHandle {
         host: &mut dyn HostKernel,
         id: EndpointId,
         info: RemoteInfo,
-        config: SessionConfig,
-        max_message_bytes: usize,
+        config: RemoteManagerConfig,
         now: Timestamp,
     ) -> Result<Self, KernelError> {
+        let RemoteManagerConfig { session: config, max_message_bytes, portion, .. } = config;
         let saved = host.transaction("restoreRemote", |host| super::ends::recover(host, id))?;
         let given = Given::restore(host, id, &saved)?;
         let asked = Asked::restore(&saved)?;
@@ -108,6 +114,8 @@ impl RemoteHandle {
             former,
             counters: RemoteCounters::default(),
             max_message_bytes,
+            portion,
+            portions: Portions::default(),
             given,
             retired: Retired::default(),
             opening: Opening::Idle,
@@ -186,7 +194,15 @@ impl RemoteHandle {
 
     /// Whether nothing is under way with the peer.
     pub(in crate::kernel) fn is_idle(&self) -> bool {
-        self.opening == Opening::Idle && self.session.pending() == 0 && !self.session.awaits_commit()
+        self.opening == Opening::Idle
+            && !self.portions.is_begun()
+            && self.session.pending() == 0
+            && !self.session.awaits_commit()
+    }
+
+    /// Whether some of a long message was processed, and not all.
+    pub(in crate::kernel) fn has_more(&self) -> bool {
+        self.portions.is_begun()
     }
 
     pub(in crate::kernel) fn channel_up(&mut self, now: Timestamp) {

@@ -236,6 +236,7 @@ impl World {
             }
             check(self.kernel.commit(self.now));
             match self.kernel.poll_effect(self.now) {
+                None if self.kernel.has_more() => drop(check(self.kernel.go_on())),
                 None => return,
                 Some(KernelEffect::Write(RemoteWrite { remote, token, to, message })) => {
                     let number = message.strip_prefix(r#"{"seq":"#).and_then(|rest| rest.split(',').next());

@@ -214,8 +214,14 @@ impl World {
 
     /// Takes what the kernel wants done.
     fn drain(&mut self) {
-        while let Some(event) = self.kernel.poll_event() {
-            self.note(event);
+        loop {
+            while let Some(event) = self.kernel.poll_event() {
+                self.note(event);
+            }
+            if !self.kernel.has_more() {
+                break;
+            }
+            check(self.kernel.go_on());
         }
         check(self.kernel.commit(self.now));
         for count in 0.. {
