@@ -5,6 +5,7 @@ use std::cell::Cell;
 use super::{
     super::{KernelError, host::HostKernel, store::RemoteInfo},
     counters::RemoteCounters,
+    ends::{Damage, first_epoch, recover},
     flow::{MAX_UNANSWERED, Requests},
     gaps::Asked,
     given::Given,
@@ -14,7 +15,7 @@ use super::{
 use crate::{
     runtime::Timestamp,
     session::{Session, SessionConfig, TimerOutcome, Write, WriteOutcome, WriteToken},
-    wire::{EndpointId, Epoch, IncarnationId, Kref, MAX_SEQ, PeerId, Seq},
+    wire::{EndpointId, IncarnationId, Kref, MAX_SEQ, PeerId, Seq},
 };
 
 /// Names one URL that a peer wants to redeem and that is being opened, so that an answer which comes after the peer has
@@ -75,6 +76,8 @@ pub struct RemoteHandle {
     pub(super) starts_over: bool,
     /// When the peer last wrote, or this kernel was started.
     pub(super) heard: Timestamp,
+    /// What could not be read of it, if anybody has still to be told.
+    pub(super) damage: Option<Damage>,
 }
 
 impl RemoteHandle {
@@ -88,15 +91,14 @@ impl RemoteHandle {
         max_message_bytes: usize,
         now: Timestamp,
     ) -> Result<Self, KernelError> {
-        let saved = host.transaction("restoreRemote", |host| super::ends::recover(host, id))?;
+        let (saved, damage) = host.transaction("restoreRemote", |host| recover(host, id, now))?;
         let given = Given::restore(host, id, &saved)?;
         let asked = Asked::restore(&saved)?;
         let turns = Turns::restore(&saved);
         let is_new = saved.last_sent == 0;
         let mut session = Session::restore(config, saved, now);
         if host.keeps_epochs() && session.epoch().is_none() {
-            let (EndpointId::Remote(salt) | EndpointId::Vat(salt)) = id;
-            let epoch = Epoch::beginning(now, salt);
+            let epoch = first_epoch(id, now);
             host.transaction("epoch", |host| host.set_epoch(id, epoch))?;
             session.begin_epoch(epoch);
         }
@@ -122,6 +124,7 @@ impl RemoteHandle {
             gave_back: false,
             starts_over: false,
             heard: now,
+            damage,
         })
     }
 

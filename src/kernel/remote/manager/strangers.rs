@@ -386,6 +386,12 @@ impl RemoteManager {
             // Then nothing was ever sent to it.
             told.sent = 0;
         }
+        if let Some(used) = host.numbers_from()?.filter(|_| incarnation.is_some())
+            && host.peer_incarnation(&peer)?.is_some()
+        {
+            // Its record was lost, and with it which numbers it has seen.
+            told.sent = told.sent.max(used);
+        }
         let handle = host.transaction("establishRemote", |host| {
             let id = host.next_remote_id()?;
             host.set_remote_info(id, &info)?;
