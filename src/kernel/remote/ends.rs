@@ -58,6 +58,7 @@ impl RemoteHandle {
         self.asked = Asked::default();
         self.turns = Turns::default();
         self.misses_some = false;
+        self.unheard = None;
     }
 
     /// Looks which conversation a message belongs to (protocol §11), and follows. True if the message is to be read. A peer that

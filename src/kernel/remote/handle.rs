@@ -15,7 +15,7 @@ use super::{
 use crate::{
     runtime::Timestamp,
     session::{Session, SessionConfig, TimerOutcome, Write, WriteOutcome, WriteToken},
-    wire::{EndpointId, IncarnationId, Kref, MAX_SEQ, PeerId, Seq},
+    wire::{EndpointId, IncarnationId, Kref, MAX_SEQ, PeerId, Resume, Seq},
 };
 
 /// Names one URL that a peer wants to redeem and that is being opened, so that an answer which comes after the peer has
@@ -74,6 +74,9 @@ pub struct RemoteHandle {
     pub(super) gave_back: bool,
     /// The peer had forgotten this kernel, and holds nothing of what it was given.
     pub(super) starts_over: bool,
+    /// Where the peer said that it is, in something that the storage kept from being heard. It says so once on each channel, so
+    /// this belongs to whatever comes next.
+    pub(super) unheard: Option<Resume>,
     /// When the peer last wrote, or this kernel was started.
     pub(super) heard: Timestamp,
     /// What could not be read of it, if anybody has still to be told.
@@ -123,6 +126,7 @@ impl RemoteHandle {
             was_given: false,
             gave_back: false,
             starts_over: false,
+            unheard: None,
             heard: now,
             damage,
         })
