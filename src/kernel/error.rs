@@ -115,6 +115,14 @@ impl KernelError {
         }
     }
 
+    /// Whether rows cannot be read, or contradict each other.
+    pub(in crate::kernel) fn is_damage(&self) -> bool {
+        match self {
+            KernelError::Store(error) | KernelError::Reference(RefError::Store(error)) => error.is_damage(),
+            _ => false,
+        }
+    }
+
     /// Whether the storage itself failed, or a kernel that is not ours, so that the same may succeed later: the fault is not
     /// the message's.
     pub fn is_storage_failure(&self) -> bool {

@@ -59,6 +59,31 @@ pub trait HostKernel {
     /// Forgets a message.
     fn delete_pending_message(&mut self, remote: EndpointId, seq: u64) -> Result<(), KernelError>;
 
+    /// A message that is kept cannot be read: it is put aside, if the kernel has a place for that, and forgotten.
+    fn set_pending_message_aside(&mut self, remote: EndpointId, seq: u64) -> Result<(), KernelError> {
+        self.delete_pending_message(remote, seq)
+    }
+
+    /// A row that an error names cannot be read: it is put aside, if the kernel has a place for that.
+    fn set_damage_aside(&mut self, _error: &KernelError) -> Result<(), KernelError> {
+        Ok(())
+    }
+
+    /// Remotes whose record cannot be read. A kernel that knows of none leaves it to [`all_remotes`](Self::all_remotes) to fail.
+    fn unreadable_remotes(&self) -> Result<Vec<EndpointId>, KernelError> {
+        Ok(Vec::new())
+    }
+
+    /// Ends a remote whose record cannot be read. What is sent to its peer, should it come back, has numbers above this.
+    fn set_remote_aside(&mut self, _remote: EndpointId, _numbers_from: u64) -> Result<(), KernelError> {
+        Ok(())
+    }
+
+    /// The number above which messages are numbered to a peer whose record was lost, if one ever was.
+    fn numbers_from(&self) -> Result<Option<u64>, KernelError> {
+        Ok(None)
+    }
+
     /// Forgets the numbers and every message; the remote, its c-list and its hints stay.
     fn clear_remote_seq_state(&mut self, remote: EndpointId) -> Result<(), KernelError>;
 

@@ -3,7 +3,7 @@
 use super::{
     error::{KernelError, RejectionCode},
     host::HostKernel,
-    store::{Acquaintance, KernelMessage, KernelStore, Party, RemoteInfo, RemoteSeqState, RunItem},
+    store::{Acquaintance, KernelMessage, KernelStore, Party, RemoteInfo, RemoteSeqState, RunItem, StoreError},
 };
 use crate::wire::{CapData, Direction, EndpointId, Epoch, Eref, IncarnationId, Kref, PeerId, RefKind, Resolution, Seq};
 
@@ -80,6 +80,32 @@ impl HostKernel for KernelStore {
 
     fn delete_pending_message(&mut self, remote: EndpointId, seq: u64) -> Result<(), KernelError> {
         Ok(KernelStore::delete_pending_message(self, remote, seq)?)
+    }
+
+    fn set_pending_message_aside(&mut self, remote: EndpointId, seq: u64) -> Result<(), KernelError> {
+        Ok(self.set_aside(&format!("remotePending.{remote}.{seq}"))?)
+    }
+
+    fn set_damage_aside(&mut self, error: &KernelError) -> Result<(), KernelError> {
+        match error {
+            KernelError::Store(StoreError::Corrupt { key, .. }) => Ok(self.set_aside(key)?),
+            _ => Ok(()),
+        }
+    }
+
+    fn unreadable_remotes(&self) -> Result<Vec<EndpointId>, KernelError> {
+        Ok(KernelStore::unreadable_remotes(self)?)
+    }
+
+    fn set_remote_aside(&mut self, remote: EndpointId, numbers_from: u64) -> Result<(), KernelError> {
+        self.forget_retelling(remote);
+        self.delete_endpoint(remote)?;
+        self.set_acquaintance(remote, None)?;
+        Ok(KernelStore::set_remote_aside(self, remote, numbers_from)?)
+    }
+
+    fn numbers_from(&self) -> Result<Option<u64>, KernelError> {
+        Ok(KernelStore::numbers_from(self)?)
     }
 
     fn clear_remote_seq_state(&mut self, remote: EndpointId) -> Result<(), KernelError> {

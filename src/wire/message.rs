@@ -240,6 +240,11 @@ impl Message {
         self.start.map(|start| Resume { start, epoch: self.epoch })
     }
 
+    /// Has it say where its sender resumes.
+    pub fn resume_at(&mut self, resume: Option<Resume>) {
+        (self.start, self.epoch) = (resume.map(|resume| resume.start), resume.and_then(|resume| resume.epoch));
+    }
+
     /// Reads a message. One that has a number is read in any case: where something else in it is wrong, its command is
     /// [`Garbled`], and nothing beside the number counts.
     ///

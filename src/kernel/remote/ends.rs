@@ -60,6 +60,7 @@ impl RemoteHandle {
         self.asked = Asked::default();
         self.turns = Turns::default();
         self.misses_some = false;
+        self.unheard = None;
     }
 
     /// Looks which conversation a message belongs to (protocol §11), and follows. True if the message is to be read. A peer that
@@ -148,7 +149,7 @@ impl RemoteHandle {
 
     /// Begins again as the store has it.
     pub(super) fn go_back(&mut self, host: &mut dyn HostKernel, now: Timestamp) -> Result<(), KernelError> {
-        let saved = host.transaction("goBack", |host| recover(host, self.id))?;
+        let (saved, _) = host.transaction("goBack", |host| recover(host, self.id, now))?;
         self.given = Given::restore(host, self.id, &saved)?;
         self.asked = Asked::restore(&saved)?;
         self.session.go_back(saved, now);
@@ -164,10 +165,7 @@ impl RemoteHandle {
         code: RejectionCode,
         detail: &str,
     ) -> Result<usize, KernelError> {
-        let promises = host.promises_by_decider(self.id)?;
-        let count = promises.len();
-        self.reject(host, promises, code, detail)?;
-        Ok(count)
+        reject_decided(host, self.id, code, detail)
     }
 
     /// Rejects promises that the remote is to decide.
@@ -178,17 +176,49 @@ impl RemoteHandle {
         code: RejectionCode,
         detail: &str,
     ) -> Result<(), KernelError> {
-        let rejection: CapData<Kref> = code.rejection(detail);
-        let resolutions = promises
-            .into_iter()
-            .map(|promise| Resolution { promise, rejected: true, value: rejection.clone() })
-            .collect();
-        host.resolve_promises(Some(self.id), resolutions)
+        reject(host, self.id, promises, code, detail)
     }
 }
 
-/// Reads a remote's numbers and messages after whatever ended the last life of this kernel (protocol §5).
-pub(super) fn recover(host: &mut dyn HostKernel, id: EndpointId) -> Result<SavedSession, KernelError> {
+/// Rejects every promise that a remote is to decide, and answers how many.
+pub(super) fn reject_decided(
+    host: &mut dyn HostKernel,
+    remote: EndpointId,
+    code: RejectionCode,
+    detail: &str,
+) -> Result<usize, KernelError> {
+    let promises = host.promises_by_decider(remote)?;
+    let count = promises.len();
+    reject(host, remote, promises, code, detail)?;
+    Ok(count)
+}
+
+fn reject(
+    host: &mut dyn HostKernel,
+    remote: EndpointId,
+    promises: Vec<Kref>,
+    code: RejectionCode,
+    detail: &str,
+) -> Result<(), KernelError> {
+    let value: CapData<Kref> = code.rejection(detail);
+    let rejection = |promise| Resolution { promise, rejected: true, value: value.clone() };
+    host.resolve_promises(Some(remote), promises.into_iter().map(rejection).collect())
+}
+
+/// Reads a remote's numbers and messages after whatever ended the last life of this kernel (protocol §5). If they cannot be
+/// read, that is this remote's matter: what it was to be told, and to tell, ends.
+pub(super) fn recover(
+    host: &mut dyn HostKernel,
+    id: EndpointId,
+    now: Timestamp,
+) -> Result<(SavedSession, Option<Damage>), KernelError> {
+    match host.transaction("recover", |host| read_session(host, id)) {
+        Err(error) if error.is_damage() => begin_again(host, id, now, &error),
+        recovered => recovered,
+    }
+}
+
+fn read_session(host: &mut dyn HostKernel, id: EndpointId) -> Result<(SavedSession, Option<Damage>), KernelError> {
     let mut state = host.remote_seq_state(id)?.unwrap_or_default();
     let unrecorded = state.next_send_seq.saturating_add(1);
     if host.pending_message(id, unrecorded)?.is_some() {
@@ -199,16 +229,92 @@ pub(super) fn recover(host: &mut dyn HostKernel, id: EndpointId) -> Result<Saved
     let mut pending = Vec::new();
     for (number, row) in host.pending_messages(id)? {
         let Some(seq) = Seq::new(number) else { continue };
-        pending.push((seq, StoredCommand::from_row(seq, &row)?));
+        match StoredCommand::from_row(seq, &row) {
+            Ok(command) => pending.push((seq, command)),
+            Err(error) => {
+                let discarded = abandon(host, id, state.next_send_seq)?;
+                let reason = format!("message {seq} to it cannot be read: {error}");
+                let promises_rejected = reject_decided(host, id, RejectionCode::ConnectionLost, &reason)?;
+                let saved = SavedSession {
+                    last_sent: state.next_send_seq,
+                    start: state.next_send_seq.saturating_add(1),
+                    highest_received: state.highest_received_seq,
+                    pending: Vec::new(),
+                    epoch: host.epoch(id)?,
+                };
+                return Ok((saved, Some(Damage { reason, discarded, promises_rejected })));
+            }
+        }
     }
     if seeded(Fault::ReuseSeqAfterCrash) && pending.is_empty() {
         (state.next_send_seq, state.start_seq) = (0, 0);
     }
-    Ok(SavedSession {
+    let saved = SavedSession {
         last_sent: state.next_send_seq,
         start: state.start_seq,
         highest_received: state.highest_received_seq,
         pending,
         epoch: host.epoch(id)?,
-    })
+    };
+    Ok((saved, None))
+}
+
+/// What could not be read of a remote, and what that cost.
+#[derive(Debug)]
+pub(super) struct Damage {
+    pub(super) reason: String,
+    pub(super) discarded: usize,
+    pub(super) promises_rejected: usize,
+}
+
+/// Gives up what is unacknowledged, of which one message cannot be read: their numbers stay used.
+fn abandon(host: &mut dyn HostKernel, id: EndpointId, last_sent: u64) -> Result<usize, KernelError> {
+    let pending = host.pending_messages(id)?;
+    for (number, row) in &pending {
+        let seq = Seq::new(*number);
+        if seq.is_some_and(|seq| StoredCommand::from_row(seq, row).is_err()) {
+            host.set_pending_message_aside(id, *number)?;
+        } else {
+            host.delete_pending_message(id, *number)?;
+        }
+        if let Some(seq) = seq {
+            host.keep_retired(id, seq)?;
+        }
+    }
+    host.set_start_seq(id, last_sent.saturating_add(1))?;
+    Ok(pending.len())
+}
+
+/// Numbers that cannot be read are never guessed: the conversation begins again, as with a peer that restarted. One that keeps epochs
+/// finds that out by the next; any other accepts a gap, so to it everything is numbered above all that can have been used.
+/// What it repeats names nothing that it has.
+fn begin_again(
+    host: &mut dyn HostKernel,
+    id: EndpointId,
+    now: Timestamp,
+    error: &KernelError,
+) -> Result<(SavedSession, Option<Damage>), KernelError> {
+    let reason = format!("its records cannot be read: {error}");
+    let (epoch, discarded) = (host.epoch(id).ok().flatten(), host.pending_messages(id)?.len());
+    host.set_damage_aside(error)?;
+    host.reject_waiting(id, &RejectionCode::PeerRestarted.rejection(&reason))?;
+    let promises_rejected = reject_decided(host, id, RejectionCode::PeerRestarted, &reason)?;
+    host.clear_remote_seq_state(id)?;
+    host.forget_exports_of(id)?;
+    let fresh = first_epoch(id, now);
+    let epoch = epoch.map_or((fresh, false), |epoch| (epoch.next(), epoch.shared));
+    host.set_epoch(id, epoch.0)?;
+    let mut saved = SavedSession { epoch: Some(epoch.0), ..SavedSession::default() };
+    if !epoch.1 {
+        (saved.last_sent, saved.start) = (fresh.number, fresh.number.saturating_add(1));
+        host.set_next_send_seq(id, saved.last_sent)?;
+        host.set_start_seq(id, saved.start)?;
+    }
+    Ok((saved, Some(Damage { reason, discarded, promises_rejected })))
+}
+
+/// The epoch of the first conversation with a remote.
+pub(super) fn first_epoch(id: EndpointId, now: Timestamp) -> Epoch {
+    let (EndpointId::Remote(salt) | EndpointId::Vat(salt)) = id;
+    Epoch::beginning(now, salt)
 }

@@ -6,6 +6,7 @@ use super::{
     super::{KernelError, host::HostKernel, store::RemoteInfo},
     RemoteManagerConfig,
     counters::RemoteCounters,
+    ends::{Damage, first_epoch, recover},
     flow::{MAX_UNANSWERED, Requests},
     gaps::Asked,
     given::Given,
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     runtime::Timestamp,
     session::{Session, TimerOutcome, Write, WriteOutcome, WriteToken},
-    wire::{EndpointId, Epoch, IncarnationId, Kref, MAX_SEQ, PeerId, Seq},
+    wire::{EndpointId, IncarnationId, Kref, MAX_SEQ, PeerId, Resume, Seq},
 };
 
 /// Names one URL that a peer wants to redeem and that is being opened, so that an answer which comes after the peer has
@@ -79,8 +80,13 @@ pub struct RemoteHandle {
     pub(super) gave_back: bool,
     /// The peer had forgotten this kernel, and holds nothing of what it was given.
     pub(super) starts_over: bool,
+    /// Where the peer said that it is, in something that the storage kept from being heard. It says so once on each channel, so
+    /// this belongs to whatever comes next.
+    pub(super) unheard: Option<Resume>,
     /// When the peer last wrote, or this kernel was started.
     pub(super) heard: Timestamp,
+    /// What could not be read of it, if anybody has still to be told.
+    pub(super) damage: Option<Damage>,
 }
 
 impl RemoteHandle {
@@ -94,15 +100,14 @@ impl RemoteHandle {
         now: Timestamp,
     ) -> Result<Self, KernelError> {
         let RemoteManagerConfig { session: config, max_message_bytes, portion, .. } = config;
-        let saved = host.transaction("restoreRemote", |host| super::ends::recover(host, id))?;
+        let (saved, damage) = host.transaction("restoreRemote", |host| recover(host, id, now))?;
         let given = Given::restore(host, id, &saved)?;
         let asked = Asked::restore(&saved)?;
         let turns = Turns::restore(&saved);
         let is_new = saved.last_sent == 0;
         let mut session = Session::restore(config, saved, now);
         if host.keeps_epochs() && session.epoch().is_none() {
-            let (EndpointId::Remote(salt) | EndpointId::Vat(salt)) = id;
-            let epoch = Epoch::beginning(now, salt);
+            let epoch = first_epoch(id, now);
             host.transaction("epoch", |host| host.set_epoch(id, epoch))?;
             session.begin_epoch(epoch);
         }
@@ -129,7 +134,9 @@ impl RemoteHandle {
             was_given: false,
             gave_back: false,
             starts_over: false,
+            unheard: None,
             heard: now,
+            damage,
         })
     }
 

@@ -63,11 +63,16 @@ impl RemoteHandle {
         text: &str,
         outcomes: &mut Vec<Outcome>,
     ) -> Result<(), KernelError> {
-        let message = Message::parse(text).inspect_err(|_| count(&mut self.counters.malformed, 1))?;
+        let mut message = Message::parse(text).inspect_err(|_| count(&mut self.counters.malformed, 1))?;
         self.heard = now;
-        if !self.hear(context.host, &message, outcomes)? {
+        message.resume_at(message.resume().or(self.unheard));
+        self.unheard = message.resume();
+        let reads = self.hear(context.host, &message, outcomes)?;
+        self.unheard = None;
+        if !reads {
             return Ok(());
         }
+        self.session.sender_starts_at(message.start);
         if let Some(acknowledged) = self.session.acknowledged_by(message.ack) {
             context.host.transaction("acknowledged", |host| {
                 host.set_start_seq(self.id, acknowledged.next().get())?;
@@ -79,7 +84,6 @@ impl RemoteHandle {
             self.session.acknowledge(now, &acknowledged);
             self.requests.acknowledged(acknowledged.next());
         }
-        self.session.sender_starts_at(message.start);
         self.turns.heard(&message);
         if let Some((seq, command)) = message.command {
             let arrived = Arrived { command, ack: message.ack, retirement: message.retirement, size: text.len() };

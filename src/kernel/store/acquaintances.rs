@@ -33,7 +33,11 @@ impl KernelStore {
             None => Ok(None),
             Some("given") => Ok(Some(Acquaintance::Given)),
             Some("spoken of") => Ok(Some(Acquaintance::SpokenOf)),
-            Some(other) => Err(StoreError::corrupt(&row, other)),
+            Some(other) => {
+                // Whoever reaches nothing is a stranger all the same.
+                tracing::error!(error = %StoreError::corrupt(&row, other), "why a peer is known cannot be read");
+                Ok(Some(Acquaintance::Given))
+            }
         }
     }
 

@@ -28,6 +28,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the storage works, and holds what it should not.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, StoreError::Storage(_))
+    }
+
     /// Whether nothing is wrong but that the store was closed.
     pub fn is_closed(&self) -> bool {
         *self == StoreError::Storage(StorageError::Closed)

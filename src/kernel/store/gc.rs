@@ -229,7 +229,8 @@ impl KernelStore {
             for rest in self.suffixes(prefix)? {
                 let Some(index) = rest.strip_suffix(".refCount") else { continue };
                 let name = format!("{prefix}{index}");
-                let kref: Kref = name.parse().map_err(|_| StoreError::corrupt(prefix, &rest))?;
+                // What is called otherwise nobody can name.
+                let Ok(kref) = name.parse::<Kref>() else { continue };
                 if self.get(&count_key(kref))?.is_some_and(|count| count.starts_with('0')) {
                     self.uncollected.maybe_free.insert(kref);
                 }
@@ -323,7 +324,13 @@ impl KernelStore {
     }
 
     fn reap_queue(&self) -> Result<Vec<EndpointId>, StoreError> {
-        Ok(self.json(REAP_QUEUE)?.unwrap_or_default())
+        match self.json(REAP_QUEUE) {
+            Err(error) if error.is_damage() => {
+                tracing::error!(%error, "who is to collect its garbage cannot be read; nobody is asked");
+                Ok(Vec::new())
+            }
+            queue => Ok(queue?.unwrap_or_default()),
+        }
     }
 }
 

@@ -205,8 +205,9 @@ impl KernelStore {
     pub fn promises_by_decider(&self, endpoint: EndpointId) -> Result<Vec<Kref>, StoreError> {
         let mut decided = Vec::new();
         for kpid in self.clist_promises(endpoint)? {
-            if self.decider(kpid)? == Some(Party::Endpoint(endpoint)) {
-                decided.push(kpid);
+            match self.decider(kpid) {
+                Err(error) if error.is_damage() => tracing::error!(%error, "who decides a promise cannot be read"),
+                decider => decided.extend((decider? == Some(Party::Endpoint(endpoint))).then_some(kpid)),
             }
         }
         Ok(decided)

@@ -39,7 +39,13 @@ impl KernelStore {
             // The incumbent's older stores hold bare addresses.
             Err(StoreError::Corrupt { .. }) => {
                 let entry = |addr| RelayEntry { addr, last_seen: 0, is_bootstrap: false };
-                self.json::<Vec<String>>(KEY)?.map(|addresses| addresses.into_iter().map(entry).collect())
+                match self.json::<Vec<String>>(KEY) {
+                    Err(error) if error.is_damage() => {
+                        tracing::error!(%error, "the known relays cannot be read; those that are configured are left");
+                        None
+                    }
+                    addresses => addresses?.map(|addresses| addresses.into_iter().map(entry).collect()),
+                }
             }
             entries => entries?,
         }
@@ -79,7 +85,7 @@ impl KernelStore {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{KernelStore, MAX_KNOWN_RELAYS, StoreError};
+    use super::super::{KernelStore, MAX_KNOWN_RELAYS};
     use crate::runtime::Timestamp;
     use crate::storage::MemoryStore;
 
@@ -116,11 +122,13 @@ mod tests {
     }
 
     #[test]
-    fn an_older_list_is_read_and_garbage_refused() {
+    fn an_older_list_is_read_and_garbage_is_none() {
         let mut store = KernelStore::open(Box::new(MemoryStore::new())).unwrap();
         store.set("knownRelays", r#"["/dns/a"]"#).unwrap();
         assert_eq!(addresses(&store), ["/dns/a"]);
         store.set("knownRelays", r#"[1]"#).unwrap();
-        assert!(matches!(store.known_relays(), Err(StoreError::Corrupt { .. })));
+        assert_eq!(addresses(&store), [""; 0]);
+        store.note_relay("/dns/b", Timestamp::from_millis(1), true).unwrap();
+        assert_eq!(addresses(&store), ["/dns/b"]);
     }
 }

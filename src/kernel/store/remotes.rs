@@ -63,6 +63,7 @@ fn former_key(remote: EndpointId) -> Key {
     key(format_args!("formerIncarnation.{remote}"))
 }
 
+const NUMBERS_FROM: &str = "numbersFrom";
 const FORGOT_STRANGERS: &str = "forgotStrangers";
 const NEXT_SEND: &str = "nextSendSeq";
 const HIGHEST_RECEIVED: &str = "highestReceivedSeq";
@@ -106,12 +107,48 @@ impl KernelStore {
     pub fn all_remotes(&self) -> Result<Vec<(EndpointId, RemoteInfo)>, StoreError> {
         let mut remotes = Vec::new();
         for id in self.suffixes("remote.")? {
-            let remote = id.parse().map_err(|_| StoreError::corrupt("remote.", &id))?;
-            if let Some(info) = self.remote_info(remote)? {
-                remotes.push((remote, info));
+            let Ok(remote) = id.parse() else { continue };
+            match self.remote_info(remote) {
+                // It is among the unreadable.
+                Err(error) if error.is_damage() => {}
+                info => remotes.extend(info?.map(|info| (remote, info))),
             }
         }
         Ok(remotes)
+    }
+
+    /// Remotes whose record cannot be read, so that nobody knows whose they are.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn unreadable_remotes(&self) -> Result<Vec<EndpointId>, StoreError> {
+        let mut unreadable = Vec::new();
+        for id in self.suffixes("remote.")? {
+            let Ok(remote) = id.parse() else { continue };
+            match self.remote_info(remote) {
+                Err(error) if error.is_damage() => unreadable.push(remote),
+                info => drop(info?),
+            }
+        }
+        Ok(unreadable)
+    }
+
+    /// The number above which messages are numbered to a peer whose record was lost, if one ever was.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn numbers_from(&self) -> Result<Option<u64>, StoreError> {
+        self.number(NUMBERS_FROM)
+    }
+
+    /// Sets aside the record of a remote and the numbers of what is unacknowledged; its c-list is another matter.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set_remote_aside(&mut self, remote: EndpointId, numbers_from: u64) -> Result<(), StoreError> {
+        self.set_aside(&remote_key(remote))?;
+        self.set(NUMBERS_FROM, &numbers_from.to_string())?;
+        self.delete_remote(remote)
     }
 
     /// Removes the record of a remote and its sequence state. Its c-list is another matter:
@@ -163,7 +200,11 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn former_incarnation(&self, remote: EndpointId) -> Result<Option<IncarnationId>, StoreError> {
-        self.parsed(&former_key(remote))
+        match self.parsed(&former_key(remote)) {
+            // It only tells that two kernels share an identity.
+            Err(error) if error.is_damage() => Ok(None),
+            former => former,
+        }
     }
 
     /// Remembers the incarnation that a remote had before its present one.
@@ -274,8 +315,8 @@ impl KernelStore {
 
     fn pending_seqs(&self, remote: EndpointId) -> Result<Vec<u64>, StoreError> {
         let prefix = format!("remotePending.{remote}.");
-        let read = |seq: String| seq.parse::<u64>().map_err(|_| StoreError::corrupt(&prefix, &seq));
-        let mut seqs = self.suffixes(&prefix)?.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        // What has no number is no message.
+        let mut seqs: Vec<u64> = self.suffixes(&prefix)?.iter().filter_map(|seq| seq.parse().ok()).collect();
         seqs.sort_unstable();
         Ok(seqs)
     }
@@ -311,7 +352,11 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn peer_incarnation(&self, peer: &PeerId) -> Result<Option<IncarnationId>, StoreError> {
-        self.parsed(&incarnation_key(peer))
+        match self.parsed(&incarnation_key(peer)) {
+            // Whatever the peer shows is another than nobody's, so it counts as restarted.
+            Err(error) if error.is_damage() => Ok(Some(IncarnationId::from_random([0; 16]))),
+            incarnation => incarnation,
+        }
     }
 
     /// Remembers the incarnation of a peer.
@@ -452,8 +497,8 @@ mod tests {
             store.set(key, value).unwrap();
         }
         assert!(matches!(store.remote_seq_state(bob), Err(StoreError::Corrupt { .. })));
-        assert!(matches!(store.pending_messages(bob), Err(StoreError::Corrupt { .. })));
-        assert!(matches!(store.all_remotes(), Err(StoreError::Corrupt { .. })));
+        assert_eq!(store.pending_messages(bob).unwrap(), []);
+        assert_eq!((store.all_remotes().unwrap(), store.unreadable_remotes().unwrap()), (vec![], vec![bob]));
         assert!(matches!(store.epoch(bob), Err(StoreError::Corrupt { .. })));
         assert!(matches!(store.last_active_time(), Err(StoreError::Corrupt { .. })));
     }

@@ -12,6 +12,9 @@ use crate::storage::StorageError;
 /// has 56 bytes.
 pub(super) type Key = ArrayString<64>;
 
+/// What stands before the key of a row that could not be read.
+const SET_ASIDE: &str = "setAside.";
+
 /// Spells a key.
 pub(super) fn key(parts: fmt::Arguments<'_>) -> Key {
     let mut key = Key::new();
@@ -62,6 +65,21 @@ impl KernelStore {
             last = key;
         }
         Ok(found)
+    }
+
+    /// Puts a row that cannot be read where nothing looks for it but who repairs the store.
+    pub(in crate::kernel) fn set_aside(&mut self, key: &str) -> Result<(), StoreError> {
+        if let Some(value) = self.get(key)? {
+            self.set(&format!("{SET_ASIDE}{key}"), &value)?;
+            self.delete(key)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a row as it stands.
+    #[cfg(test)]
+    pub(crate) fn damage(&mut self, key: &str, value: &str) {
+        self.set(key, value).unwrap();
     }
 
     pub(super) fn parsed<T: FromStr>(&self, key: &str) -> Result<Option<T>, StoreError> {

@@ -381,6 +381,57 @@ async fn a_kernel_whose_storage_cannot_undo_what_was_refused_is_stopped() {
     tokio::task::LocalSet::new().run_until(story).await;
 }
 
+/// A number that is higher than that of a conversation that begins in these tests.
+const CONVERSATION: u64 = 1 << 40;
+
+/// On each channel a peer says once where it resumes and in which conversation. If that could not be heard, what it writes next, which
+/// is the same again without that word, is not read without it.
+#[test]
+fn where_a_peer_says_that_it_is_is_heard_although_the_storage_fails_at_it() {
+    let (now, peer) = (Timestamp::from_millis(1_000), PeerId::from_ed25519_seed([7; 32]).unwrap());
+    let redeems = |key: &str, resume: &str| {
+        format!(r#"{{"seq":1,{resume}"method":"redeemURL","params":["ocap:nonsense","{key}"]}}"#)
+    };
+    // Of this peer there is a record, or it has forgotten this kernel.
+    for is_known in [false, true] {
+        let run = |fails: Option<(u64, Moment)>| {
+            let mut end = End::new(2, 2, now);
+            let take = |end: &mut End, text: &str| {
+                let taken = end.host.kernel().handle_remote_message(&peer, text, now);
+                while end.turn(now, true) {}
+                taken
+            };
+            end.host.kernel().handle_incarnation_change(&peer, &"life".parse().unwrap(), now).unwrap();
+            if is_known {
+                let epoch = CONVERSATION;
+                take(&mut end, &redeems("former", &format!(r#""start":1,"epoch":{epoch},"#))).unwrap();
+                end.host.kernel().handle_incarnation_change(&peer, &"life".parse().unwrap(), now).unwrap();
+                while end.turn(now, true) {}
+            }
+            end.host.outbound.clear();
+            let before = end.storage.operations.get();
+            end.storage.fails.set(fails.map(|(at, moment)| (before + at, moment)));
+            let epoch = CONVERSATION + 1_000;
+            take(&mut end, &redeems("key", &format!(r#""start":1,"epoch":{epoch},"#))).ok();
+            let operations = end.storage.operations.get() - before;
+            // In another life the peer has another channel.
+            if end.lives == 0 {
+                take(&mut end, &redeems("key", "")).unwrap();
+                let remote = end.host.kernel().remotes().remotes().next().unwrap();
+                assert_eq!(remote.hearing(store::GcKind::DropExports), store::Hearing::Everything, "{fails:?}");
+                let answered = |text: &&String| text.contains("redeemURLReply") && text.contains(r#""key""#);
+                assert_eq!(end.host.outbound.iter().filter(answered).count(), 1, "{is_known} {fails:?}");
+            }
+            operations
+        };
+        for operation in 1..=run(None) {
+            for moment in [Moment::Before, Moment::After] {
+                run(Some((operation, moment)));
+            }
+        }
+    }
+}
+
 #[test]
 fn whatever_the_storage_of_the_one_who_asks_fails_at_everything_ends() {
     each_operation(ALICE, 1);

@@ -3,6 +3,7 @@
 mod abandoned;
 mod bad_input;
 mod conservation;
+mod damaged;
 mod delivery;
 #[cfg(feature = "durable")]
 mod driver;
@@ -264,6 +265,15 @@ impl World {
         } else {
             KernelStore::open(Box::new(MemoryStore::new())).unwrap()
         };
+        self.bob.events.clear();
+        self.bob.open(store, self.now);
+    }
+
+    /// Bob's kernel is started again with its store, in which this row was damaged.
+    fn restart_bob_with(&mut self, key: &str, value: &str) {
+        self.cut();
+        let mut store = self.bob.kernel.take().unwrap().into_store().unwrap();
+        store.damage(key, value);
         self.bob.events.clear();
         self.bob.open(store, self.now);
     }

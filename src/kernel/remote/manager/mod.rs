@@ -12,11 +12,12 @@ use strangers::Strangers;
 
 use super::{
     super::{
-        KernelError, UrlIssuer,
+        KernelError, RejectionCode, UrlIssuer,
         host::HostKernel,
         store::{Acquaintance, RemoteInfo},
     },
-    Effect, RemoteHandle, RemoteWrite,
+    Effect, RemoteEvent, RemoteHandle, RemoteWrite,
+    ends::{Damage, first_epoch, reject_decided},
     redemption::{Redemptions, redemption_timeout},
 };
 use crate::{
@@ -100,9 +101,18 @@ impl RemoteManager {
             went_on: EndpointId::Remote(0),
         };
         host.begin_acquaintances()?;
+        for id in host.unreadable_remotes()? {
+            set_aside(host, id, now)?;
+        }
         for (id, info) in host.all_remotes()? {
             manager.sort_in(host, id, &info)?;
-            let handle = manager.restored(host, id, info, now)?;
+            let mut handle = manager.restored(host, id, info, now)?;
+            if let Some(Damage { reason, discarded, promises_rejected }) = handle.damage.take() {
+                let peer = handle.peer().clone();
+                tracing::error!(%peer, reason, discarded, promises_rejected, "a remote cannot be taken up as it was");
+                let event = RemoteEvent::GivenUp { peer, reason, discarded, promises_rejected };
+                manager.effects.push_back(Effect::Event(event));
+            }
             manager.take_up(handle);
         }
         Ok(manager)
@@ -318,4 +328,15 @@ impl RemoteManager {
             })
         })
     }
+}
+
+/// Ends a remote of which nobody can tell whose it is. Should its peer come back, it is made a new one.
+fn set_aside(host: &mut dyn HostKernel, id: EndpointId, now: Timestamp) -> Result<(), KernelError> {
+    let reason = "the record of a remote peer cannot be read";
+    tracing::error!(remote = %id, "{reason}; it is set aside");
+    host.transaction("setAside", |host| {
+        host.reject_waiting(id, &RejectionCode::PeerRestarted.rejection(reason))?;
+        reject_decided(host, id, RejectionCode::ConnectionLost, reason)?;
+        host.set_remote_aside(id, first_epoch(id, now).number)
+    })
 }

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     faults::{Fault, seeded},
     runtime::Timestamp,
-    wire::{EndpointId, Epoch, IncarnationId, LimitType, Message, PeerId, RemoteError, Resume, Retirement, Seq},
+    wire::{EndpointId, Epoch, IncarnationId, LimitType, Message, PeerId, RemoteError, Resume, Seq},
 };
 
 /// Incarnations that are remembered of peers without a record. Whoever shows one usually writes at once.
@@ -191,14 +191,18 @@ impl RemoteManager {
         if let Some(id) = self.by_peer.get(peer) {
             return Ok(Some(*id));
         }
-        let message = Message::parse(text)?;
-        let Some((seq, _)) = message.command else {
-            if let Some(shown) = self.strangers.shown.get_mut(peer) {
+        let mut message = Message::parse(text)?;
+        let mut resume = message.resume();
+        if let Some(shown) = self.strangers.shown.get_mut(peer) {
+            if message.command.is_none() {
                 shown.numbers = shown.numbers.max(Numbers::of(&message));
-                shown.resume = message.resume().or(shown.resume);
             }
-            return Ok(None);
-        };
+            // If no record can be made of it now, it will not say so again.
+            resume = resume.or(shown.resume);
+            shown.resume = resume;
+        }
+        let Some((seq, _)) = message.command else { return Ok(None) };
+        message.resume_at(resume);
         if host.keeps_epochs() && self.last_seen(host, peer)?.is_none() {
             // A restart of a peer whose incarnation is not known could not be told. (A kernel in JavaScript may have a network that
             // does not end the channel for that.)
@@ -206,7 +210,6 @@ impl RemoteManager {
         }
         self.forget_one_too_many(host)?;
         let info = RemoteInfo { peer_id: peer.clone(), hints: Vec::new() };
-        let resume = message.resume().or(self.strangers.shown.get(peer).and_then(|shown| shown.resume));
         let numbers = match resume.and_then(|resume| resume.epoch) {
             // A peer of the older kind tells no start; but what it writes first is the lowest that it has.
             None if host.has_forgotten_strangers()? => Numbers::new(message.ack, Some(seq)),
@@ -215,11 +218,8 @@ impl RemoteManager {
         };
         let id = self.record(host, info, numbers, now)?;
         self.strangers.sort(id, None);
-        if let (Some(remote), Some(Resume { start, epoch })) = (self.remotes.get_mut(&id), resume) {
-            let retirement = Retirement::default();
-            let word = Message { ack: None, start: Some(start), epoch, retirement, command: None };
-            remote.hear(host, &word, &mut Vec::new())?;
-            remote.session.sender_starts_at(Some(start));
+        if let Some(remote) = self.remotes.get_mut(&id) {
+            remote.unheard = resume;
         }
         Ok(Some(id))
     }
@@ -385,6 +385,12 @@ impl RemoteManager {
         if !forgotten {
             // Then nothing was ever sent to it.
             told.sent = 0;
+        }
+        if let Some(used) = host.numbers_from()?.filter(|_| incarnation.is_some())
+            && host.peer_incarnation(&peer)?.is_some()
+        {
+            // Its record was lost, and with it which numbers it has seen.
+            told.sent = told.sent.max(used);
         }
         let handle = host.transaction("establishRemote", |host| {
             let id = host.next_remote_id()?;
