@@ -375,8 +375,8 @@ impl Kernel {
     ///
     /// # Errors
     /// [`KernelError::Store`].
-    pub fn network_started(&mut self) -> Result<(), KernelError> {
-        self.remotes.network_started();
+    pub fn network_started(&mut self, now: Timestamp) -> Result<(), KernelError> {
+        self.remotes.network_started(now);
         self.settle();
         Ok(())
     }

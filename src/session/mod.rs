@@ -256,9 +256,10 @@ impl Session {
     }
 
     /// The network was started anew: no channel that was known exists any more.
-    pub fn network_started(&mut self) {
+    pub fn network_started(&mut self, now: Timestamp) {
         self.link = self.link.on_new_network();
         self.outbox.rewind();
+        self.timer.network_started(now);
     }
 
     /// The network has no channel to the peer, and gives it up by itself if it finds none for too long. Until a channel is

@@ -123,7 +123,7 @@ impl KernelDriver {
         };
         start_platform(&*self.platform, &seed, &options, &incarnation).await?;
         self.started.set(true);
-        self.call(|kernel, _| kernel.network_started())
+        self.call(Kernel::network_started)
     }
 
     /// Calls the kernel. What follows from it happens soon, after a commit.

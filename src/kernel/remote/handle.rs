@@ -220,8 +220,8 @@ impl RemoteHandle {
         self.session.channel_was_announced();
     }
 
-    pub(in crate::kernel) fn network_started(&mut self) {
-        self.session.network_started();
+    pub(in crate::kernel) fn network_started(&mut self, now: Timestamp) {
+        self.session.network_started(now);
     }
 
     pub(in crate::kernel) fn awaits_commit(&self) -> bool {

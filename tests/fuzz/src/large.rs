@@ -94,7 +94,7 @@ impl World {
         let peer = |id: &PeerId| Peer { id: id.clone(), seq: 0, heard: 0, objects: 0, promises: 0 };
         let peers = people()[1..].iter().map(peer).collect();
         let mut world = World { kernel, store, now, peers, own, held: Vec::new(), owed: Vec::new(), written: 0 };
-        check(world.kernel.network_started());
+        check(world.kernel.network_started(now));
         for peer in 0..world.peers.len() {
             let id = world.peers[peer].id.clone();
             let life = "life".parse().expect("it is printable");

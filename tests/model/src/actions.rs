@@ -263,7 +263,7 @@ fn step(world: &mut World, rules: &Rules, action: Action) -> Result<bool, Violat
             net.forget_writes();
             *net = Net { writes: std::mem::take(&mut net.writes), ..Net::default() };
             world.act(side, |end, _| {
-                end.session.network_started();
+                end.session.network_started(now);
                 Ok(())
             })?;
         }

@@ -246,9 +246,9 @@ impl RemoteManager {
     }
 
     /// The network was started, perhaps again: whatever channels there were are gone, and it knows nobody.
-    pub fn network_started(&mut self) {
+    pub fn network_started(&mut self, now: Timestamp) {
         for (id, remote) in &mut self.remotes {
-            remote.network_started();
+            remote.network_started(now);
             if !self.strangers.contains(*id) {
                 self.effects.push_front(Effect::RegisterLocationHints {
                     peer: remote.peer().clone(),

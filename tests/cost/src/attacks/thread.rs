@@ -105,7 +105,7 @@ pub(crate) fn kernel(store: CountingStore, seed: u8) -> Kernel {
     let seed = SeedSource::Hex(format!("{seed:02x}").repeat(32).into());
     let options = RemoteCommsOptions::default();
     let mut kernel = Kernel::open(records, &options, Some(seed), &mut random, timestamp(0)).unwrap();
-    kernel.network_started().unwrap();
+    kernel.network_started(timestamp(0)).unwrap();
     kernel
 }
 

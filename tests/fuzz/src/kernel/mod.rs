@@ -88,7 +88,7 @@ impl World {
             delivered: BTreeSet::new(),
             last_random: 0,
         };
-        check(world.kernel.network_started());
+        check(world.kernel.network_started(now));
         world
     }
 
@@ -195,7 +195,7 @@ impl World {
         // These were in memory only, and the program knows that.
         self.writes.clear();
         self.redemptions.clear();
-        check(self.kernel.network_started());
+        check(self.kernel.network_started(self.now));
     }
 
     /// Lets time pass; timers ring when they are due.
