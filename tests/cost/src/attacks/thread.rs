@@ -313,6 +313,8 @@ fn release(kernel: &mut Kernel, krefs: impl Iterator<Item = Kref>) {
     let krefs: Vec<Kref> = krefs.collect::<BTreeSet<_>>().into_iter().collect();
     // All at once, if none of them is a promise that was settled, and released thereby.
     if !krefs.is_empty() && kernel.release(&krefs).is_err() {
-        krefs.iter().for_each(|kref| drop(kernel.release(&[*kref])));
+        for kref in krefs {
+            kernel.release(&[kref]).ok();
+        }
     }
 }
