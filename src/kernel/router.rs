@@ -7,7 +7,7 @@ use super::{
     host::HostKernel as _,
     program::forget,
     queue::give,
-    store::{GcAction, GcKind, Hearing, KernelMessage, KernelStore, MayHear, Party, RunItem, StoreError},
+    store::{Collected, GcAction, GcKind, Hearing, KernelMessage, KernelStore, MayHear, Party, RunItem, StoreError},
 };
 use crate::{
     faults::{Fault, seeded},
@@ -217,7 +217,7 @@ impl Kernel {
 
     fn collect_by(
         &mut self,
-        collect: fn(&mut KernelStore, MayHear<'_>, usize) -> Result<(Vec<GcAction>, bool), StoreError>,
+        collect: fn(&mut KernelStore, MayHear<'_>, usize) -> Result<Collected, StoreError>,
     ) -> Result<bool, KernelError> {
         let Kernel { store, remotes, limits, .. } = self;
         let collected = store.transaction("collectGarbage", |store| {
@@ -225,7 +225,7 @@ impl Kernel {
             let hearing = |endpoint, kind| {
                 turn.remotes.remote(endpoint).map_or(Hearing::Everything, |remote| remote.hearing(kind))
             };
-            let (actions, is_all) = collect(turn.store, &hearing, limits.references)?;
+            let Collected { actions, is_all } = collect(turn.store, &hearing, limits.references)?;
             let mut busy = !is_all || !actions.is_empty();
             for of_one in actions.chunk_by(|one, other| one.endpoint == other.endpoint) {
                 turn.tell_of_garbage(of_one)?;

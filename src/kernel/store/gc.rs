@@ -36,6 +36,15 @@ pub struct GcAction {
     pub erefs: Vec<Eref>,
 }
 
+/// What came of a collection.
+#[derive(Debug)]
+pub struct Collected {
+    /// Whom to tell what.
+    pub actions: Vec<GcAction>,
+    /// Nothing more is to be looked at.
+    pub is_all: bool,
+}
+
 const REAP_QUEUE: &str = "reapQueue";
 /// The incumbent's list of actions to come, such as `v1 retireImport ko5`. Ours are taken as soon as they are known.
 const INHERITED: &str = "gcActions";
@@ -47,29 +56,27 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn collect_garbage(&mut self) -> Result<Vec<GcAction>, StoreError> {
-        Ok(self.collect_garbage_for(&|_, _| Hearing::Everything, usize::MAX)?.0)
+        Ok(self.collect_garbage_for(&|_, _| Hearing::Everything, usize::MAX)?.actions)
     }
 
     /// As [`collect_garbage`](Self::collect_garbage), where some endpoints may be told one thing at a time. What they may not
     /// be told yet stays as it is: it is garbage, and found again by any later collection, or life of the kernel. At most `limit`
-    /// things are looked at; false if there are more.
+    /// things are looked at.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn collect_garbage_for(
-        &mut self,
-        hearing: MayHear<'_>,
-        limit: usize,
-    ) -> Result<(Vec<GcAction>, bool), StoreError> {
+    pub fn collect_garbage_for(&mut self, hearing: MayHear<'_>, limit: usize) -> Result<Collected, StoreError> {
         let mut collection = Collection::new(hearing);
         if self.uncollected.inherited {
             self.take_inherited(&mut collection)?;
         }
         for _ in 0..limit {
-            let Some(kref) = self.next_garbage(&collection) else { return Ok((collection.listed(), true)) };
+            let Some(kref) = self.next_garbage(&collection) else {
+                return Ok(Collected { actions: collection.listed(), is_all: true });
+            };
             self.collect(kref, &mut collection)?;
         }
-        Ok((collection.listed(), false))
+        Ok(Collected { actions: collection.listed(), is_all: false })
     }
 
     /// As [`collect_garbage_for`](Self::collect_garbage_for), for a store in which something is wrong: what cannot be collected
@@ -77,11 +84,7 @@ impl KernelStore {
     ///
     /// # Errors
     /// [`StoreError::Storage`].
-    pub fn collect_what_can_be(
-        &mut self,
-        hearing: MayHear<'_>,
-        limit: usize,
-    ) -> Result<(Vec<GcAction>, bool), StoreError> {
+    pub fn collect_what_can_be(&mut self, hearing: MayHear<'_>, limit: usize) -> Result<Collected, StoreError> {
         let (mut collection, mut actions) = (Collection::new(hearing), Actions::new());
         self.uncollected.inherited = false;
         let mut is_all = false;
@@ -103,7 +106,7 @@ impl KernelStore {
             }
         }
         collection.actions = actions;
-        Ok((collection.listed(), is_all))
+        Ok(Collected { actions: collection.listed(), is_all })
     }
 
     /// The next thing that may be garbage.

@@ -38,7 +38,7 @@ use std::{cell::Cell, fmt};
 pub use acquaintances::Acquaintance;
 pub use backup::BackupError;
 pub use error::{RefError, StoreError};
-pub use gc::{GcAction, GcKind};
+pub use gc::{Collected, GcAction, GcKind};
 pub(crate) use identity::Secret;
 use objects::PINNED;
 pub use objects::{ObjectCounts, Party};
