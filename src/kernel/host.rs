@@ -260,13 +260,8 @@ pub trait HostKernel {
         Ok(())
     }
 
-    /// A remote has settled so many promises, or was told of them: when it has too many names of such, the oldest are forgotten,
+    /// A remote has settled promises, or was told of some: when it has too many names of such, some of the oldest are forgotten,
     /// but none of which it was told in a message from `unread` on. A kernel that cannot forget names does nothing.
-    fn note_settled_names(&mut self, _remote: EndpointId, _count: usize, _unread: Seq) -> Result<(), KernelError> {
-        Ok(())
-    }
-
-    /// As [`note_settled_names`](Self::note_settled_names), at once.
     fn forget_settled_names(&mut self, _remote: EndpointId, _unread: Seq) -> Result<(), KernelError> {
         Ok(())
     }

@@ -145,10 +145,10 @@ pub struct Kernel {
     unsaved: bool,
     /// The storage failed while the queue was run: it is to be run again.
     unsettled: Option<KernelError>,
-    /// The queue is not empty, or there is garbage: the next turn goes on.
+    /// There may be garbage: the next turn goes on.
     has_more: bool,
-    /// What was done since the queue was empty ought to be durable soon.
-    did_some: bool,
+    /// Operations of the store when the last turn was over.
+    settled_at: u64,
     limits: TurnLimits,
 }
 
@@ -157,12 +157,12 @@ pub struct Kernel {
 pub struct TurnLimits {
     /// Of a long list, and of garbage, so many references in one transaction.
     pub references: usize,
-    /// After so many operations of the store the rest of the queue waits.
+    /// After so many operations of the store, or twice as many as what happened took, the rest of the garbage waits.
     pub operations: u64,
 }
 
 impl Default for TurnLimits {
-    /// A turn takes one or two milliseconds.
+    /// A portion takes one or two milliseconds, and so does garbage.
     fn default() -> Self {
         TurnLimits { references: 250, operations: 2_000 }
     }
@@ -212,7 +212,7 @@ impl Kernel {
             unsaved: false,
             unsettled: None,
             has_more: false,
-            did_some: false,
+            settled_at: 0,
             limits,
         };
         kernel.settle();

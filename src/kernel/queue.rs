@@ -296,10 +296,6 @@ impl HostKernel for KernelStore {
         Ok(KernelStore::keep_retired(self, remote, told)?)
     }
 
-    fn note_settled_names(&mut self, remote: EndpointId, count: usize, unread: Seq) -> Result<(), KernelError> {
-        Ok(KernelStore::note_settled_names(self, remote, count, unread)?)
-    }
-
     fn forget_settled_names(&mut self, remote: EndpointId, unread: Seq) -> Result<(), KernelError> {
         Ok(KernelStore::forget_settled_names(self, remote, unread)?)
     }

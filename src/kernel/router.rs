@@ -103,21 +103,34 @@ impl Kernel {
         }
     }
 
-    /// What is left when a turn is over waits for the next: nobody who calls, and nobody who asks for a great deal, keeps others
-    /// waiting for long.
+    /// Garbage that is left when a turn is over waits for the next, so that what nobody waits for keeps nobody waiting. A turn
+    /// collects for at least twice what it did otherwise: garbage never grows faster than it goes.
     fn try_settle(&mut self) -> Result<(), KernelError> {
-        let end = self.store.operations().saturating_add(self.limits.operations);
         self.has_more = true;
-        self.take_effects()?;
-        while self.store.operations() < end {
-            if !self.run_turn()? && !self.collect_garbage()? {
+        self.run_queue()?;
+        let did = self.store.operations().saturating_sub(self.settled_at);
+        let end = self.store.operations().saturating_add(self.limits.operations.max(did.saturating_mul(2)));
+        loop {
+            if !self.collect_garbage()? {
                 self.has_more = false;
-                self.unsaved |= std::mem::take(&mut self.did_some);
+                break;
+            }
+            self.run_queue()?;
+            if self.store.operations() >= end {
+                break;
+            }
+        }
+        self.settled_at = self.store.operations();
+        Ok(())
+    }
+
+    fn run_queue(&mut self) -> Result<(), KernelError> {
+        loop {
+            self.take_effects()?;
+            if !self.run_turn()? {
                 return Ok(());
             }
-            self.take_effects()?;
         }
-        Ok(())
     }
 
     fn take_effects(&mut self) -> Result<(), KernelError> {
@@ -191,7 +204,7 @@ impl Kernel {
             Ok(events) => {
                 self.remotes.keep_staged();
                 let ran = events.is_some();
-                self.did_some |= ran;
+                self.unsaved |= ran;
                 self.events.extend(events.into_iter().flatten());
                 Ok(ran)
             }
@@ -239,7 +252,7 @@ impl Kernel {
         match collected {
             Ok((busy, events)) => {
                 self.remotes.keep_staged();
-                self.did_some |= busy;
+                self.unsaved |= busy;
                 self.events.extend(events);
                 Ok(busy)
             }

@@ -289,8 +289,9 @@ impl RemoteHandle {
                 let refused = self.process_delivery(host, delivery, *ack, *size)?;
                 if retirement.retires {
                     self.forget_names(host, &settled)?;
-                } else if !settled.is_empty() {
-                    host.note_settled_names(self.id, settled.len(), self.session.start())?;
+                }
+                if !settled.is_empty() {
+                    host.forget_settled_names(self.id, self.session.start())?;
                 }
                 if let Some(error) = refused {
                     return Ok(Outcome::Rejected { seq, error, reply_key: None });
@@ -463,7 +464,10 @@ impl RemoteHandle {
         match message.command.concerns() {
             Concerns::Promises(settled) => {
                 self.reject_unsettled(host, &settled, error)?;
-                if message.retirement.retires { self.forget_names(host, &settled) } else { Ok(()) }
+                if message.retirement.retires {
+                    self.forget_names(host, &settled)?;
+                }
+                host.forget_settled_names(self.id, self.session.start())
             }
             Concerns::Result(eref) => {
                 let accepted = host.transaction("rejectResult", |host| host.accept_result(self.id, eref));

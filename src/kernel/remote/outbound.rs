@@ -138,8 +138,10 @@ impl RemoteHandle {
         self.requests.told(eref, seq);
         if retirement.retires {
             store.retire_name(self.id, promise, eref, seq)?;
+        } else {
+            store.note_settled_name(self.id, promise);
         }
-        Ok(store.note_settled_names(self.id, 1, self.session.start())?)
+        Ok(store.forget_settled_names(self.id, self.session.start())?)
     }
 
     /// A command with what it says of the names of settled promises.

@@ -117,7 +117,7 @@ impl KernelStore {
     ///
     /// # Errors
     /// [`RefError::WrongKind`] when `eref` is not a remote's or vat's as the endpoint is; [`RefError::UnknownReference`] for
-    /// an import; [`RefError::Store`].
+    /// an import; [`RefError::TooManyUnsettled`]; [`RefError::Store`].
     pub fn export_eref(&mut self, endpoint: EndpointId, eref: Eref) -> Result<Kref, RefError> {
         insist_kind(endpoint, eref)?;
         if eref.direction == Direction::Import {
@@ -125,6 +125,7 @@ impl KernelStore {
         }
         if eref.kind == RefKind::Promise {
             self.insist_not_forgotten(endpoint, eref)?;
+            self.insist_few_unsettled(endpoint)?;
             return Ok(self.export_promise(endpoint, eref, Some(endpoint))?);
         }
         let kref = self.create_object(endpoint)?;

@@ -116,6 +116,9 @@ pub enum RefError {
     /// A remote mentions settled promises again and again, and has too much told of them.
     #[error("{0} mentions what was settled long ago, and had too much told of that already")]
     TooMuchToTell(EndpointId),
+    /// A remote makes promises and does not settle them.
+    #[error("{0} has too many promises that it has yet to settle")]
+    TooManyUnsettled(EndpointId),
     /// The promise is for another to decide.
     #[error("{kref} is not for {endpoint} to decide")]
     NotDecider {

@@ -12,6 +12,7 @@ mod acquaintances;
 mod audit;
 mod backup;
 mod clist;
+mod deciding;
 mod endpoints;
 mod error;
 mod gc;
@@ -37,6 +38,8 @@ use std::{cell::Cell, fmt};
 
 pub use acquaintances::Acquaintance;
 pub use backup::BackupError;
+use deciding::Deciding;
+pub use deciding::MAX_UNSETTLED;
 pub use error::{RefError, StoreError};
 pub use gc::{Collected, GcAction, GcKind};
 pub(crate) use identity::Secret;
@@ -82,8 +85,10 @@ pub struct KernelStore {
     waiting: Waiting,
     /// What peers make the kernel tell again.
     told_again: ToldAgain,
-    /// How many names of settled promises remotes have.
+    /// Which names of settled promises remotes have.
     settled_names: SettledNames,
+    /// How many promises remotes are to settle.
+    deciding: Deciding,
     group: Group,
     /// The open savepoints, each with how far what memory holds beside the rows had come when it was made.
     open: Vec<(String, Mark)>,
@@ -139,6 +144,7 @@ impl KernelStore {
             waiting: Waiting::default(),
             told_again: ToldAgain::default(),
             settled_names: SettledNames::default(),
+            deciding: Deciding::default(),
             group: Group::Off,
             open: Vec::new(),
             failed: None,
@@ -154,6 +160,8 @@ impl KernelStore {
         self.note_all_garbage()?;
         self.note_all_outcomes()?;
         self.note_all_waiting()?;
+        self.note_all_deciders()?;
+        self.note_all_settled_names()?;
         self.pins = Pins::parse(self.get(PINNED)?.as_deref().unwrap_or_default())?;
         self.stored_items = self.run_queue_rows()?;
         Ok(())

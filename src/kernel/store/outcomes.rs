@@ -29,13 +29,15 @@ pub struct Outcome {
     pub bytes: usize,
     /// The promises in the value, each once.
     promises: BTreeSet<Kref>,
+    /// How many references the value has.
+    slots: usize,
 }
 
 impl Outcome {
     pub(super) fn new(rejected: bool, value: &CapData<Kref>) -> Self {
         let promises = value.slots.iter().copied().filter(|slot| slot.is_promise()).collect();
         let bytes = value.body.len().saturating_add(value.slots.len().saturating_mul(SLOT_BYTES));
-        Outcome { rejected, reference: reference(value), bytes, promises }
+        Outcome { rejected, reference: reference(value), bytes, promises, slots: value.slots.len() }
     }
 
     pub(super) fn promises(&self) -> impl Iterator<Item = Kref> + '_ {
@@ -59,6 +61,8 @@ struct Node {
     named_by: BTreeSet<Kref>,
     /// How many values name it, whatever their level.
     names: usize,
+    /// What its value led to when it was settled, itself included.
+    weight: usize,
     outcome: Option<Rc<Outcome>>,
 }
 
@@ -113,8 +117,30 @@ impl Outcomes {
             self.name(kpid, *promise);
         }
         self.nodes.entry(kpid).or_default().outcome = Some(outcome);
+        self.weigh(kpid);
         self.log.push(Step::Settled(kpid));
         true
+    }
+
+    /// How many references a settled promise keeps in the store: itself, those in its value, and what those led to when it was
+    /// settled. What is named twice counts twice. 1 for what is not settled.
+    pub(super) fn weight(&self, kpid: Kref) -> usize {
+        self.nodes.get(&kpid).map_or(1, |node| node.weight.max(1))
+    }
+
+    fn weigh(&mut self, kpid: Kref) {
+        let Some(outcome) = self.get(kpid) else { return };
+        let behind = outcome.promises().map(|promise| self.nodes.get(&promise).map_or(0, |node| node.weight));
+        let weight = behind.fold(outcome.slots.saturating_add(1), usize::saturating_add);
+        if let Some(node) = self.nodes.get_mut(&kpid) {
+            node.weight = weight;
+        }
+    }
+
+    /// Finds the weight of all that were taken up.
+    pub(super) fn weigh_all(&mut self) {
+        let all: Vec<Kref> = self.nodes.keys().copied().collect();
+        self.last_first(&all).into_iter().for_each(|kpid| self.weigh(kpid));
     }
 
     /// The promises in a value that lead back to the promise that it is to settle.
@@ -183,10 +209,13 @@ impl Outcomes {
             self.name(kpid, *promise);
         }
         self.nodes.entry(kpid).or_default().outcome = Some(outcome);
+        self.weigh(kpid);
     }
 
     fn drop_outcome(&mut self, kpid: Kref) -> Option<Rc<Outcome>> {
-        let outcome = self.nodes.get_mut(&kpid)?.outcome.take()?;
+        let node = self.nodes.get_mut(&kpid)?;
+        node.weight = 0;
+        let outcome = node.outcome.take()?;
         for promise in &outcome.promises {
             self.unname(kpid, *promise);
         }

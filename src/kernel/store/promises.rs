@@ -61,6 +61,7 @@ impl KernelStore {
         self.set_json(&field_key(kpid, "subscribers"), &subscriber.as_slice())?;
         if let Some(decider) = decider {
             self.set(&field_key(kpid, "decider"), &decider.to_string())?;
+            self.deciding.add(decider);
         }
         self.set(&count_key(kpid), &count.to_string())?;
         Ok(kpid)
@@ -130,6 +131,10 @@ impl KernelStore {
         if let Party::Endpoint(endpoint) = decider {
             self.insist_in_clist(endpoint, kpid)?;
         }
+        self.leave_undecided(kpid)?;
+        if let Party::Endpoint(endpoint) = decider {
+            self.deciding.add(endpoint);
+        }
         Ok(self.set(&field_key(kpid, "decider"), &decider.to_string())?)
     }
 
@@ -138,7 +143,16 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn clear_decider(&mut self, kpid: Kref) -> Result<(), StoreError> {
+        self.leave_undecided(kpid)?;
         self.delete(&field_key(kpid, "decider"))
+    }
+
+    /// Whoever was to settle a promise is not any more.
+    fn leave_undecided(&mut self, kpid: Kref) -> Result<(), StoreError> {
+        if let Some(Party::Endpoint(former)) = self.decider(kpid)? {
+            self.deciding.remove(former);
+        }
+        Ok(())
     }
 
     /// Refuses a resolution by anyone but the decider, and a second one.
@@ -219,7 +233,7 @@ impl KernelStore {
     /// [`RefError::AlreadyResolved`], [`RefError::UnknownPromise`], [`RefError::Circular`]; [`RefError::Store`], also for a slot
     /// that is unknown.
     pub fn resolve_promise(&mut self, kpid: Kref, rejected: bool, value: &CapData<Kref>) -> Result<Resolved, RefError> {
-        let (_, subscribers) = self.unresolved(kpid)?;
+        let (decider, subscribers) = self.unresolved(kpid)?;
         let messages = self.take_promise_messages(kpid)?;
         for slot in &value.slots {
             self.add_reference(*slot)?;
@@ -234,6 +248,12 @@ impl KernelStore {
         self.delete(&field_key(kpid, "decider"))?;
         self.delete(&field_key(kpid, "subscribers"))?;
         self.change_promise(kpid, Change::Lose)?;
+        if let Some(Party::Endpoint(endpoint)) = decider {
+            self.deciding.remove(endpoint);
+            if endpoint.is_remote() {
+                self.note_settled_name(endpoint, kpid);
+            }
+        }
         Ok(Resolved { subscribers, messages })
     }
 
@@ -276,6 +296,7 @@ impl KernelStore {
                 Err(error) => tracing::error!(%error, "what this promise became cannot be read"),
             }
         }
+        self.outcomes.weigh_all();
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use super::{
 use crate::wire::{EndpointId, Eref, Kref, MAX_SEQ, Seq};
 
 /// Digits that make the order of the keys that of the numbers.
-fn retiring_key(remote: EndpointId, told: u64) -> Key {
+pub(super) fn retiring_key(remote: EndpointId, told: u64) -> Key {
     key(format_args!("retiring.{remote}.{told:020}"))
 }
 
@@ -28,6 +28,8 @@ impl KernelStore {
     /// [`StoreError`].
     pub fn retire_name(&mut self, remote: EndpointId, kpid: Kref, eref: Eref, told: Seq) -> Result<(), StoreError> {
         self.delete(&slot_key(remote, kpid))?;
+        self.forget_settled_name(remote, kpid);
+        self.note_retiring(remote, kpid, told.get());
         self.set(&retiring_key(remote, told.get()), &eref.to_string())
     }
 
@@ -36,7 +38,9 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn forget_retired(&mut self, remote: EndpointId, told: Seq) -> Result<(), StoreError> {
-        self.forget_retiring(remote, told.get())
+        self.forget_retiring(remote, told.get())?;
+        self.forget_retired_names(remote, told.get());
+        Ok(())
     }
 
     /// The message `told` was abandoned, and with it what it retired: the remote may mention that for ever.
@@ -47,6 +51,10 @@ impl KernelStore {
         let row = retiring_key(remote, told.get());
         let Some(eref) = self.get(&row)? else { return Ok(()) };
         self.delete(&row)?;
+        if let Some(kpid) = eref.parse::<Eref>().ok().map(|eref| self.eref_to_kref(remote, eref)).transpose()?.flatten()
+        {
+            self.note_retiring(remote, kpid, abandoned(told));
+        }
         self.set(&retiring_key(remote, abandoned(told)), &eref)
     }
 
@@ -58,7 +66,10 @@ impl KernelStore {
     pub fn forget_name(&mut self, remote: EndpointId, eref: Eref) -> Result<(), RefError> {
         let Some(kref) = self.eref_to_kref(remote, eref)?.filter(|kref| kref.is_promise()) else { return Ok(()) };
         match self.entry(remote, kref)? {
-            Some(entry) if entry.eref == eref => self.delete_clist_entry(remote, kref, eref),
+            Some(entry) if entry.eref == eref => {
+                self.forget_settled_name(remote, kref);
+                self.delete_clist_entry(remote, kref, eref)
+            }
             _ => Ok(()),
         }
     }

@@ -20,6 +20,7 @@ pub(super) struct Mark {
     outcomes: usize,
     pins: usize,
     waiting: usize,
+    deciding: usize,
 }
 
 impl KernelStore {
@@ -33,6 +34,7 @@ impl KernelStore {
             outcomes: self.outcomes.mark(),
             pins: self.pins.mark(),
             waiting: self.waiting.mark(),
+            deciding: self.deciding.mark(),
         }
     }
 
@@ -46,6 +48,7 @@ impl KernelStore {
         self.outcomes.roll_back(mark.outcomes);
         self.pins.roll_back(mark.pins);
         self.waiting.roll_back(mark.waiting);
+        self.deciding.roll_back(mark.deciding);
     }
 
     /// Nothing that was done so far can be undone any more.
@@ -56,6 +59,7 @@ impl KernelStore {
         self.outcomes.forget_log();
         self.pins.forget_log();
         self.waiting.forget_log();
+        self.deciding.forget_log();
     }
 }
 
@@ -167,10 +171,6 @@ impl FreshItems {
 
     pub(super) fn len(&self) -> usize {
         self.items.len()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Rc<RunItem>> {
-        self.items.iter()
     }
 
     fn mark(&self) -> FreshMark {

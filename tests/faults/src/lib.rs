@@ -34,9 +34,9 @@ impl Method {
             Method::CrashPoints => {
                 simulator::crash_points(simulator::Medium::Rows, 1, STRIDE, 2).err().map(|violation| violation.what)
             }
-            Method::FailurePoints => {
-                simulator::failure_points(simulator::Medium::Rows, 1, STRIDE, 2).err().map(|violation| violation.what)
-            }
+            Method::FailurePoints => simulator::failure_points(simulator::Medium::Rows, 1, FAILURE_STRIDE, 2)
+                .err()
+                .map(|violation| violation.what),
             Method::Cost => cost::find(),
             Method::Attacks => cost::attacks::find(),
             Method::Model => SMALL.iter().find_map(|name| check(&configurations::named(name).unwrap()).violation),
@@ -56,6 +56,8 @@ const SCHEDULES: u64 = 250;
 const MANY_SCHEDULES: u64 = 4_000;
 /// Store operations between two crash points.
 const STRIDE: u64 = 13;
+/// The same between two failures, which are tried in a shorter story.
+const FAILURE_STRIDE: u64 = 4;
 /// The configurations of the model checker that are walked quickly.
 const SMALL: [&str; 8] = [
     "wipes",

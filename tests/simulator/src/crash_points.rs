@@ -57,6 +57,28 @@ fn story() -> Vec<Op> {
     ]
 }
 
+/// The same once, for where each operation is tried and not every third.
+fn short_story() -> Vec<Op> {
+    let send = |host, count| Op::Send { host, choice: host as u64, count };
+    vec![
+        Op::Redeem { host: 0, of: 1 },
+        Op::Redeem { host: 2, of: 0 },
+        Op::Wait { ms: 400 },
+        send(0, 1),
+        Op::Wait { ms: 200 },
+        Op::Cut { one: 0, other: 1, cut: true },
+        send(0, 1),
+        Op::Wait { ms: 45_000 },
+        Op::Cut { one: 0, other: 1, cut: false },
+        Op::Answer { host: 1, most: 1 },
+        Op::Release { host: 2, choice: 0 },
+        Op::Redeem { host: 0, of: 2 },
+        Op::Wait { ms: 600 },
+        Op::Wipe { host: 2, down_ms: 500 },
+        Op::Wait { ms: 1_000 },
+    ]
+}
+
 /// What the kernels keep their rows on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Medium {
@@ -71,7 +93,7 @@ pub enum Medium {
 /// # Errors
 /// The first crash after which a rule was broken.
 pub fn crash_points(medium: Medium, seed: u64, stride: u64, threads: usize) -> Result<CrashPoints, Box<Violation>> {
-    at_each_operation(medium, seed, stride, threads, |host, operations, moment| Op::CrashAt {
+    at_each_operation(&story(), medium, seed, stride, threads, |host, operations, moment| Op::CrashAt {
         host,
         operations,
         moment,
@@ -79,16 +101,18 @@ pub fn crash_points(medium: Medium, seed: u64, stride: u64, threads: usize) -> R
     })
 }
 
-/// Lets each operation of each kernel's store in turn, `stride` apart, fail before and after it had its effect. The next one
-/// succeeds, so the kernel goes on, or is started again if it was a commit.
+/// Lets each operation of each kernel's store in turn, `stride` apart, fail before and after it had its effect, in a shorter
+/// story. The next one succeeds, so the kernel goes on, or is started again if it was a commit.
 ///
 /// # Errors
 /// The first failure after which a rule was broken, or something never ended.
 pub fn failure_points(medium: Medium, seed: u64, stride: u64, threads: usize) -> Result<CrashPoints, Box<Violation>> {
-    at_each_operation(medium, seed, stride, threads, |host, operations, moment| Op::FailAt { host, operations, moment })
+    let fails = |host, operations, moment| Op::FailAt { host, operations, moment };
+    at_each_operation(&short_story(), medium, seed, stride, threads, fails)
 }
 
 fn at_each_operation(
+    story: &[Op],
     medium: Medium,
     seed: u64,
     stride: u64,
@@ -105,11 +129,10 @@ fn at_each_operation(
     let operations =
         |world: &World| -> Vec<u64> { (0..HOSTS).map(|host| world.host(host).disk.operations()).collect() };
     let started = operations(&world);
-    let ops = story();
     begun
-        .and_then(|()| world.perform_all(&ops))
+        .and_then(|()| world.perform_all(story))
         .and_then(|()| world.finish())
-        .map_err(|what| Box::new(Violation { what, schedule: Schedule { seed, ops: ops.clone() } }))?;
+        .map_err(|what| Box::new(Violation { what, schedule: Schedule { seed, ops: story.to_vec() } }))?;
     let mut points = Vec::new();
     for (host, (ended, started)) in operations(&world).into_iter().zip(started).enumerate() {
         for operations in (1..=ended - started).step_by(usize::try_from(stride).unwrap()) {
@@ -128,7 +151,7 @@ fn at_each_operation(
             }
             let mut ops = beginning.clone();
             ops.push(trouble(host, operations, moment));
-            ops.extend(story());
+            ops.extend_from_slice(story);
             if let Err(violation) = run(&Schedule { seed, ops }) {
                 next.store(u64::MAX / 2, Ordering::Relaxed);
                 return Err(violation);

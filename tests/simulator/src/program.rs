@@ -156,16 +156,13 @@ impl Program {
     pub(crate) fn export(&mut self) {
         let Some(driver) = self.driver.upgrade().filter(|_| self.known.offers.len() < 3) else { return };
         let nonce = driver.random();
-        let make = || {
-            driver.call(|kernel, _| {
-                let object = kernel.export_object()?;
-                Ok((object, kernel.issue_ocap_url(object, nonce)?))
-            })
-        };
-        // A disk that fails once may work the next time.
-        let Ok((kref, url)) = make().or_else(|_| make()) else { return };
+        // A disk that fails once may work the next time. The object is there then, whatever becomes of its URL.
+        let export = || driver.call(|kernel, _| kernel.export_object());
+        let Ok(kref) = export().or_else(|_| export()) else { return };
         let object = u32::try_from(self.known.objects.len()).unwrap();
         self.known.objects.insert(kref, object);
+        let issue = || driver.call(|kernel, _| kernel.issue_ocap_url(kref, nonce));
+        let Ok(url) = issue().or_else(|_| issue()) else { return };
         self.known.offers.push((Label { owner: self.life, object }, url));
     }
 
