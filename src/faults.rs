@@ -22,6 +22,8 @@ pub enum Fault {
     ReuseSeqAfterCrash,
     /// A write that was refused counts as written.
     CountRefusedAsWritten,
+    /// Several writes are under way also to a peer that accepts gaps.
+    WriteSeveralToAll,
     /// After a give-up the peer is not told where the sender goes on.
     GiveUpWithoutMarker,
     /// What is pending outlives the restart of the peer.
@@ -63,7 +65,7 @@ pub enum Fault {
 #[cfg(feature = "seeded-faults")]
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 26] = [
+    pub const ALL: [Fault; 27] = [
         Fault::AcceptGaps,
         Fault::ReverseHeld,
         Fault::DeliverDuplicates,
@@ -72,6 +74,7 @@ impl Fault {
         Fault::ForgetReceived,
         Fault::ReuseSeqAfterCrash,
         Fault::CountRefusedAsWritten,
+        Fault::WriteSeveralToAll,
         Fault::GiveUpWithoutMarker,
         Fault::KeepPendingAtRestart,
         Fault::ForgetPromisesAtRestart,

@@ -81,10 +81,14 @@ impl RemoteManager {
     /// [`KernelError::Store`].
     pub fn new(
         host: &mut dyn HostKernel,
-        config: RemoteManagerConfig,
+        mut config: RemoteManagerConfig,
         issuer: UrlIssuer,
         now: Timestamp,
     ) -> Result<Self, KernelError> {
+        if !host.keeps_epochs() {
+            // Its network may be of any make.
+            config.session.max_writes = 1;
+        }
         let mut manager = RemoteManager {
             config,
             issuer,
