@@ -41,7 +41,7 @@ pub use issuer::UrlIssuer;
 pub use ocap_url::{OcapUrl, OcapUrlError};
 pub use program::PROGRAM;
 pub use remote::{
-    Effect, MAX_REFERENCES, RedemptionId, RemoteCounters, RemoteEvent, RemoteHandle, RemoteManager,
+    Effect, MAX_REFERENCES, MAX_SLOTS, RedemptionId, RemoteCounters, RemoteEvent, RemoteHandle, RemoteManager,
     RemoteManagerConfig, RemoteWrite, UrlTicket,
 };
 use store::{KernelStore, StoreError};

@@ -9,7 +9,7 @@ use super::{
     flow::Load,
     given::Given,
     handle::Opening,
-    outbound::check_references,
+    outbound::{MAX_REFERENCES, MAX_SLOTS, check_references},
     redemption::Redemptions,
 };
 use crate::{
@@ -337,7 +337,8 @@ impl RemoteHandle {
         ack: Option<Seq>,
         size: usize,
     ) -> Result<Option<KernelError>, KernelError> {
-        check_references(delivery.references())?;
+        check_references(delivery.references(), MAX_REFERENCES)?;
+        check_references(delivery.most_slots(), MAX_SLOTS)?;
         match delivery {
             Delivery::Message { target, methargs, result } => {
                 let comes_back = self.would_come_back(host, target)?;

@@ -27,6 +27,6 @@ pub use counters::RemoteCounters;
 pub use effect::{Effect, RemoteEvent, RemoteWrite};
 pub use handle::{RemoteHandle, UrlTicket};
 pub use manager::{RemoteManager, RemoteManagerConfig};
-pub use outbound::MAX_REFERENCES;
 pub(super) use outbound::check_size;
+pub use outbound::{MAX_REFERENCES, MAX_SLOTS};
 pub use redemption::RedemptionId;

@@ -96,9 +96,9 @@ pub const ATTACKS: &[Attack] = &[
         telling: false,
     },
     Attack {
-        name: "60,000 references in each message",
+        name: "10,000 references in each message",
         who: Who::Known(1),
-        habits: Habits { next: |script| references(script, 60_000), ..READING },
+        habits: Habits { next: |script| references(script, 10_000), ..READING },
         limits: Limits { latency: 100.0, ..LIMITS },
         telling: false,
     },
