@@ -191,6 +191,12 @@ pub trait HostKernel {
     /// Every unresolved promise that a remote is to decide.
     fn promises_by_decider(&self, remote: EndpointId) -> Result<Vec<Kref>, KernelError>;
 
+    /// How many of the promises that a remote is to settle it was asked for: it may have made others itself, as many as it likes. A kernel
+    /// that cannot tell them apart counts all.
+    fn asked_of(&self, remote: EndpointId) -> Result<usize, KernelError> {
+        Ok(self.promises_by_decider(remote)?.len())
+    }
+
     /// Those of these promises that a remote is to decide.
     fn decided_among(&self, remote: EndpointId, promises: &[Kref]) -> Result<Vec<Kref>, KernelError> {
         let decided: BTreeSet<Kref> = self.promises_by_decider(remote)?.into_iter().collect();

@@ -223,6 +223,15 @@ impl HostKernel for KernelStore {
         Ok(KernelStore::promises_by_decider(self, remote)?)
     }
 
+    fn asked_of(&self, remote: EndpointId) -> Result<usize, KernelError> {
+        let mut asked = 0_usize;
+        for promise in KernelStore::promises_by_decider(self, remote)? {
+            let name = self.kref_to_eref(remote, promise)?;
+            asked = asked.saturating_add(usize::from(name.is_some_and(|eref| eref.direction == Direction::Import)));
+        }
+        Ok(asked)
+    }
+
     fn decided_among(&self, remote: EndpointId, promises: &[Kref]) -> Result<Vec<Kref>, KernelError> {
         let mut decided = Vec::new();
         for promise in promises {

@@ -134,7 +134,7 @@ impl RemoteHandle {
     /// [`KernelError::Store`].
     pub(in crate::kernel) fn count_unanswered(&self, host: &dyn HostKernel) -> Result<(), KernelError> {
         if self.unanswered.get() >= MAX_UNANSWERED {
-            self.unanswered.set(host.promises_by_decider(self.id)?.len());
+            self.unanswered.set(host.asked_of(self.id)?);
         }
         Ok(())
     }

@@ -218,3 +218,23 @@ fn two_that_ask_each_other_as_much_as_they_can_are_never_refused() {
     assert_eq!(answered, sent[0] + sent[1]);
     world.audit();
 }
+
+#[test]
+fn promises_of_a_peers_own_are_no_requests_that_it_has_not_answered() {
+    let (mut world, for_alice, _) = World::introduced();
+    let kernel = world.alice.kernel();
+    let own = kernel.export_object().unwrap();
+    let promises = (0..1_100).map(|_| kernel.create_promise().unwrap());
+    let slots: Vec<Kref> = std::iter::once(own).chain(promises).collect();
+    kernel.send(for_alice, with_slots("#1", &slots)).unwrap();
+    world.run();
+    let given = world.bob.take_events().into_iter().find_map(|event| match event {
+        KernelEvent::Message { methargs, .. } => methargs.slots.first().copied(),
+        _ => None,
+    });
+    world.restart_bob(true);
+    world.connect();
+    world.bob.kernel().send(given.unwrap(), data("#2")).unwrap();
+    world.run();
+    assert_eq!(world.alice.messages().len(), 1);
+}
