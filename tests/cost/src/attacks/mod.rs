@@ -57,7 +57,7 @@ pub struct Limits {
 /// When the attack begins and ends.
 const ATTACK: (Micros, Micros) = (SECOND, 4 * SECOND);
 /// When everybody has what it waits for.
-const LEAVE: Micros = 7 * SECOND;
+const LEAVE: Micros = 12 * SECOND;
 /// So long after that, who is not known is forgotten: it is given up when it could not be reached for ten minutes, and has then
 /// been silent for as long.
 const FORGETTING: Micros = 30 * 60 * SECOND;
