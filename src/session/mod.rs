@@ -81,8 +81,8 @@ impl From<&RemoteCommsOptions> for SessionConfig {
             // A quarter of the sender's queue, so that a steady sender never fills it while an acknowledgement waits.
             ack_every: (options.max_queue as u64 / 4).max(1),
             refusal_pause: Duration::from_millis(100),
-            // As many as the network hands its stream at once.
-            max_writes: 8,
+            // So many answers can leave in one turn of the kernel, which others may make long.
+            max_writes: 32,
         }
     }
 }
