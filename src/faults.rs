@@ -22,6 +22,8 @@ pub enum Fault {
     ReuseSeqAfterCrash,
     /// A write that was refused counts as written.
     CountRefusedAsWritten,
+    /// Several writes are under way also to a peer that accepts gaps.
+    WriteSeveralToAll,
     /// After a give-up the peer is not told where the sender goes on.
     GiveUpWithoutMarker,
     /// What is pending outlives the restart of the peer.
@@ -54,12 +56,16 @@ pub enum Fault {
     RememberStrangers,
     /// The names of settled promises are never forgotten, however many one peer has.
     RememberSettledNames,
+    /// A long message counts as received with its first portion.
+    CountPortionAsWhole,
+    /// A peer hears of garbage between two portions of its long message, as of before that message.
+    TellBetweenPortions,
 }
 
 #[cfg(feature = "seeded-faults")]
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 24] = [
+    pub const ALL: [Fault; 27] = [
         Fault::AcceptGaps,
         Fault::ReverseHeld,
         Fault::DeliverDuplicates,
@@ -68,6 +74,7 @@ impl Fault {
         Fault::ForgetReceived,
         Fault::ReuseSeqAfterCrash,
         Fault::CountRefusedAsWritten,
+        Fault::WriteSeveralToAll,
         Fault::GiveUpWithoutMarker,
         Fault::KeepPendingAtRestart,
         Fault::ForgetPromisesAtRestart,
@@ -84,6 +91,8 @@ impl Fault {
         Fault::ServeInOrderOfArrival,
         Fault::RememberStrangers,
         Fault::RememberSettledNames,
+        Fault::CountPortionAsWhole,
+        Fault::TellBetweenPortions,
     ];
 }
 

@@ -41,7 +41,7 @@ pub use issuer::UrlIssuer;
 pub use ocap_url::{OcapUrl, OcapUrlError};
 pub use program::PROGRAM;
 pub use remote::{
-    Effect, MAX_REFERENCES, RedemptionId, RemoteCounters, RemoteEvent, RemoteHandle, RemoteManager,
+    Effect, MAX_REFERENCES, MAX_SLOTS, RedemptionId, RemoteCounters, RemoteEvent, RemoteHandle, RemoteManager,
     RemoteManagerConfig, RemoteWrite, UrlTicket,
 };
 use store::{KernelStore, StoreError};
@@ -145,6 +145,27 @@ pub struct Kernel {
     unsaved: bool,
     /// The storage failed while the queue was run: it is to be run again.
     unsettled: Option<KernelError>,
+    /// There may be garbage: the next turn goes on.
+    has_more: bool,
+    /// Operations of the store when the last turn was over.
+    settled_at: u64,
+    limits: TurnLimits,
+}
+
+/// How much is done in one turn. What is left waits for the next, so that nobody who asks for a great deal keeps others waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TurnLimits {
+    /// Of a long list, and of garbage, so many references in one transaction.
+    pub references: usize,
+    /// After so many operations of the store, or twice as many as what happened took, the rest of the garbage waits.
+    pub operations: u64,
+}
+
+impl Default for TurnLimits {
+    /// A portion takes one or two milliseconds, and so does garbage.
+    fn default() -> Self {
+        TurnLimits { references: 250, operations: 2_000 }
+    }
 }
 
 impl Kernel {
@@ -160,7 +181,8 @@ impl Kernel {
         random: &mut dyn FnMut(&mut [u8]),
         now: Timestamp,
     ) -> Result<Self, KernelError> {
-        let config = RemoteManagerConfig::from(options);
+        let limits = TurnLimits::default();
+        let config = RemoteManagerConfig { portion: limits.references, ..options.into() };
         let is_restored = store.is_restored()?;
         store.gather_transactions();
         let (identity, incarnation, issuer) = store.transaction("openKernel", |store| {
@@ -189,6 +211,9 @@ impl Kernel {
             brought: HashSet::new(),
             unsaved: false,
             unsettled: None,
+            has_more: false,
+            settled_at: 0,
+            limits,
         };
         kernel.settle();
         Ok(kernel)
@@ -232,6 +257,12 @@ impl Kernel {
     /// Lets go of the store, so that it can be opened again; what was not committed is lost. The kernel refuses everything.
     pub fn close(&mut self) {
         self.store.close();
+    }
+
+    /// Changes how much is done in one turn. Nothing else depends on it.
+    pub fn limit_turns(&mut self, limits: TurnLimits) {
+        self.limits = limits;
+        self.remotes.take_portions_of(limits.references);
     }
 
     // --- Durability
@@ -344,8 +375,8 @@ impl Kernel {
     ///
     /// # Errors
     /// [`KernelError::Store`].
-    pub fn network_started(&mut self) -> Result<(), KernelError> {
-        self.remotes.network_started();
+    pub fn network_started(&mut self, now: Timestamp) -> Result<(), KernelError> {
+        self.remotes.network_started(now);
         self.settle();
         Ok(())
     }
@@ -369,9 +400,10 @@ impl Kernel {
 
     // --- Time and effects
 
-    /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest.
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest; a time long past if there is more to do than
+    /// one turn should take.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        if self.unsettled.is_some() { Some(Timestamp::default()) } else { self.remotes.poll_timeout() }
+        if self.has_more() { Some(Timestamp::default()) } else { self.remotes.poll_timeout() }
     }
 
     /// Tells the time.
@@ -382,8 +414,23 @@ impl Kernel {
         let handled = self.remotes.handle_timeout(&mut self.store, now);
         // Whoever was forgotten is forgotten for good.
         self.unsaved |= self.remotes.has_forgotten();
+        handled.and(self.go_on())
+    }
+
+    /// Whether there is more to do than one turn should take, or the storage has failed: the next turn is to
+    /// [go on](Self::go_on), as [`handle_timeout`](Self::handle_timeout) does too.
+    pub fn has_more(&self) -> bool {
+        self.unsettled.is_some() || self.has_more || self.remotes.has_more()
+    }
+
+    /// Does more of what is left to do.
+    ///
+    /// # Errors
+    /// [`KernelError::Store`], after which it should be tried again after a pause.
+    pub fn go_on(&mut self) -> Result<(), KernelError> {
+        let gone_on = self.remotes.go_on(&mut self.store);
         self.settle();
-        handled.and(self.unsettled.clone().map_or(Ok(()), Err))
+        gone_on.and(self.unsettled.clone().map_or(Ok(()), Err))
     }
 
     /// The next thing for the program. It is to take all of them before a commit.

@@ -7,7 +7,7 @@ use super::{
     host::HostKernel as _,
     program::forget,
     queue::give,
-    store::{GcAction, GcKind, Hearing, KernelMessage, KernelStore, MayHear, Party, RunItem, StoreError},
+    store::{Collected, GcAction, GcKind, Hearing, KernelMessage, KernelStore, MayHear, Party, RunItem, StoreError},
 };
 use crate::{
     faults::{Fault, seeded},
@@ -103,11 +103,31 @@ impl Kernel {
         }
     }
 
+    /// Garbage that is left when a turn is over waits for the next, so that what nobody waits for keeps nobody waiting. A turn
+    /// collects for at least twice what it did otherwise: garbage never grows faster than it goes.
     fn try_settle(&mut self) -> Result<(), KernelError> {
+        self.has_more = true;
+        self.run_queue()?;
+        let did = self.store.operations().saturating_sub(self.settled_at);
+        let end = self.store.operations().saturating_add(self.limits.operations.max(did.saturating_mul(2)));
+        loop {
+            if !self.collect_garbage()? {
+                self.has_more = false;
+                break;
+            }
+            self.run_queue()?;
+            if self.store.operations() >= end {
+                break;
+            }
+        }
+        self.settled_at = self.store.operations();
+        Ok(())
+    }
+
+    fn run_queue(&mut self) -> Result<(), KernelError> {
         loop {
             self.take_effects()?;
-            while self.run_turn()? {}
-            if !self.collect_garbage()? {
+            if !self.run_turn()? {
                 return Ok(());
             }
         }
@@ -195,7 +215,7 @@ impl Kernel {
         }
     }
 
-    /// Tells owners and importers what is no longer needed, and reaps what is due; false when there was nothing to tell.
+    /// Tells owners and importers what is no longer needed, some of it, and reaps what is due; false when there was nothing.
     fn collect_garbage(&mut self) -> Result<bool, KernelError> {
         match self.collect_by(KernelStore::collect_garbage_for) {
             Err(error) if !error.is_storage_failure() => {
@@ -210,15 +230,16 @@ impl Kernel {
 
     fn collect_by(
         &mut self,
-        collect: fn(&mut KernelStore, MayHear<'_>) -> Result<Vec<GcAction>, StoreError>,
+        collect: fn(&mut KernelStore, MayHear<'_>, usize) -> Result<Collected, StoreError>,
     ) -> Result<bool, KernelError> {
-        let Kernel { store, remotes, .. } = self;
+        let Kernel { store, remotes, limits, .. } = self;
         let collected = store.transaction("collectGarbage", |store| {
             let mut turn = Turn { store, remotes, events: Vec::new() };
-            let actions = collect(turn.store, &|endpoint, kind| {
+            let hearing = |endpoint, kind| {
                 turn.remotes.remote(endpoint).map_or(Hearing::Everything, |remote| remote.hearing(kind))
-            })?;
-            let mut busy = !actions.is_empty();
+            };
+            let Collected { actions, is_all } = collect(turn.store, &hearing, limits.references)?;
+            let mut busy = !is_all || !actions.is_empty();
             for of_one in actions.chunk_by(|one, other| one.endpoint == other.endpoint) {
                 turn.tell_of_garbage(of_one)?;
             }

@@ -1,9 +1,14 @@
-//! What a session knows of its channel, and the one write that may be under way on it.
+//! What a session knows of its channel, and the writes that are under way on it.
 //!
 //! The bridge between kernel and network has no word for "the channel is down". A session learns it from a refused write,
 //! and that a channel is up from the handshake's question about the incarnation.
+//!
+//! Mostly one write is under way. Several may be on an announced channel, once its peer was told there where the sender starts; the
+//! first that does not end well ends them all: what becomes of the others means nothing any more, and they are written again. One that
+//! is written after another was refused leaves a gap, so the peer has to be one that accepts none.
 
 use std::{
+    collections::VecDeque,
     hash::{Hash, Hasher},
     time::Duration,
 };
@@ -13,6 +18,9 @@ use crate::{
     runtime::Timestamp,
     wire::{LimitType, RemoteError, Seq},
 };
+
+/// A message that is longer has the way to the network for itself: who waits for it to be written knows how the line is.
+const LONG: usize = 4 << 10;
 
 /// Names one write, so that its result can be told from that of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,10 +74,12 @@ enum Payload {
     Ack,
 }
 
-/// The write that was handed out last, while its result is awaited.
+/// A write that was handed out, while its result is awaited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct InFlight {
     payload: Payload,
+    /// Nothing is written beside it.
+    long: bool,
     /// It carries the resume point.
     resumes: bool,
     /// It was handed out when there was no channel.
@@ -110,7 +120,10 @@ pub(super) struct Link {
     resume: bool,
     /// The last write was refused.
     refused: bool,
-    in_flight: Option<InFlight>,
+    /// Oldest first, with the numbers of their tokens.
+    in_flight: VecDeque<(LastToken, InFlight)>,
+    /// What is under way must end before anything else is written.
+    drains: bool,
     /// There may be a channel that was announced before this link began.
     announced_before: bool,
     last_token: LastToken,
@@ -128,7 +141,8 @@ pub(super) struct Due {
 pub(super) enum Finished {
     Written(Seq),
     AckWritten,
-    NotWritten,
+    /// A message, unless it was an acknowledgement alone.
+    NotWritten(Option<Seq>),
     Rewind,
     Ignored,
 }
@@ -139,7 +153,8 @@ impl Link {
             state: State::Unknown,
             resume: true,
             refused: false,
-            in_flight: None,
+            in_flight: VecDeque::new(),
+            drains: false,
             announced_before: false,
             last_token: LastToken(0),
         }
@@ -166,11 +181,31 @@ impl Link {
     }
 
     pub(super) fn is_current(&self, token: WriteToken) -> bool {
-        self.in_flight.is_some() && token == self.token()
+        self.place_of(token).is_some()
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        matches!(self.state, State::Up | State::Unknown) && self.in_flight.is_none()
+    fn place_of(&self, token: WriteToken) -> Option<usize> {
+        self.in_flight.iter().position(|(LastToken(number), _)| *number == token.0)
+    }
+
+    /// Whether something may be written, if `most` writes may be under way at once.
+    pub(super) fn is_open(&self, most: usize) -> bool {
+        match self.state {
+            State::Up | State::Unknown if self.in_flight.is_empty() => true,
+            State::Up => {
+                let settled = |write: &InFlight| !(write.resumes || write.opens || write.long) && write.announced == 0;
+                !self.drains
+                    && !self.resume
+                    && self.in_flight.len() < most
+                    && self.in_flight.iter().all(|(_, write)| settled(write))
+            }
+            State::Unknown | State::Down | State::Paused(_) => false,
+        }
+    }
+
+    /// Nothing is written before everything that is under way has ended.
+    pub(super) fn drain(&mut self) {
+        self.drains = !self.in_flight.is_empty();
     }
 
     pub(super) fn resumes_at(&self) -> Option<Timestamp> {
@@ -180,27 +215,28 @@ impl Link {
         }
     }
 
-    pub(super) fn may_write(&mut self, now: Timestamp) -> Option<Due> {
+    pub(super) fn may_write(&mut self, now: Timestamp, most: usize) -> Option<Due> {
         if let State::Paused(until) = self.state
             && until <= now
         {
             self.state = State::Up;
         }
-        self.is_open().then_some(Due { resume: self.resume, announced: self.state == State::Up })
+        self.is_open(most).then_some(Due { resume: self.resume, announced: self.state == State::Up })
     }
 
-    pub(super) fn begin_message(&mut self, seq: Seq) {
-        self.begin(Payload::Message(seq));
+    pub(super) fn begin_message(&mut self, seq: Seq, bytes: usize) {
+        self.begin(Payload::Message(seq), bytes > LONG);
     }
 
     pub(super) fn begin_ack(&mut self) {
-        self.begin(Payload::Ack);
+        self.begin(Payload::Ack, false);
     }
 
-    fn begin(&mut self, payload: Payload) {
+    fn begin(&mut self, payload: Payload, long: bool) {
         self.last_token.0 = self.last_token.0.wrapping_add(1);
         let opens = self.state == State::Unknown && !self.announced_before;
-        self.in_flight = Some(InFlight { payload, resumes: self.resume, opens, announced: 0 });
+        let write = InFlight { payload, long, resumes: self.resume, opens, announced: 0 };
+        self.in_flight.push_back((self.last_token, write));
         self.resume = false;
     }
 
@@ -209,8 +245,8 @@ impl Link {
         self.resume = true;
         self.refused = false;
         self.announced_before = false;
-        if let Some(in_flight) = &mut self.in_flight {
-            in_flight.announced = in_flight.announced.saturating_add(1);
+        for (_, write) in &mut self.in_flight {
+            write.announced = write.announced.saturating_add(1);
         }
     }
 
@@ -238,10 +274,15 @@ impl Link {
         now: Timestamp,
         pause: Duration,
     ) -> Finished {
-        if !self.is_current(token) {
+        let Some((_, write)) = self.place_of(token).and_then(|place| self.in_flight.remove(place)) else {
             return Finished::Ignored;
+        };
+        let well = outcome == WriteOutcome::Written && write.is_for_the_present_channel()
+            || outcome == WriteOutcome::Refused && seeded(Fault::CountRefusedAsWritten);
+        if !well {
+            self.in_flight.clear();
         }
-        let Some(write) = self.in_flight.take() else { return Finished::Ignored };
+        self.drains &= !self.in_flight.is_empty();
         match outcome {
             WriteOutcome::Written if !write.is_for_the_present_channel() => Finished::Rewind,
             WriteOutcome::Written => {
@@ -260,7 +301,10 @@ impl Link {
             WriteOutcome::RateLimited => {
                 self.resume |= write.resumes;
                 self.state = State::Paused(now.after(pause));
-                Finished::NotWritten
+                Finished::NotWritten(match write.payload {
+                    Payload::Message(seq) => Some(seq),
+                    Payload::Ack => None,
+                })
             }
             WriteOutcome::Refused if seeded(Fault::CountRefusedAsWritten) => match write.payload {
                 Payload::Message(seq) => Finished::Written(seq),

@@ -65,6 +65,8 @@ pub struct SessionConfig {
     pub ack_every: u64,
     /// How long writing pauses after a refusal that may be a passing one.
     pub refusal_pause: Duration,
+    /// Writes that may be under way at once to a peer of ours that keeps epochs, if the owner does; to any other, one.
+    pub max_writes: usize,
 }
 
 impl From<&RemoteCommsOptions> for SessionConfig {
@@ -79,6 +81,8 @@ impl From<&RemoteCommsOptions> for SessionConfig {
             // A quarter of the sender's queue, so that a steady sender never fills it while an acknowledgement waits.
             ack_every: (options.max_queue as u64 / 4).max(1),
             refusal_pause: Duration::from_millis(100),
+            // As many as the network hands its stream at once.
+            max_writes: 8,
         }
     }
 }
@@ -256,9 +260,10 @@ impl Session {
     }
 
     /// The network was started anew: no channel that was known exists any more.
-    pub fn network_started(&mut self) {
+    pub fn network_started(&mut self, now: Timestamp) {
         self.link = self.link.on_new_network();
         self.outbox.rewind();
+        self.timer.network_started(now);
     }
 
     /// The network has no channel to the peer, and gives it up by itself if it finds none for too long. Until a channel is
@@ -267,18 +272,18 @@ impl Session {
         self.timer.no_channel(now);
     }
 
-    /// The next thing to write, if anything may be written now; at most one write is under way.
+    /// The next thing to write, if anything may be written now.
     pub fn poll_write(&mut self, now: Timestamp) -> Option<Write> {
         if self.is_held_back() {
             return None;
         }
-        let due = self.link.may_write(now)?;
+        let due = self.link.may_write(now, self.most_writes())?;
         let ack = if seeded(Fault::AckBeforeCommit) { self.inbox.highest() } else { self.inbox.committed() };
         let start = due.resume.then(|| self.outbox.start());
         let waits = self.call_that_waits(now);
         let next = if waits.is_some() { None } else { self.outbox.next_unwritten() };
         let (text, acknowledges) = if let Some((seq, command)) = next {
-            self.link.begin_message(seq);
+            self.link.begin_message(seq, command.len());
             if command.is_call() && !self.peer_is_ours() {
                 self.pace.let_go(seq);
             }
@@ -311,6 +316,17 @@ impl Session {
         Some(Write { token: self.link.token(), text })
     }
 
+    /// How many writes may be under way. One that is written although the one before it was refused makes a gap, which an incumbent
+    /// accepts. So may a peer that keeps no epochs, when it has forgotten that this end is none.
+    fn most_writes(&self) -> usize {
+        let holds = self.peer_is_ours() && self.conversation.epoch().is_none_or(|epoch| epoch.shared);
+        if holds || seeded(Fault::WriteSeveralToAll) { self.config.max_writes } else { 1 }
+    }
+
+    fn is_open(&self) -> bool {
+        self.link.is_open(self.most_writes()) && !self.is_held_back()
+    }
+
     /// Whether even the resume point may not be told before a commit.
     fn is_held_back(&self) -> bool {
         self.outbox.is_abandoning() || self.conversation.awaits_commit()
@@ -329,7 +345,10 @@ impl Session {
                 self.rewind();
                 self.owe_ack(now);
             }
-            link::Finished::NotWritten => self.owe_ack(now),
+            link::Finished::NotWritten(seq) => {
+                seq.into_iter().for_each(|seq| self.outbox.not_written(seq));
+                self.owe_ack(now);
+            }
             link::Finished::AckWritten | link::Finished::Ignored => {}
         }
     }
@@ -343,8 +362,9 @@ impl Session {
         }
     }
 
-    /// Everything unacknowledged is to be written again.
+    /// Everything unacknowledged is to be written again, when what is under way has ended.
     fn rewind(&mut self) {
+        self.link.drain();
         self.outbox.rewind();
         self.timer.forget_measurement();
     }
@@ -463,8 +483,8 @@ impl Session {
 
     /// When [`handle_timeout`](Self::handle_timeout) and [`poll_write`](Self::poll_write) are to be called at the latest.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let ack_due = self.ack_due.filter(|_| self.link.is_open() && !self.is_held_back());
-        let call_due = self.call_is_due().filter(|_| self.link.is_open() && !self.is_held_back());
+        let ack_due = self.ack_due.filter(|_| self.is_open());
+        let call_due = self.call_is_due().filter(|_| self.is_open());
         [ack_due, call_due, self.timer.deadline(), self.link.resumes_at()].into_iter().flatten().min()
     }
 

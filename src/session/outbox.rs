@@ -176,7 +176,13 @@ impl Outbox {
 
     /// Takes note that a message was handed out to be written.
     pub(super) fn handed_out(&mut self, seq: Seq) {
+        self.unwritten = seq.next();
         self.highest_handed_out = self.highest_handed_out.max(seq.get());
+    }
+
+    /// Takes note that a message was not written: it is the next one.
+    pub(super) fn not_written(&mut self, seq: Seq) {
+        self.unwritten = self.unwritten.min(seq).max(self.start);
     }
 
     /// Takes note that a message was written; true if it never was before.

@@ -211,6 +211,20 @@ impl RetransmissionTimer {
     /// A new channel gives the peer a full timeout to acknowledge on it. Time without one did not count; but what passed on the
     /// channels before does, or a peer that loses each at once would never be given up.
     pub(super) fn channel_up(&mut self, now: Timestamp, bytes: usize) {
+        self.outage_ends(now);
+        self.put_off(now, bytes);
+        self.allow_a_timeout(now);
+    }
+
+    /// A new network says by itself whether there is a channel. Should it be one that never does, nobody else judges.
+    pub(super) fn network_started(&mut self, now: Timestamp) {
+        if self.is_outage() {
+            self.outage_ends(now);
+            self.allow_a_timeout(now);
+        }
+    }
+
+    fn outage_ends(&mut self, now: Timestamp) {
         self.wakes_up(now);
         if let Some(since) = self.outage.take()
             && let Some(waiting) = &mut self.waiting
@@ -219,7 +233,9 @@ impl RetransmissionTimer {
             waiting.give_up_at = waiting.give_up_at.after(missed);
             waiting.give_up_at_last = waiting.give_up_at_last.after(missed);
         }
-        self.put_off(now, bytes);
+    }
+
+    fn allow_a_timeout(&mut self, now: Timestamp) {
         let fresh = now.after(self.ack_timeout);
         if let Some(waiting) = &mut self.waiting {
             waiting.give_up_at = waiting.give_up_at.max(fresh.min(waiting.give_up_at_last));

@@ -102,6 +102,17 @@ impl Delivery {
             _ => 0,
         }
     }
+
+    /// How many references the message gives, or the outcome that gives most.
+    pub fn most_slots(&self) -> usize {
+        match self {
+            Delivery::Message { methargs, .. } => methargs.slots.len(),
+            Delivery::Notify(resolutions) => {
+                resolutions.iter().map(|resolution| resolution.value.slots.len()).max().unwrap_or(0)
+            }
+            _ => 0,
+        }
+    }
 }
 
 /// A sequenced command.

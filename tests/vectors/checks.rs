@@ -209,7 +209,7 @@ pub(crate) fn the_store_after_a_story() {
     let rows: Rc<RefCell<MemoryStore>> = Rc::default();
     let options = RemoteCommsOptions { relays: vec![story.relay], ..RemoteCommsOptions::default() };
     let mut kernel = kernel(rows.clone(), &options, SeedSource::Hex(story.key_seed.into()), now);
-    kernel.network_started().unwrap();
+    kernel.network_started(now).unwrap();
     kernel.register_location_hints(&bob, story.bob.hints, now).unwrap();
     assert!(!kernel.handle_incarnation_change(&bob, &parsed(&story.bob.incarnation_id), now).unwrap());
     for step in story.steps {

@@ -591,7 +591,8 @@ impl KernelRecords {
     pub fn collect_garbage(&self) -> Result<GcActions, JsValue> {
         let actions = self.change(|records| Ok(records.collect_garbage()?)).or_else(|error| {
             // Something in the store is wrong, or the database failed, which it may again.
-            self.change(|records| Ok(records.collect_what_can_be(&|_, _| Hearing::Everything)?)).map_err(|_| error)
+            self.change(|records| Ok(records.collect_what_can_be(&|_, _| Hearing::Everything, usize::MAX)?.actions))
+                .map_err(|_| error)
         })?;
         let action = |GcAction { endpoint, kind, erefs }: GcAction| {
             let kind = match kind {

@@ -17,7 +17,9 @@ impl Alarm {
     /// Whether the time has come for what is due then; if not, the task is woken when it has.
     pub(super) fn is_over(&mut self, due: Timestamp, runtime: &dyn Runtime, context: &mut Context<'_>) -> bool {
         if self.0.as_ref().is_none_or(|(set_for, _)| *set_for != due) {
-            self.0 = Some((due, runtime.sleep(due.since(runtime.now()))));
+            let wait = due.since(runtime.now());
+            // What is due now comes behind what is ready, and not when a clamped timer has run.
+            self.0 = Some((due, if wait.is_zero() { runtime.yield_turn() } else { runtime.sleep(wait) }));
         }
         let over = match &mut self.0 {
             Some((_, sleep)) => Pin::new(sleep).poll(context) == Poll::Ready(()),

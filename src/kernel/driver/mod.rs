@@ -123,7 +123,7 @@ impl KernelDriver {
         };
         start_platform(&*self.platform, &seed, &options, &incarnation).await?;
         self.started.set(true);
-        self.call(|kernel, _| kernel.network_started())
+        self.call(Kernel::network_started)
     }
 
     /// Calls the kernel. What follows from it happens soon, after a commit.
@@ -387,8 +387,11 @@ impl KernelDriver {
                 continue;
             }
             self.release_crowd();
-            // What is due before the network is started could not be done.
-            let due = self.started.get().then(|| self.kernel.borrow().poll_timeout()).flatten();
+            // What is due to peers before the network is started could not be done.
+            let due = match self.started.get() {
+                true => self.kernel.borrow().poll_timeout(),
+                false => self.kernel.borrow().has_more().then(Timestamp::default),
+            };
             let Some(due) = due else {
                 self.timer.borrow_mut().stop();
                 break;
@@ -396,8 +399,10 @@ impl KernelDriver {
             if !self.timer.borrow_mut().is_over(due, &*self.runtime, context) {
                 break;
             }
-            let now = self.runtime.now();
-            let handled = self.kernel.borrow_mut().handle_timeout(now);
+            let handled = match self.started.get() {
+                true => self.kernel.borrow_mut().handle_timeout(self.runtime.now()),
+                false => self.kernel.borrow_mut().go_on(),
+            };
             if handled.is_err() {
                 // It is still due; a store that fails must not be asked without pause.
                 self.timer.borrow_mut().put_off(due, self.runtime.sleep(RETRY_AFTER_FAILURE));

@@ -135,8 +135,8 @@ impl RemotesDriver {
     ) -> Result<(), KernelError> {
         start_platform(&*self.platform, &identity.key_seed_hex(), options, incarnation).await?;
         self.started.set(true);
-        self.call(|remotes, _, _| {
-            remotes.network_started();
+        self.call(|remotes, _, now| {
+            remotes.network_started(now);
             Ok(())
         })
     }

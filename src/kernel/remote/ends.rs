@@ -8,6 +8,7 @@ use super::{
     given::Given,
     handle::Opening,
     inbound::Outcome,
+    portions::Portions,
     retired::Retired,
     turns::Turns,
 };
@@ -49,6 +50,7 @@ impl RemoteHandle {
 
     fn begin_anew(&mut self) {
         self.opening = Opening::Idle;
+        self.portions = Portions::default();
         self.given.forget_all();
         self.retired = Retired::default();
         self.reap_is_the_peers = false;
@@ -90,8 +92,9 @@ impl RemoteHandle {
         };
         self.session.heard(message, heard);
         if matches!(heard, Heard::Joined(_) | Heard::Raised(_)) {
-            // The request that a URL is opened for is forgotten too.
+            // What was at the head is forgotten too.
             self.opening = Opening::Idle;
+            self.portions = Portions::default();
         }
         if matches!(heard, Heard::Forgotten(_)) {
             self.begin_anew();
@@ -151,6 +154,7 @@ impl RemoteHandle {
         self.asked = Asked::restore(&saved)?;
         self.session.go_back(saved, now);
         self.opening = Opening::Idle;
+        self.portions = Portions::default();
         Ok(())
     }
 

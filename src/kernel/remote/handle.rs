@@ -4,17 +4,19 @@ use std::cell::Cell;
 
 use super::{
     super::{KernelError, host::HostKernel, store::RemoteInfo},
+    RemoteManagerConfig,
     counters::RemoteCounters,
     ends::{Damage, first_epoch, recover},
     flow::{MAX_UNANSWERED, Requests},
     gaps::Asked,
     given::Given,
+    portions::Portions,
     retired::Retired,
     turns::Turns,
 };
 use crate::{
     runtime::Timestamp,
-    session::{Session, SessionConfig, TimerOutcome, Write, WriteOutcome, WriteToken},
+    session::{Session, TimerOutcome, Write, WriteOutcome, WriteToken},
     wire::{EndpointId, IncarnationId, Kref, MAX_SEQ, PeerId, Resume, Seq},
 };
 
@@ -48,6 +50,10 @@ pub struct RemoteHandle {
     pub(super) former: Option<IncarnationId>,
     pub(super) counters: RemoteCounters,
     pub(super) max_message_bytes: usize,
+    /// How many references of a long message are processed in one turn.
+    pub(super) portion: usize,
+    /// The message at the head.
+    pub(super) portions: Portions,
     /// What was given to the peer, and when.
     pub(super) given: Given,
     /// Which names of settled promises the peer has retired and this end has forgotten.
@@ -90,10 +96,10 @@ impl RemoteHandle {
         host: &mut dyn HostKernel,
         id: EndpointId,
         info: RemoteInfo,
-        config: SessionConfig,
-        max_message_bytes: usize,
+        config: RemoteManagerConfig,
         now: Timestamp,
     ) -> Result<Self, KernelError> {
+        let RemoteManagerConfig { session: config, max_message_bytes, portion, .. } = config;
         let (saved, damage) = host.transaction("restoreRemote", |host| recover(host, id, now))?;
         let given = Given::restore(host, id, &saved)?;
         let asked = Asked::restore(&saved)?;
@@ -113,6 +119,8 @@ impl RemoteHandle {
             former,
             counters: RemoteCounters::default(),
             max_message_bytes,
+            portion,
+            portions: Portions::default(),
             given,
             retired: Retired::default(),
             opening: Opening::Idle,
@@ -193,7 +201,15 @@ impl RemoteHandle {
 
     /// Whether nothing is under way with the peer.
     pub(in crate::kernel) fn is_idle(&self) -> bool {
-        self.opening == Opening::Idle && self.session.pending() == 0 && !self.session.awaits_commit()
+        self.opening == Opening::Idle
+            && !self.portions.is_begun()
+            && self.session.pending() == 0
+            && !self.session.awaits_commit()
+    }
+
+    /// Whether some of a long message was processed, and not all.
+    pub(in crate::kernel) fn has_more(&self) -> bool {
+        self.portions.is_begun()
     }
 
     pub(in crate::kernel) fn channel_up(&mut self, now: Timestamp) {
@@ -204,8 +220,8 @@ impl RemoteHandle {
         self.session.channel_was_announced();
     }
 
-    pub(in crate::kernel) fn network_started(&mut self) {
-        self.session.network_started();
+    pub(in crate::kernel) fn network_started(&mut self, now: Timestamp) {
+        self.session.network_started(now);
     }
 
     pub(in crate::kernel) fn awaits_commit(&self) -> bool {

@@ -9,7 +9,7 @@ use super::{
     flow::Load,
     given::Given,
     handle::Opening,
-    outbound::check_references,
+    outbound::{MAX_REFERENCES, MAX_SLOTS, check_references},
     redemption::Redemptions,
 };
 use crate::{
@@ -118,9 +118,17 @@ impl RemoteHandle {
     #[cfg(feature = "seeded-faults")]
     fn overtake(&mut self, context: &mut Inbound<'_>) -> Result<Option<Outcome>, KernelError> {
         match self.session.behind_head().filter(|_| seeded(Fault::RedeemOvertakes)) {
-            Some((seq, message)) => self.process_one(context, seq, message).map(Some),
+            Some((seq, message)) => self.process_one(context, seq, &message, true).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Goes on with the message at the head, of which some was processed.
+    ///
+    /// # Errors
+    /// A failure of the store, after which the rest of the message is still to be processed.
+    pub(super) fn go_on(&mut self, context: &mut Inbound<'_>, outcomes: &mut Vec<Outcome>) -> Result<(), KernelError> {
+        self.process_ready(context, outcomes)
     }
 
     fn begin_opening(&mut self, url: &str) -> Option<Outcome> {
@@ -142,18 +150,34 @@ impl RemoteHandle {
                 count(&mut self.counters.lost, lost.last.get().saturating_sub(lost.first.get()).saturating_add(1));
                 outcomes.push(outcome);
             } else if let Some((seq, message)) = self.session.next_in_order() {
-                let message = message.clone();
                 let retires = message.retirement.retires;
                 if let RemoteCommand::RedeemUrl { url, .. } = &message.command
                     && !matches!(self.opening, Opening::Done(_))
                     && self.load(context.is_stranger) == Load::Room
                 {
-                    outcomes.extend(self.begin_opening(url));
+                    let url = url.clone();
+                    outcomes.extend(self.begin_opening(&url));
                     #[cfg(feature = "seeded-faults")]
                     outcomes.extend(self.overtake(context)?);
                     return Ok(());
                 }
-                let outcome = self.process_one(context, seq, message)?;
+                let (portion, is_last) = self.portions.next(message, self.portion);
+                let outcome = match self.process_one(context, seq, &portion, is_last) {
+                    Ok(outcome) => outcome,
+                    Err(failure) => {
+                        self.portions.put_back(portion);
+                        return Err(failure);
+                    }
+                };
+                if !is_last {
+                    let refused = if let Outcome::Rejected { error, .. } = outcome { Some(error) } else { None };
+                    self.portions.note(refused);
+                    return Ok(());
+                }
+                let outcome = match self.portions.end() {
+                    Some(error) => Outcome::Rejected { seq, error, reply_key: None },
+                    None => outcome,
+                };
                 self.session.delivered(seq);
                 if retires && context.host.can_retire() {
                     self.retired.note(seq);
@@ -172,14 +196,22 @@ impl RemoteHandle {
 
     /// Processes one message and advances the highest received number, all in one transaction. If the message cannot be
     /// processed, what it did is undone, its sender is told as far as the protocol allows, and the number advances alone:
-    /// the message neither blocks the remote nor vanishes without a word.
-    fn process_one(&mut self, context: &mut Inbound<'_>, seq: Seq, message: Arrived) -> Result<Outcome, KernelError> {
+    /// the message neither blocks the remote nor vanishes without a word. Of a long message this is a portion; the number
+    /// advances with the last.
+    fn process_one(
+        &mut self,
+        context: &mut Inbound<'_>,
+        seq: Seq,
+        message: &Arrived,
+        is_last: bool,
+    ) -> Result<Outcome, KernelError> {
         let Inbound { host, redemptions, is_stranger } = context;
         let host = &mut **host;
+        let is_last = is_last || seeded(Fault::CountPortionAsWhole);
         let attempt: Result<_, KernelError> = host.transaction("receive", |host| {
             self.insist_on_room(&message.command, *is_stranger)?;
-            let outcome = self.process(host, redemptions, seq, &message)?;
-            if !seeded(Fault::ForgetReceived) {
+            let outcome = self.process(host, redemptions, seq, message)?;
+            if is_last && !seeded(Fault::ForgetReceived) {
                 host.set_highest_received_seq(self.id, seq.get())?;
             }
             Ok(outcome)
@@ -202,7 +234,7 @@ impl RemoteHandle {
         };
         let reported = host.transaction("reject", |host| {
             self.report_rejected(host, message, &error)?;
-            host.set_highest_received_seq(self.id, seq.get())
+            if is_last { host.set_highest_received_seq(self.id, seq.get()) } else { Ok(()) }
         });
         match reported {
             Ok(()) => self.keep_staged(),
@@ -216,7 +248,9 @@ impl RemoteHandle {
                     let (remote, name) = (self.id, failure.name());
                     tracing::warn!(%remote, %seq, name, times, "the peer cannot be told of a rejection");
                 }
-                host.transaction("passOver", |host| host.set_highest_received_seq(self.id, seq.get()))?;
+                if is_last {
+                    host.transaction("passOver", |host| host.set_highest_received_seq(self.id, seq.get()))?;
+                }
             }
         }
         Ok(match error {
@@ -303,8 +337,9 @@ impl RemoteHandle {
         ack: Option<Seq>,
         size: usize,
     ) -> Result<Option<KernelError>, KernelError> {
-        check_references(delivery.references())?;
-        match delivery.in_receivers_frame() {
+        check_references(delivery.references(), MAX_REFERENCES)?;
+        check_references(delivery.most_slots(), MAX_SLOTS)?;
+        match delivery {
             Delivery::Message { target, methargs, result } => {
                 let comes_back = self.would_come_back(host, target)?;
                 let named = target;
@@ -424,7 +459,7 @@ impl RemoteHandle {
     fn report_rejected(
         &mut self,
         host: &mut dyn HostKernel,
-        message: Arrived,
+        message: &Arrived,
         error: &KernelError,
     ) -> Result<(), KernelError> {
         match message.command.concerns() {

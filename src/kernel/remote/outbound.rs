@@ -34,22 +34,25 @@ const GARBAGE_LIST: usize = 8_192;
 /// How many characters of why a URL is not redeemed are told.
 const REASON: usize = 1_000;
 
-/// References that one message may give, or promises that it may settle. Each costs its receiver several rows and a kilobyte of
-/// memory, and all are written in one transaction: this is what may pass before others have their turn.
+/// References that one notification may give in all, or promises that it may settle. Each costs its receiver several rows and a
+/// kilobyte of memory.
 pub const MAX_REFERENCES: usize = 60_000;
 
-/// Fails for more references than one message may give.
-pub(super) fn check_references(count: usize) -> Result<(), KernelError> {
-    if count <= MAX_REFERENCES {
+/// References that one message may give, or one outcome: they are taken in one transaction, before others have their turn.
+pub const MAX_SLOTS: usize = 10_000;
+
+/// Fails for more references than may be given at once.
+pub(super) fn check_references(count: usize, limit: usize) -> Result<(), KernelError> {
+    if count <= limit {
         return Ok(());
     }
-    let (limit_type, current, limit) = (LimitType::References, count as u64, MAX_REFERENCES as u64);
+    let (limit_type, current, limit) = (LimitType::References, count as u64, limit as u64);
     Err(KernelError::Remote(RemoteError::ResourceLimit { limit_type, current, limit }))
 }
 
 /// Fails if a message with this in it might be too long, whatever the references are called on the wire, or gives too many.
 pub(in crate::kernel) fn check_size(value: &CapData<Kref>, limit: usize) -> Result<(), KernelError> {
-    check_references(value.slots.len())?;
+    check_references(value.slots.len(), MAX_SLOTS)?;
     let body = serde_json::to_string(&value.body).map_or(usize::MAX, |text| text.len());
     let slots = value.slots.len().saturating_mul(REFERENCE_BYTES);
     within(body.saturating_add(slots).saturating_add(COMMAND_BYTES + ENVELOPE_BYTES), limit)

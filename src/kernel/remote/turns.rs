@@ -12,6 +12,7 @@ use super::{
     RemoteHandle,
 };
 use crate::{
+    faults::{Fault, seeded},
     session::SavedSession,
     wire::{Delivery, Message, RemoteCommand, Seq},
 };
@@ -60,10 +61,10 @@ impl Turns {
 impl RemoteHandle {
     /// How much of one kind of garbage the peer may be told now.
     pub(in crate::kernel) fn hearing(&self, kind: GcKind) -> Hearing {
-        match self.turns.told.contains_key(&kind) {
-            _ if self.session.peer_is_ours() => Hearing::Everything,
-            false => Hearing::One,
-            true => Hearing::Nothing,
+        if self.session.peer_is_ours() {
+            let waits = self.has_more() && !seeded(Fault::TellBetweenPortions);
+            return if waits { Hearing::Soon } else { Hearing::Everything };
         }
+        if self.turns.told.contains_key(&kind) { Hearing::Nothing } else { Hearing::One }
     }
 }

@@ -36,6 +36,15 @@ pub struct GcAction {
     pub erefs: Vec<Eref>,
 }
 
+/// What came of a collection.
+#[derive(Debug)]
+pub struct Collected {
+    /// Whom to tell what.
+    pub actions: Vec<GcAction>,
+    /// Nothing more is to be looked at.
+    pub is_all: bool,
+}
+
 const REAP_QUEUE: &str = "reapQueue";
 /// The incumbent's list of actions to come, such as `v1 retireImport ko5`. Ours are taken as soon as they are known.
 const INHERITED: &str = "gcActions";
@@ -47,27 +56,27 @@ impl KernelStore {
     /// # Errors
     /// [`StoreError`].
     pub fn collect_garbage(&mut self) -> Result<Vec<GcAction>, StoreError> {
-        self.collect_garbage_for(&|_, _| Hearing::Everything)
+        Ok(self.collect_garbage_for(&|_, _| Hearing::Everything, usize::MAX)?.actions)
     }
 
     /// As [`collect_garbage`](Self::collect_garbage), where some endpoints may be told one thing at a time. What they may not
-    /// be told yet stays as it is: it is garbage, and found again by any later collection, or life of the kernel.
+    /// be told yet stays as it is: it is garbage, and found again by any later collection, or life of the kernel. At most `limit`
+    /// things are looked at.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn collect_garbage_for(&mut self, hearing: MayHear<'_>) -> Result<Vec<GcAction>, StoreError> {
+    pub fn collect_garbage_for(&mut self, hearing: MayHear<'_>, limit: usize) -> Result<Collected, StoreError> {
         let mut collection = Collection::new(hearing);
         if self.uncollected.inherited {
             self.take_inherited(&mut collection)?;
         }
-        self.look_again(&collection);
-        while !self.uncollected.maybe_free.is_empty() {
-            while let Some(kref) = self.uncollected.maybe_free.pop_first() {
-                self.collect(kref, &mut collection)?;
-            }
-            self.look_again(&collection);
+        for _ in 0..limit {
+            let Some(kref) = self.next_garbage(&collection) else {
+                return Ok(Collected { actions: collection.listed(), is_all: true });
+            };
+            self.collect(kref, &mut collection)?;
         }
-        Ok(collection.listed())
+        Ok(Collected { actions: collection.listed(), is_all: false })
     }
 
     /// As [`collect_garbage_for`](Self::collect_garbage_for), for a store in which something is wrong: what cannot be collected
@@ -75,28 +84,37 @@ impl KernelStore {
     ///
     /// # Errors
     /// [`StoreError::Storage`].
-    pub fn collect_what_can_be(&mut self, hearing: MayHear<'_>) -> Result<Vec<GcAction>, StoreError> {
+    pub fn collect_what_can_be(&mut self, hearing: MayHear<'_>, limit: usize) -> Result<Collected, StoreError> {
         let (mut collection, mut actions) = (Collection::new(hearing), Actions::new());
         self.uncollected.inherited = false;
-        self.look_again(&collection);
-        while !self.uncollected.maybe_free.is_empty() {
-            for kref in self.uncollected.maybe_free.take() {
-                let collected = self.transaction("collect", |store| store.collect(kref, &mut collection));
-                let told = std::mem::take(&mut collection.actions);
-                match collected {
-                    Ok(()) => told.into_iter().for_each(|(to, erefs)| actions.entry(to).or_default().extend(erefs)),
-                    Err(error @ StoreError::Storage(_)) => return Err(error),
-                    Err(error) => {
-                        if let Some(times) = worth_a_line("uncollected", "") {
-                            tracing::error!(%kref, %error, times, "this cannot be collected");
-                        }
+        let mut is_all = false;
+        for _ in 0..limit {
+            let Some(kref) = self.next_garbage(&collection) else {
+                is_all = true;
+                break;
+            };
+            let collected = self.transaction("collect", |store| store.collect(kref, &mut collection));
+            let told = std::mem::take(&mut collection.actions);
+            match collected {
+                Ok(()) => told.into_iter().for_each(|(to, erefs)| actions.entry(to).or_default().extend(erefs)),
+                Err(error @ StoreError::Storage(_)) => return Err(error),
+                Err(error) => {
+                    if let Some(times) = worth_a_line("uncollected", "") {
+                        tracing::error!(%kref, %error, times, "this cannot be collected");
                     }
                 }
             }
-            self.look_again(&collection);
         }
         collection.actions = actions;
-        Ok(collection.listed())
+        Ok(Collected { actions: collection.listed(), is_all })
+    }
+
+    /// The next thing that may be garbage.
+    fn next_garbage(&mut self, collection: &Collection<'_>) -> Option<Kref> {
+        if self.uncollected.maybe_free.is_empty() {
+            self.look_again(collection);
+        }
+        self.uncollected.maybe_free.pop_first()
     }
 
     fn collect(&mut self, kref: Kref, collection: &mut Collection<'_>) -> Result<(), StoreError> {

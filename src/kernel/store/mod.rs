@@ -34,14 +34,14 @@ mod translate;
 mod undo;
 mod waiting;
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 pub use acquaintances::Acquaintance;
 pub use backup::BackupError;
 use deciding::Deciding;
 pub use deciding::MAX_UNSETTLED;
 pub use error::{RefError, StoreError};
-pub use gc::{GcAction, GcKind};
+pub use gc::{Collected, GcAction, GcKind};
 pub(crate) use identity::Secret;
 use objects::PINNED;
 pub use objects::{ObjectCounts, Party};
@@ -70,6 +70,8 @@ use crate::{
 /// The records of one kernel.
 pub struct KernelStore {
     kv: Box<dyn KeyValueStore>,
+    /// How many single operations the storage was asked for.
+    operations: Cell<u64>,
     uncollected: Uncollected,
     /// Items of the run queue that have rows.
     stored_items: u64,
@@ -133,6 +135,7 @@ impl KernelStore {
     pub fn open(kv: Box<dyn KeyValueStore>) -> Result<Self, StoreError> {
         let mut store = KernelStore {
             kv,
+            operations: Cell::default(),
             uncollected: Uncollected::default(),
             stored_items: 0,
             fresh_items: FreshItems::default(),

@@ -31,15 +31,27 @@ impl StoreError {
 }
 
 impl KernelStore {
+    /// How many rows were read, written or deleted so far: what work costs, but for what others do beside it.
+    pub(in crate::kernel) fn operations(&self) -> u64 {
+        self.operations.get()
+    }
+
+    fn count_operation(&self) {
+        self.operations.set(self.operations.get().wrapping_add(1));
+    }
+
     pub(super) fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.count_operation();
         Ok(self.kv.get(key)?)
     }
 
     pub(super) fn set(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
+        self.count_operation();
         Ok(self.kv.set(key, value)?)
     }
 
     pub(super) fn delete(&mut self, key: &str) -> Result<(), StoreError> {
+        self.count_operation();
         Ok(self.kv.delete(key)?)
     }
 

@@ -22,6 +22,8 @@ pub enum Hearing {
     One,
     /// Nothing; it will be asked again.
     Nothing,
+    /// The same, and whatever there is then.
+    Soon,
 }
 
 /// Says how much an endpoint may be told.
@@ -59,7 +61,7 @@ impl<'a> Collection<'a> {
         match (self.hearing)(endpoint, kind) {
             Hearing::Everything => true,
             Hearing::One => !self.told_one.contains(&(endpoint, kind)),
-            Hearing::Nothing => false,
+            Hearing::Nothing | Hearing::Soon => false,
         }
     }
 
@@ -112,6 +114,10 @@ impl KernelStore {
             return Word::Now;
         }
         let untold = &mut self.uncollected.untold;
+        if (collection.hearing)(endpoint, kind) == Hearing::Soon {
+            untold.insert((endpoint, kind, kref));
+            return Word::Later;
+        }
         let waiting = collection.waiting.entry((endpoint, kind)).or_insert_with(|| {
             let of_kind = (endpoint, kind, Kref::object(0))..=(endpoint, kind, LAST);
             untold.range(of_kind).count()

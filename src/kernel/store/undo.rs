@@ -96,13 +96,6 @@ impl<T: Ord + Copy> Noted<T> {
         Some(note)
     }
 
-    /// Takes all of them.
-    pub(super) fn take(&mut self) -> BTreeSet<T> {
-        let notes = std::mem::take(&mut self.notes);
-        self.log.extend(notes.iter().map(|note| (*note, false)));
-        notes
-    }
-
     pub(super) fn mark(&self) -> usize {
         self.log.len()
     }

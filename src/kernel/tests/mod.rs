@@ -19,6 +19,7 @@ mod handler;
 mod incumbents;
 mod large;
 mod pacing;
+mod portions;
 mod promised;
 mod quiet_network;
 mod restart;
@@ -189,9 +190,14 @@ impl World {
 
     fn collect(host: &mut Host, now: Timestamp, connected: bool) -> bool {
         let mut busy = false;
-        while let Some(event) = host.kernel().poll_event() {
-            busy = true;
-            host.events.push(event);
+        loop {
+            while let Some(event) = host.kernel().poll_event() {
+                busy = true;
+                host.events.push(event);
+            }
+            if !host.kernel().has_more() || host.kernel().go_on().is_err() {
+                break;
+            }
         }
         host.kernel().commit(now).unwrap();
         while let Some(effect) = host.kernel().poll_effect(now) {

@@ -253,7 +253,7 @@ fn a_stranger_that_names_things_of_its_own_stays_one() {
 
     // Nor does the kernel that is started again take them for more.
     world.restart_bob(true);
-    world.bob.kernel().network_started().unwrap();
+    world.bob.kernel.as_mut().unwrap().network_started(world.now).unwrap();
     assert_eq!(world.bob_tells_of(), [world.alice.peer()]);
     world.bob.outbound.clear();
     for number in 1_050..2_100 {
@@ -347,7 +347,7 @@ fn of_whom_the_program_speaks_is_a_stranger_no_longer() {
     }
     assert!(world.knows(&one) && !world.knows(&other));
     world.restart_bob(true);
-    world.bob.kernel().network_started().unwrap();
+    world.bob.kernel.as_mut().unwrap().network_started(world.now).unwrap();
     assert_eq!(world.bob_tells_of(), [one]);
     world.audit();
 }

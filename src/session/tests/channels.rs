@@ -115,7 +115,7 @@ fn a_network_that_was_started_anew_gets_everything_unacknowledged() {
     let mut alice = End::new();
     alice.send(1);
     alice.write_all();
-    alice.session.network_started();
+    alice.session.network_started(alice.now);
     assert!(alice.write_all()[0].starts_with(r#"{"seq":1,"start":1,"#));
 }
 
@@ -124,7 +124,7 @@ fn a_result_from_before_the_network_was_started_anew_means_nothing() {
     let mut alice = End::new();
     alice.send(1);
     let former = alice.session.poll_write(alice.now).unwrap();
-    alice.session.network_started();
+    alice.session.network_started(alice.now);
     let present = alice.session.poll_write(alice.now).unwrap();
     alice.finish(&former, WriteOutcome::Written);
     assert_eq!(alice.session.poll_write(alice.now), None, "the present write is still under way");

@@ -23,7 +23,7 @@ fn messages_are_numbered_from_one_and_carry_the_newest_acknowledgement() {
 }
 
 #[test]
-fn one_write_is_under_way_at_a_time() {
+fn one_write_is_under_way_at_a_time_to_who_may_be_an_incumbent() {
     let mut alice = End::new();
     alice.send(1);
     alice.send(2);
@@ -31,6 +31,101 @@ fn one_write_is_under_way_at_a_time() {
     assert_eq!(alice.session.poll_write(alice.now), None);
     alice.finish(&first, WriteOutcome::Written);
     assert!(alice.session.poll_write(alice.now).is_some());
+}
+
+/// Alice with a channel on which nothing is under way, and messages for a peer of ours.
+fn alice_with(messages: u64) -> End {
+    let mut alice = End::new();
+    alice.session.channel_up(alice.now);
+    alice.take(r#"{"ack":0,"start":1}"#);
+    alice.send(1);
+    assert_eq!(alice.write_all(), [r#"{"seq":1,"start":1,"method":"redeemURL","params":["ocap:1",""]}"#]);
+    for label in 2..=messages {
+        alice.send(label);
+    }
+    alice
+}
+
+/// The numbers of what may be written now, without a result of any.
+fn polled(alice: &mut End) -> (Vec<Write>, Vec<u64>) {
+    let writes: Vec<Write> = std::iter::from_fn(|| alice.session.poll_write(alice.now)).collect();
+    let number = |write: &Write| Message::parse(&write.text).unwrap().command.unwrap().0.get();
+    let numbers = writes.iter().map(number).collect();
+    (writes, numbers)
+}
+
+#[test]
+fn several_writes_are_under_way_to_a_peer_that_accepts_no_gap() {
+    let mut alice = alice_with(20);
+    let (writes, numbers) = polled(&mut alice);
+    assert_eq!(numbers, [2, 3, 4, 5, 6, 7, 8, 9]);
+    alice.finish(&writes[0], WriteOutcome::Written);
+    assert_eq!(polled(&mut alice).1, [10]);
+}
+
+#[test]
+fn what_tells_the_start_is_written_alone() {
+    let mut alice = alice_with(3);
+    alice.session.channel_up(alice.now);
+    let (writes, numbers) = polled(&mut alice);
+    assert_eq!(numbers, [1]);
+    alice.finish(&writes[0], WriteOutcome::Written);
+    assert_eq!(polled(&mut alice).1, [2, 3]);
+}
+
+#[test]
+fn the_first_refusal_ends_what_is_under_way_beside_it() {
+    let mut alice = alice_with(4);
+    let (writes, numbers) = polled(&mut alice);
+    assert_eq!(numbers, [2, 3, 4]);
+    alice.finish(&writes[1], WriteOutcome::Refused);
+    assert!(!alice.session.is_current(writes[0].token) && !alice.session.is_current(writes[2].token));
+    alice.finish(&writes[2], WriteOutcome::Refused);
+    assert_eq!(polled(&mut alice).1, [0; 0]);
+    alice.wait(Duration::from_millis(100));
+    // One refusal may pass; it is none of them that was written then.
+    let (writes, numbers) = polled(&mut alice);
+    assert_eq!(numbers, [1]);
+    alice.finish(&writes[0], WriteOutcome::Written);
+    assert_eq!(polled(&mut alice).1, [2, 3, 4]);
+}
+
+#[test]
+fn what_came_too_fast_is_written_again_with_all_that_follows() {
+    let mut alice = alice_with(4);
+    let (writes, _) = polled(&mut alice);
+    alice.finish(&writes[0], WriteOutcome::Written);
+    alice.finish(&writes[1], WriteOutcome::RateLimited);
+    alice.finish(&writes[2], WriteOutcome::Written);
+    assert_eq!(polled(&mut alice).1, [0; 0]);
+    alice.wait(Duration::from_millis(100));
+    assert_eq!(polled(&mut alice).1, [3, 4]);
+}
+
+#[test]
+fn before_everything_is_written_again_what_is_under_way_has_ended() {
+    let mut alice = alice_with(3);
+    let (writes, _) = polled(&mut alice);
+    alice.wait(ACK_TIMEOUT);
+    assert_eq!(polled(&mut alice).1, [0; 0]);
+    alice.finish(&writes[0], WriteOutcome::Written);
+    assert_eq!(polled(&mut alice).1, [0; 0]);
+    alice.finish(&writes[1], WriteOutcome::Written);
+    assert_eq!(polled(&mut alice).1, [1, 2, 3]);
+}
+
+#[test]
+fn nothing_is_written_beside_a_long_message() {
+    let mut alice = alice_with(1);
+    let long = RemoteCommand::RedeemUrl { url: "x".repeat(5_000), reply_key: String::new() };
+    alice.session.stage(StoredCommand::new(&long).unwrap());
+    alice.session.keep_staged();
+    alice.session.commit(alice.now);
+    alice.send(3);
+    let (writes, numbers) = polled(&mut alice);
+    assert_eq!(numbers, [2]);
+    alice.finish(&writes[0], WriteOutcome::Written);
+    assert_eq!(polled(&mut alice).1, [3]);
 }
 
 #[test]

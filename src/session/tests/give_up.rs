@@ -62,6 +62,18 @@ fn a_peer_that_loses_each_channel_at_once_is_given_up() {
 }
 
 #[test]
+fn a_new_network_that_says_nothing_leaves_the_judgement_to_the_kernel() {
+    let mut alice = End::new();
+    alice.send(1);
+    alice.session.no_channel(alice.now);
+    alice.wait(Duration::from_secs(300));
+    alice.session.network_started(alice.now);
+    let outcomes: Vec<TimerOutcome> = (0..5).map(|_| alice.wait(Duration::from_secs(10))).collect();
+    let given_up = outcomes.iter().position(|outcome| *outcome == TimerOutcome::GiveUp);
+    assert_eq!(given_up, Some(3), "{outcomes:?}");
+}
+
+#[test]
 fn a_store_that_went_back_does_not_end_the_outage() {
     let mut alice = End::new();
     alice.session.no_channel(alice.now);

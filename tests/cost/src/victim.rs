@@ -57,7 +57,13 @@ impl Victim {
                 self.events.push(event);
             }
             self.kernel.commit(self.now).unwrap();
-            let Some(effect) = self.kernel.poll_effect(self.now) else { return };
+            let Some(effect) = self.kernel.poll_effect(self.now) else {
+                if !self.kernel.has_more() {
+                    return;
+                }
+                self.kernel.go_on().unwrap();
+                continue;
+            };
             match effect {
                 KernelEffect::Write(write) => {
                     self.kernel.write_finished(write.remote, write.token, &Ok(()), self.now).unwrap();

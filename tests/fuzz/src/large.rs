@@ -94,7 +94,7 @@ impl World {
         let peer = |id: &PeerId| Peer { id: id.clone(), seq: 0, heard: 0, objects: 0, promises: 0 };
         let peers = people()[1..].iter().map(peer).collect();
         let mut world = World { kernel, store, now, peers, own, held: Vec::new(), owed: Vec::new(), written: 0 };
-        check(world.kernel.network_started());
+        check(world.kernel.network_started(now));
         for peer in 0..world.peers.len() {
             let id = world.peers[peer].id.clone();
             let life = "life".parse().expect("it is printable");
@@ -236,6 +236,7 @@ impl World {
             }
             check(self.kernel.commit(self.now));
             match self.kernel.poll_effect(self.now) {
+                None if self.kernel.has_more() => drop(check(self.kernel.go_on())),
                 None => return,
                 Some(KernelEffect::Write(RemoteWrite { remote, token, to, message })) => {
                     let number = message.strip_prefix(r#"{"seq":"#).and_then(|rest| rest.split(',').next());

@@ -263,7 +263,7 @@ fn step(world: &mut World, rules: &Rules, action: Action) -> Result<bool, Violat
             net.forget_writes();
             *net = Net { writes: std::mem::take(&mut net.writes), ..Net::default() };
             world.act(side, |end, _| {
-                end.session.network_started();
+                end.session.network_started(now);
                 Ok(())
             })?;
         }
@@ -322,8 +322,12 @@ fn result(world: &mut World, rules: &Rules, side: Side) -> Result<bool, Violatio
             return Err("the result of one write is taken for that of another, or of none".to_owned());
         }
         end.session.write_finished(rules.now, write.token(), outcome.into());
-        Ok(true)
-    })
+        Ok(())
+    })?;
+    // The first that does not end well ends what is under way beside it.
+    let World { ends, nets, .. } = world;
+    nets[side].writes.iter_mut().for_each(|write| write.current &= ends[side].session.is_current(write.token()));
+    Ok(true)
 }
 
 fn receive(world: &mut World, rules: &Rules, side: Side, place: usize, stays: bool) -> Result<(), Violation> {

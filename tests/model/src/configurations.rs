@@ -30,6 +30,7 @@ fn rules() -> Rules {
             delayed_ack: Duration::ZERO,
             ack_every: 1,
             refusal_pause: Duration::ZERO,
+            max_writes: 1,
         },
         now: Timestamp::from_millis(1_000_000),
         incumbent: false,
@@ -46,6 +47,7 @@ pub fn all() -> Vec<Configuration> {
     let configuration = |name, rules, bounds, floor| Configuration { name, rules, bounds, floor };
     let mischievous = || Rules { orderly: false, ..rules() };
     let incumbent = || Rules { incumbent: true, ..rules() };
+    let several = |rules: Rules| Rules { session: SessionConfig { max_writes: 2, ..rules.session }, ..rules };
     vec![
         configuration("cuts", rules(), Bounds { sends: [2, 1], cuts: 1, ..base() }, 2_700_000),
         configuration("a cut after a cut", rules(), Bounds { sends: [1, 1], cuts: 2, ..base() }, 5_000_000),
@@ -98,6 +100,36 @@ pub fn all() -> Vec<Configuration> {
             870_000,
         ),
         configuration(
+            "several writes and a cut",
+            several(rules()),
+            Bounds { sends: [2, 0], cuts: 1, ..base() },
+            77_000,
+        ),
+        configuration(
+            "several writes and a crash",
+            several(rules()),
+            Bounds { sends: [2, 1], crashes: [1, 0], ..base() },
+            750_000,
+        ),
+        configuration(
+            "several writes and a wipe",
+            several(rules()),
+            Bounds { sends: [2, 0], wipes: [0, 1], cuts: 1, ..base() },
+            430_000,
+        ),
+        configuration(
+            "several writes and a give-up",
+            several(rules()),
+            Bounds { sends: [2, 0], give_ups: [1, 0], cuts: 1, ..base() },
+            540_000,
+        ),
+        configuration(
+            "several writes that may be refused",
+            several(rules()),
+            Bounds { sends: [2, 1], retransmissions: [1, 0], rate_limits: [1, 0], ..base() },
+            1_300_000,
+        ),
+        configuration(
             "several messages in a commit",
             Rules { deferred: true, replies: true, ..rules() },
             Bounds { sends: [2, 0], crashes: [0, 1], ..base() },
@@ -108,6 +140,12 @@ pub fn all() -> Vec<Configuration> {
             incumbent(),
             Bounds { sends: [0, 2], give_ups: [0, 1], retransmissions: [0, 1], ..base() },
             31_000,
+        ),
+        configuration(
+            "an incumbent and the rate limit",
+            several(Rules { session: SessionConfig { max_queue: 3, ..rules().session }, ..incumbent() }),
+            Bounds { sends: [3, 0], rate_limits: [1, 0], ..base() },
+            19_000,
         ),
         configuration(
             "an incumbent and a cut",

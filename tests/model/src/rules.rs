@@ -25,8 +25,10 @@ pub struct Rules {
 
 impl Rules {
     pub(crate) fn reception(&self, side: Side) -> Reception {
+        // Several writes leave one when the first of them is refused and the next is not; they are for ends that hold what is ahead.
+        let leaves_gaps = self.session.max_writes > 1 && !self.incumbent;
         Reception {
-            no_gaps: self.orderly && !(self.incumbent && side == 0),
+            no_gaps: self.orderly && !leaves_gaps && !(self.incumbent && side == 0),
             deferred: self.deferred,
             replies: self.replies && side == 1,
         }

@@ -30,7 +30,12 @@ struct Line {
     cut: bool,
     /// Of a hundred frames, how many are lost, repeated or overtaken without the stream's end.
     mischief: u64,
+    /// No outage begins before this.
+    holds_until: u64,
 }
+
+/// A line that was mended holds for so long: whoever tries now and then finds it.
+const BETWEEN_OUTAGES_MS: u64 = 30_000;
 
 /// Who waits for peers at a host.
 struct Door {
@@ -107,6 +112,20 @@ impl Ether {
         if cut {
             self.break_streams(one, other);
         }
+    }
+
+    /// Cuts the line between two hosts, and mends it after a while. False if it was mended just now: two outages are not to be one
+    /// that is too long.
+    pub(crate) fn fail_for(self: &Rc<Self>, one: &PeerId, other: &PeerId, ms: u64) -> bool {
+        let now = self.executor.now();
+        if self.line(one, other).holds_until > now {
+            return false;
+        }
+        self.lines.borrow_mut().entry(line_key(one, other)).or_default().holds_until = now + ms + BETWEEN_OUTAGES_MS;
+        self.set_cut(one, other, true);
+        let (ether, one, other) = (Rc::clone(self), one.clone(), other.clone());
+        self.executor.schedule(ms, None, move || ether.set_cut(&one, &other, false));
+        true
     }
 
     /// Breaks every stream between two hosts; others may be opened at once.

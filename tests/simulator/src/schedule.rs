@@ -164,16 +164,18 @@ fn outages(rng: &mut Rng, length: usize) -> Vec<Op> {
 impl Schedule {
     /// Whether nothing happens but outages, each of which ends before anybody may be given up for it.
     pub fn has_only_outages(&self) -> bool {
-        self.ops.iter().all(|op| match op {
-            Op::Wait { .. }
-            | Op::Send { .. }
-            | Op::Redeem { .. }
-            | Op::Export { .. }
-            | Op::Answer { .. }
-            | Op::Release { .. }
-            | Op::Latency { .. }
-            | Op::Outage { .. } => true,
-            _ => false,
+        self.ops.iter().all(|op| {
+            matches!(
+                op,
+                Op::Wait { .. }
+                    | Op::Send { .. }
+                    | Op::Redeem { .. }
+                    | Op::Export { .. }
+                    | Op::Answer { .. }
+                    | Op::Release { .. }
+                    | Op::Latency { .. }
+                    | Op::Outage { .. }
+            )
         })
     }
 

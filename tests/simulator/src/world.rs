@@ -257,11 +257,7 @@ impl World {
                 self.ether.set_cut(&self.peers[one], &self.peers[other], cut);
             }
             Op::Outage { one, other, ms } => {
-                self.statistics.cuts += 1;
-                let (one, other) = (self.peers[one].clone(), self.peers[other].clone());
-                self.ether.set_cut(&one, &other, true);
-                let ether = Rc::clone(&self.ether);
-                self.executor.schedule(ms, None, move || ether.set_cut(&one, &other, false));
+                self.statistics.cuts += u64::from(self.ether.fail_for(&self.peers[one], &self.peers[other], ms));
             }
             Op::Break { one, other } => {
                 self.statistics.cuts += 1;

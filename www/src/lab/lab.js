@@ -10,7 +10,7 @@ import { Watch, peerOf } from './watch.js';
 /** How long an introduction waits for room among what is pending, in milliseconds. */
 const ROOM_LIMIT_MS = 45_000;
 /** A book that is out of use and was not written in for so long is closed, in milliseconds: give-ups take less. */
-const UNTOUCHED_MS = 120_000;
+const UNTOUCHED_MS = 720_000;
 const NAMES = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
 
 export class Lab {

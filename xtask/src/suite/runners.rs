@@ -57,6 +57,9 @@ pub(super) struct Runners<'a> {
     /// What then waits for the evidence, and what came of it.
     conformance: Cell<Option<Command>>,
     conformed: Cell<Option<Result<Count>>>,
+    /// Whether the search for deliberate bugs, which has one thread, is run beside the end-to-end step, which waits for much of its time.
+    has_end_to_end: bool,
+    faults: Cell<Option<Command>>,
 }
 
 impl<'a> Runners<'a> {
@@ -79,6 +82,8 @@ impl<'a> Runners<'a> {
             has_evidence: has(Step::Evidence),
             conformance: Cell::default(),
             conformed: Cell::default(),
+            has_end_to_end: has(Step::EndToEnd),
+            faults: Cell::default(),
         }
     }
 
@@ -196,22 +201,25 @@ impl<'a> Runners<'a> {
     fn evidence(&self) -> Result<Count> {
         // By itself, since it is the one that has deliberate bugs built in.
         let (faults, sound): (Vec<&str>, Vec<&str>) = EVIDENCE.iter().partition(|package| **package == FAULTS);
-        let mut count = Count::default();
-        for packages in [sound, faults] {
-            let command = |arguments: &[&str]| {
-                let mut evidence = self.cargo(&["test", "--profile", "evidence", "--no-fail-fast"]);
-                evidence.args(packages.iter().flat_map(|package| ["--package", package])).args(arguments);
-                evidence
-            };
-            self.build(&mut command(&["--no-run"]))?;
-            // Nothing is compiled until both have ended.
-            let (own, conformed) =
-                Count::of_two(command(&["--", "--nocapture"]).args(self.filter), self.conformance.take());
-            if conformed.is_some() {
-                self.conformed.set(conformed);
-            }
-            count += own?;
+        let command = |packages: &[&str], arguments: &[&str]| {
+            let mut evidence = self.cargo(&["test", "--profile", "evidence", "--no-fail-fast"]);
+            evidence.args(packages.iter().flat_map(|package| ["--package", package])).args(arguments);
+            evidence
+        };
+        self.build(&mut command(&sound, &["--no-run"]))?;
+        // Nothing is compiled until both have ended.
+        let (own, conformed) =
+            Count::of_two(command(&sound, &["--", "--nocapture"]).args(self.filter), self.conformance.take());
+        self.conformed.set(conformed);
+        let mut count = own?;
+        self.build(&mut command(&faults, &["--no-run"]))?;
+        let mut search = command(&faults, &["--", "--nocapture"]);
+        search.args(self.filter);
+        if self.has_end_to_end {
+            self.faults.set(Some(search));
+            return Ok(count);
         }
+        count += Count::of_runner(&mut search)?;
         Ok(count)
     }
 
@@ -271,7 +279,10 @@ impl<'a> Runners<'a> {
         })?;
         let binaries = self.natives(&[RELAY, ECHO_PEER, KERNEL_PEER])?;
         suite.env("OCAP_ECHO_PEER", binaries.join(ECHO_PEER)).env("OCAP_KERNEL_PEER", binaries.join(KERNEL_PEER));
-        Count::of_runner(suite.args(self.filter))
+        let (own, found) = Count::of_two(suite.args(self.filter), self.faults.take());
+        let mut count = own?;
+        count += found.unwrap_or_else(|| Ok(Count::default()))?;
+        Ok(count)
     }
 
     fn natives(&self, programs: &[&str]) -> Result<PathBuf> {

@@ -35,6 +35,9 @@ pub struct RemoteManagerConfig {
     pub max_message_bytes: usize,
     /// Peers that are remembered although they came by themselves and nothing is shared with them.
     pub max_strangers: usize,
+    /// How many references of a long list are processed in one turn. A kernel that collects its garbage by itself has to take
+    /// every message whole, for what it drops in between would be taken for what it dropped before.
+    pub portion: usize,
 }
 
 impl From<&RemoteCommsOptions> for RemoteManagerConfig {
@@ -43,6 +46,7 @@ impl From<&RemoteCommsOptions> for RemoteManagerConfig {
             session: options.into(),
             max_message_bytes: options.max_message_size_bytes,
             max_strangers: 1_000,
+            portion: usize::MAX,
         }
     }
 }
@@ -66,6 +70,8 @@ pub struct RemoteManager {
     forgets: bool,
     /// One was forgotten because it said nothing for long.
     forgot: bool,
+    /// Whose long message was gone on with last.
+    went_on: EndpointId,
 }
 
 impl RemoteManager {
@@ -75,10 +81,14 @@ impl RemoteManager {
     /// [`KernelError::Store`].
     pub fn new(
         host: &mut dyn HostKernel,
-        config: RemoteManagerConfig,
+        mut config: RemoteManagerConfig,
         issuer: UrlIssuer,
         now: Timestamp,
     ) -> Result<Self, KernelError> {
+        if !host.keeps_epochs() {
+            // Its network may be of any make.
+            config.session.max_writes = 1;
+        }
         let mut manager = RemoteManager {
             config,
             issuer,
@@ -92,6 +102,7 @@ impl RemoteManager {
             reads_nothing: false,
             forgets: host.keeps_acquaintances(),
             forgot: false,
+            went_on: EndpointId::Remote(0),
         };
         host.begin_acquaintances()?;
         for id in host.unreadable_remotes()? {
@@ -118,8 +129,13 @@ impl RemoteManager {
         info: RemoteInfo,
         now: Timestamp,
     ) -> Result<RemoteHandle, KernelError> {
-        let RemoteManagerConfig { session, max_message_bytes, .. } = self.config.clone();
-        RemoteHandle::restore(host, id, info, session, max_message_bytes, now)
+        RemoteHandle::restore(host, id, info, self.config.clone(), now)
+    }
+
+    /// Changes how many references of a long list are processed in one turn.
+    pub(in crate::kernel) fn take_portions_of(&mut self, references: usize) {
+        self.config.portion = references;
+        self.remotes.values_mut().for_each(|remote| remote.portion = references);
     }
 
     fn take_up(&mut self, handle: RemoteHandle) {

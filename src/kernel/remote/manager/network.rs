@@ -1,9 +1,11 @@
 //! What the network tells: messages, incarnations, give-ups, and how writes ended.
 
+use std::ops::Bound;
+
 use super::{
     super::{
         super::{KernelError, host::HostKernel},
-        Effect, RemoteEvent, UrlTicket,
+        Effect, RemoteEvent, RemoteHandle, UrlTicket,
         flow::Load,
         inbound::{Inbound, Outcome},
         redemption::redemption_timeout,
@@ -85,6 +87,26 @@ impl RemoteManager {
         let handled = remote.url_opened(&mut context, ticket, result, &mut outcomes);
         self.finish(ticket.remote, &peer, outcomes);
         handled.and_then(|()| self.review(host, ticket.remote))
+    }
+
+    /// Whether long messages are to be [gone on](Self::go_on) with.
+    pub(in crate::kernel) fn has_more(&self) -> bool {
+        self.remotes.values().any(RemoteHandle::has_more)
+    }
+
+    /// Goes on with a long message, of each peer that has sent one in turn.
+    pub(in crate::kernel) fn go_on(&mut self, host: &mut dyn HostKernel) -> Result<(), KernelError> {
+        let behind = (Bound::Excluded(self.went_on), Bound::Unbounded);
+        let next = self.remotes.range(behind).chain(&self.remotes).find(|(_, remote)| remote.has_more());
+        let Some((id, peer)) = next.map(|(id, remote)| (*id, remote.peer().clone())) else { return Ok(()) };
+        self.went_on = id;
+        let Some(remote) = self.remotes.get_mut(&id) else { return Ok(()) };
+        let is_stranger = self.strangers.contains(id);
+        let mut context = Inbound { host, redemptions: &self.redemptions, is_stranger };
+        let mut outcomes = Vec::new();
+        let handled = remote.go_on(&mut context, &mut outcomes);
+        self.finish(id, &peer, outcomes);
+        handled.and_then(|()| self.review(host, id))
     }
 
     /// What was processed has its consequences, whatever came of the next message.
@@ -224,9 +246,9 @@ impl RemoteManager {
     }
 
     /// The network was started, perhaps again: whatever channels there were are gone, and it knows nobody.
-    pub fn network_started(&mut self) {
+    pub fn network_started(&mut self, now: Timestamp) {
         for (id, remote) in &mut self.remotes {
-            remote.network_started();
+            remote.network_started(now);
             if !self.strangers.contains(*id) {
                 self.effects.push_front(Effect::RegisterLocationHints {
                     peer: remote.peer().clone(),

@@ -17,8 +17,11 @@ const READING: Habits = Habits { next: calls, reads: true, deaf: false };
 const LIMITS: Limits =
     Limits { latency: 1.2, micros: 3.0, operations: 3.0, rows: 0.25, left: 2 * MAX_SETTLED_NAMES * 5 };
 
+/// The same of strangers, who leave nothing. (That any were forgotten is one row.)
+const OF_STRANGERS: Limits = Limits { left: 0, ..LIMITS };
+
 /// The same where each few bytes are a handshake, or a stranger's first message: each is a commit, which takes a millisecond.
-const OF_HANDSHAKES: Limits = Limits { micros: 20.0, ..LIMITS };
+const OF_HANDSHAKES: Limits = Limits { micros: 20.0, ..OF_STRANGERS };
 
 /// Everything that is tried.
 pub const ATTACKS: &[Attack] = &[
@@ -30,7 +33,7 @@ pub const ATTACKS: &[Attack] = &[
         telling: false,
     },
     Attack {
-        name: "the same under five keys",
+        name: "calls, no answer acknowledged, five keys",
         who: Who::Known(5),
         habits: NOT_READING,
         limits: Limits { latency: 4.2, ..LIMITS },
@@ -93,9 +96,9 @@ pub const ATTACKS: &[Attack] = &[
         telling: false,
     },
     Attack {
-        name: "60,000 references in each message",
+        name: "10,000 references in each message",
         who: Who::Known(1),
-        habits: Habits { next: |script| references(script, 60_000), ..READING },
+        habits: Habits { next: |script| references(script, 10_000), ..READING },
         limits: Limits { latency: 100.0, ..LIMITS },
         telling: false,
     },
@@ -149,7 +152,7 @@ pub const ATTACKS: &[Attack] = &[
         name: "frames that cannot be read",
         who: Who::Strangers(20),
         habits: Habits { next: |_| Step::Frame("nonsense".to_owned()), ..READING },
-        limits: LIMITS,
+        limits: OF_STRANGERS,
         telling: false,
     },
     Attack {
@@ -253,7 +256,7 @@ fn behind_a_gap(script: &mut Script) -> Step {
 fn visit(script: &mut Script, what: fn(&mut Script) -> Step) -> Step {
     match script.step {
         0..3 => what(script),
-        3 => Step::Pause(50),
+        3 => Step::Pause(250),
         _ => Step::OtherKey,
     }
 }

@@ -49,8 +49,8 @@ pub struct Limits {
     pub operations: f64,
     /// Rows of the store at any time, the same.
     pub rows: f64,
-    /// Rows that are left of each attacker when everybody has gone and strangers are forgotten. When those that were known have shown themselves as
-    /// another incarnation, and were forgotten too, none are.
+    /// Rows that are left of each attacker when everybody has gone and strangers are forgotten, beside one that says that some were.
+    /// When those that were known have shown themselves as another incarnation, and were forgotten too, none are.
     pub left: usize,
 }
 
@@ -58,8 +58,9 @@ pub struct Limits {
 const ATTACK: (Micros, Micros) = (SECOND, 4 * SECOND);
 /// When everybody has what it waits for.
 const LEAVE: Micros = 7 * SECOND;
-/// So long after that, who is not known is forgotten: it is given up in a minute or two, and then silent for ten.
-const FORGETTING: Micros = 20 * 60 * SECOND;
+/// So long after that, who is not known is forgotten: it is given up when it could not be reached for ten minutes, and has then
+/// been silent for as long.
+const FORGETTING: Micros = 30 * 60 * SECOND;
 /// When attackers that are known come back as another incarnation, to which nothing was given: strangers, who are forgotten.
 const RETURN: Micros = LEAVE + FORGETTING;
 /// How often rows are counted meanwhile.
@@ -170,9 +171,9 @@ pub fn check(attack: &Attack, without: &Figures) -> (Figures, Vec<String>) {
     insist(asked <= operations, format!("a byte costs {asked:.2} operations of {operations} allowed"));
     insist(held <= rows, format!("a byte holds {held:.3} rows of {rows} allowed"));
     let (Who::Known(count) | Who::Strangers(count)) = attack.who;
-    let left = left * count;
-    insist(remain.len() <= left, format!("{} rows are left of {left} allowed: {:?}", remain.len(), remain.first()));
     // That somebody was ever forgotten is remembered.
+    let left = left * count + 1;
+    insist(remain.len() <= left, format!("{} rows are left of {left} allowed: {:?}", remain.len(), remain.first()));
     let (end, before) = (not_of_honest(&figures.in_the_end), not_of_honest(&without.in_the_end));
     insist(end <= before + 1, format!("{end} rows are left in the end, instead of {before}"));
     (figures, broken)

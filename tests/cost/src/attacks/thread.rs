@@ -105,7 +105,7 @@ pub(crate) fn kernel(store: CountingStore, seed: u8) -> Kernel {
     let seed = SeedSource::Hex(format!("{seed:02x}").repeat(32).into());
     let options = RemoteCommsOptions::default();
     let mut kernel = Kernel::open(records, &options, Some(seed), &mut random, timestamp(0)).unwrap();
-    kernel.network_started().unwrap();
+    kernel.network_started(timestamp(0)).unwrap();
     kernel
 }
 
@@ -313,6 +313,8 @@ fn release(kernel: &mut Kernel, krefs: impl Iterator<Item = Kref>) {
     let krefs: Vec<Kref> = krefs.collect::<BTreeSet<_>>().into_iter().collect();
     // All at once, if none of them is a promise that was settled, and released thereby.
     if !krefs.is_empty() && kernel.release(&krefs).is_err() {
-        krefs.iter().for_each(|kref| drop(kernel.release(&[*kref])));
+        for kref in krefs {
+            kernel.release(&[kref]).ok();
+        }
     }
 }

@@ -135,6 +135,8 @@ pub(crate) struct World<'a> {
     transport: Transport,
     pub(crate) thread: KernelThread,
     timer_queued: bool,
+    /// When the kernel and its network's end want to be told the time. Both look at everybody to say so.
+    due: (Option<Micros>, Option<Micros>),
     channels: HashMap<ChannelId, Channel>,
     sends: HashMap<SendId, (EndpointId, WriteToken)>,
     people: Vec<(&'a mut dyn Person, Line)>,
@@ -150,13 +152,16 @@ impl<'a> World<'a> {
         let kernel = thread.kernel();
         let options = RemoteCommsOptions::default();
         let (id, life) = (kernel.peer_id().clone(), kernel.incarnation().clone());
+        let transport = Transport::new(timestamp(0), id, life, &options, random);
+        let due = (kernel.poll_timeout().map(micros), transport.poll_timeout().map(micros));
         World {
             now: 0,
             events: BTreeMap::new(),
             last_id: 0,
-            transport: Transport::new(timestamp(0), id, life, &options, random),
+            transport,
             thread,
             timer_queued: false,
+            due,
             channels: HashMap::new(),
             sends: HashMap::new(),
             people: Vec::new(),
@@ -173,9 +178,9 @@ impl<'a> World<'a> {
     pub(crate) fn run_until(&mut self, end: Micros) {
         loop {
             let event = self.events.keys().next().map(|(at, _)| *at);
-            let network = self.transport.poll_timeout().map(|at| micros(at).max(self.now));
-            let timer = if self.timer_queued { None } else { self.thread.kernel().poll_timeout() };
-            let timer = timer.map(|at| micros(at).max(self.now));
+            let (kernel, network) = self.due;
+            let network = network.map(|at| at.max(self.now));
+            let timer = kernel.filter(|_| !self.timer_queued).map(|at| at.max(self.now));
             let Some(at) = [event, network, timer].into_iter().flatten().min().filter(|at| *at <= end) else { break };
             self.now = self.now.max(at);
             if event == Some(at) {
@@ -328,6 +333,7 @@ impl<'a> World<'a> {
             }
             self.transport.forget_changes();
         }
+        self.due.1 = self.transport.poll_timeout().map(micros);
     }
 
     /// What the transport learns of it at once.
@@ -384,6 +390,7 @@ impl<'a> World<'a> {
     /// Begins a turn if there is something to do.
     fn work(&mut self) {
         if let Some((was_timer, took)) = self.thread.begin_turn(timestamp(self.now)) {
+            self.due.0 = self.thread.kernel().poll_timeout().map(micros);
             self.timer_queued &= !was_timer;
             self.at(self.now + took, Event::TurnOver);
         }

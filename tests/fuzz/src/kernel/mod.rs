@@ -88,7 +88,7 @@ impl World {
             delivered: BTreeSet::new(),
             last_random: 0,
         };
-        check(world.kernel.network_started());
+        check(world.kernel.network_started(now));
         world
     }
 
@@ -195,7 +195,7 @@ impl World {
         // These were in memory only, and the program knows that.
         self.writes.clear();
         self.redemptions.clear();
-        check(self.kernel.network_started());
+        check(self.kernel.network_started(self.now));
     }
 
     /// Lets time pass; timers ring when they are due.
@@ -214,8 +214,14 @@ impl World {
 
     /// Takes what the kernel wants done.
     fn drain(&mut self) {
-        while let Some(event) = self.kernel.poll_event() {
-            self.note(event);
+        loop {
+            while let Some(event) = self.kernel.poll_event() {
+                self.note(event);
+            }
+            if !self.kernel.has_more() {
+                break;
+            }
+            check(self.kernel.go_on());
         }
         check(self.kernel.commit(self.now));
         for count in 0.. {
