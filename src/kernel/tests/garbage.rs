@@ -115,9 +115,9 @@ fn a_hundred_thousand_references_are_released_at_once() {
     let before = objects(&world.bob);
     let alice = world.alice.peer();
     let mut held = Vec::new();
-    for seq in 2..=6 {
-        let first = seq * 20_000;
-        let text = Mallory::text(seq, first..first + 20_000).replace("\"ro+1\"", "\"ro-1\"");
+    for seq in 2..=11 {
+        let first = seq * 10_000;
+        let text = Mallory::text(seq, first..first + 10_000).replace("\"ro+1\"", "\"ro-1\"");
         world.bob.kernel().handle_remote_message(&alice, &text, world.now).unwrap();
         while let Some(event) = world.bob.kernel().poll_event() {
             if let KernelEvent::Message { methargs, .. } = event {

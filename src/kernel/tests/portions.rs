@@ -5,8 +5,8 @@ use super::*;
 /// References of a portion.
 const PORTION: usize = 250;
 const COUNT: u64 = 4 * PORTION as u64;
-/// What a turn may cost: a portion, and what the queue is run for.
-const TURN: u64 = 10_000;
+/// Operations of the store that a turn may cost: a portion, what it leads to, and twice as much garbage.
+const TURN: u64 = 20_000;
 
 fn deliver(seq: u64, params: &str) -> String {
     format!(r#"{{"seq":{seq},"start":1,"method":"deliver","params":{params}}}"#)

@@ -126,5 +126,5 @@ fn check_from(input: &Input, smallest: u64, allocated: &dyn Fn() -> u64) -> Resu
 
 /// Looks for anything that grows too fast, by what the store is asked, in a hurry.
 pub fn find() -> Option<String> {
-    INPUTS.iter().find_map(|input| check_from(input, input.size / 4, &|| 0).err())
+    INPUTS.iter().find_map(|input| check_from(input, input.size / 2, &|| 0).err())
 }
