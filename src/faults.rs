@@ -56,16 +56,12 @@ pub enum Fault {
     RememberStrangers,
     /// The names of settled promises are never forgotten, however many one peer has.
     RememberSettledNames,
-    /// A long message counts as received with its first portion.
-    CountPortionAsWhole,
-    /// A peer hears of garbage between two portions of its long message, as of before that message.
-    TellBetweenPortions,
 }
 
 #[cfg(feature = "seeded-faults")]
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 27] = [
+    pub const ALL: [Fault; 25] = [
         Fault::AcceptGaps,
         Fault::ReverseHeld,
         Fault::DeliverDuplicates,
@@ -91,8 +87,6 @@ impl Fault {
         Fault::ServeInOrderOfArrival,
         Fault::RememberStrangers,
         Fault::RememberSettledNames,
-        Fault::CountPortionAsWhole,
-        Fault::TellBetweenPortions,
     ];
 }
 

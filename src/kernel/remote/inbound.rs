@@ -207,7 +207,6 @@ impl RemoteHandle {
     ) -> Result<Outcome, KernelError> {
         let Inbound { host, redemptions, is_stranger } = context;
         let host = &mut **host;
-        let is_last = is_last || seeded(Fault::CountPortionAsWhole);
         let attempt: Result<_, KernelError> = host.transaction("receive", |host| {
             self.insist_on_room(&message.command, *is_stranger)?;
             let outcome = self.process(host, redemptions, seq, message)?;

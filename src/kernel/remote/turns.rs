@@ -12,7 +12,6 @@ use super::{
     RemoteHandle,
 };
 use crate::{
-    faults::{Fault, seeded},
     session::SavedSession,
     wire::{Delivery, Message, RemoteCommand, Seq},
 };
@@ -62,8 +61,7 @@ impl RemoteHandle {
     /// How much of one kind of garbage the peer may be told now.
     pub(in crate::kernel) fn hearing(&self, kind: GcKind) -> Hearing {
         if self.session.peer_is_ours() {
-            let waits = self.has_more() && !seeded(Fault::TellBetweenPortions);
-            return if waits { Hearing::Soon } else { Hearing::Everything };
+            return if self.has_more() { Hearing::Soon } else { Hearing::Everything };
         }
         if self.turns.told.contains_key(&kind) { Hearing::Nothing } else { Hearing::One }
     }

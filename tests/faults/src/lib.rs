@@ -4,6 +4,7 @@
 
 use model::{check, configurations};
 use ocap_remotes::faults::{Fault, seed};
+use simulator::{Medium, Story};
 
 /// A method of finding bugs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,9 +33,9 @@ impl Method {
         let found = match self {
             Method::Schedules => schedules(SCHEDULES),
             Method::CrashPoints => {
-                simulator::crash_points(simulator::Medium::Rows, 1, STRIDE, 2).err().map(|violation| violation.what)
+                simulator::crash_points(Medium::Rows, 1, STRIDE, 2).err().map(|violation| violation.what)
             }
-            Method::FailurePoints => simulator::failure_points(simulator::Medium::Rows, 1, FAILURE_STRIDE, 2)
+            Method::FailurePoints => simulator::failure_points(Story::Whole, Medium::Rows, 1, STRIDE, 2)
                 .err()
                 .map(|violation| violation.what),
             Method::Cost => cost::find(),
@@ -54,10 +55,8 @@ fn schedules(count: u64) -> Option<String> {
 const SCHEDULES: u64 = 250;
 /// Schedules tried for a bug that nothing else has found: what goes ahead of the fence, two ends that keep epochs mostly find out.
 const MANY_SCHEDULES: u64 = 4_000;
-/// Store operations between two crash points.
+/// Store operations between two crashes, or failures.
 const STRIDE: u64 = 13;
-/// The same between two failures, which are tried in a shorter story.
-const FAILURE_STRIDE: u64 = 4;
 /// The configurations of the model checker that are walked quickly.
 const SMALL: [&str; 9] = [
     "an incumbent and the rate limit",

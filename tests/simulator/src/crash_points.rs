@@ -79,6 +79,15 @@ fn short_story() -> Vec<Op> {
     ]
 }
 
+/// What happens, in which something goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Story {
+    /// Everything.
+    Whole,
+    /// The same once, for where each operation is tried.
+    Short,
+}
+
 /// What the kernels keep their rows on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Medium {
@@ -101,14 +110,20 @@ pub fn crash_points(medium: Medium, seed: u64, stride: u64, threads: usize) -> R
     })
 }
 
-/// Lets each operation of each kernel's store in turn, `stride` apart, fail before and after it had its effect, in a shorter
-/// story. The next one succeeds, so the kernel goes on, or is started again if it was a commit.
+/// Lets each operation of each kernel's store in turn, `stride` apart, fail before and after it had its effect. The next one succeeds, so the kernel goes on, or is started again if it was a commit.
 ///
 /// # Errors
 /// The first failure after which a rule was broken, or something never ended.
-pub fn failure_points(medium: Medium, seed: u64, stride: u64, threads: usize) -> Result<CrashPoints, Box<Violation>> {
+pub fn failure_points(
+    story_told: Story,
+    medium: Medium,
+    seed: u64,
+    stride: u64,
+    threads: usize,
+) -> Result<CrashPoints, Box<Violation>> {
     let fails = |host, operations, moment| Op::FailAt { host, operations, moment };
-    at_each_operation(&short_story(), medium, seed, stride, threads, fails)
+    let ops = if story_told == Story::Whole { story() } else { short_story() };
+    at_each_operation(&ops, medium, seed, stride, threads, fails)
 }
 
 fn at_each_operation(

@@ -22,7 +22,7 @@ mod schedule;
 mod stream;
 mod world;
 
-pub use crash_points::{CrashPoints, Medium, crash_points, failure_points};
+pub use crash_points::{CrashPoints, Medium, Story, crash_points, failure_points};
 pub use disk::Moment;
 pub use explore::{Violation, explore, report, run, shrink};
 pub use oracle::{Entry, Label, Life, Oracle};

@@ -1,7 +1,7 @@
 //! A crash at every operation of every store, before it and after it; and a failure of one, after which the kernel goes on.
 #![allow(clippy::panic)] // clippy knows tests by #[test] only
 
-use simulator::{CrashPoints, Medium, crash_points, failure_points, report};
+use simulator::{CrashPoints, Medium, Story, crash_points, failure_points, report};
 
 fn no_rule_is_broken(medium: Medium) {
     match crash_points(medium, 1, 1, 2) {
@@ -26,7 +26,7 @@ fn nor_does_one_of_the_durable_store() {
 /// Every operation of each of three kernels; `cargo test` of the kernel fails each operation of two.
 #[test]
 fn whatever_operation_of_a_store_fails_everything_ends() {
-    match failure_points(Medium::Rows, 1, 1, 2) {
+    match failure_points(Story::Short, Medium::Rows, 1, 1, 2) {
         Ok(CrashPoints { points, .. }) => {
             println!("{points} operations failed, before or after they had their effect");
             assert!(points > 2_000, "the story does too little");
