@@ -33,7 +33,7 @@ impl Method {
         let found = match self {
             Method::Schedules => schedules(SCHEDULES),
             Method::CrashPoints => {
-                simulator::crash_points(Medium::Rows, 1, STRIDE, 2).err().map(|violation| violation.what)
+                simulator::crash_points(Story::Whole, Medium::Rows, 1, STRIDE, 2).err().map(|violation| violation.what)
             }
             Method::FailurePoints => simulator::failure_points(Story::Whole, Medium::Rows, 1, STRIDE, 2)
                 .err()

@@ -24,7 +24,7 @@ pub struct CrashPoints {
 
 /// Everything that a kernel does, in little: redemptions, messages and answers both ways, references passed on, a cut, a
 /// peer that is given up, garbage, and a peer that loses its memory.
-fn story() -> Vec<Op> {
+fn whole_story() -> Vec<Op> {
     let send = |host, count| Op::Send { host, choice: host as u64, count };
     vec![
         Op::Redeem { host: 0, of: 1 },
@@ -88,6 +88,15 @@ pub enum Story {
     Short,
 }
 
+impl Story {
+    fn ops(self) -> Vec<Op> {
+        match self {
+            Story::Whole => whole_story(),
+            Story::Short => short_story(),
+        }
+    }
+}
+
 /// What the kernels keep their rows on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Medium {
@@ -101,8 +110,14 @@ pub enum Medium {
 ///
 /// # Errors
 /// The first crash after which a rule was broken.
-pub fn crash_points(medium: Medium, seed: u64, stride: u64, threads: usize) -> Result<CrashPoints, Box<Violation>> {
-    at_each_operation(&story(), medium, seed, stride, threads, |host, operations, moment| Op::CrashAt {
+pub fn crash_points(
+    story: Story,
+    medium: Medium,
+    seed: u64,
+    stride: u64,
+    threads: usize,
+) -> Result<CrashPoints, Box<Violation>> {
+    at_each_operation(&story.ops(), medium, seed, stride, threads, |host, operations, moment| Op::CrashAt {
         host,
         operations,
         moment,
@@ -115,15 +130,14 @@ pub fn crash_points(medium: Medium, seed: u64, stride: u64, threads: usize) -> R
 /// # Errors
 /// The first failure after which a rule was broken, or something never ended.
 pub fn failure_points(
-    story_told: Story,
+    story: Story,
     medium: Medium,
     seed: u64,
     stride: u64,
     threads: usize,
 ) -> Result<CrashPoints, Box<Violation>> {
     let fails = |host, operations, moment| Op::FailAt { host, operations, moment };
-    let ops = if story_told == Story::Whole { story() } else { short_story() };
-    at_each_operation(&ops, medium, seed, stride, threads, fails)
+    at_each_operation(&story.ops(), medium, seed, stride, threads, fails)
 }
 
 fn at_each_operation(
