@@ -65,9 +65,7 @@ impl<P: Port> PlatformServicesServer<P> {
     pub fn close(&self) {
         self.link.close();
     }
-}
 
-impl<P: Port> PlatformServicesServer<P> {
     /// Tells the kernel something about a peer, if it wants to hear of that: an incumbent's would refuse it.
     fn tell(&self, method: &'static str, peer: &PeerId, wanted: impl Fn(&Extensions) -> bool) {
         if !wanted(&self.link.theirs()) {

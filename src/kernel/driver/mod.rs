@@ -143,6 +143,15 @@ impl KernelDriver {
         result
     }
 
+    /// Has the kernel take note of something. One that has stopped waits for nothing.
+    fn note(&self, work: impl FnOnce(&mut Kernel, Timestamp)) {
+        let noted = self.call(|kernel, now| {
+            work(kernel, now);
+            Ok(())
+        });
+        noted.ok();
+    }
+
     /// Tells the program nothing, and so commits nothing, until [`release_events`](Self::release_events).
     pub fn hold_events(&self) {
         self.holding.set(true);
@@ -507,21 +516,11 @@ impl KernelServices for KernelDriver {
     }
 
     fn remote_moving(&self, peer: PeerId) {
-        let moving = self.call(|kernel, now| {
-            kernel.handle_remote_moving(&peer, now);
-            Ok(())
-        });
-        // A kernel that has stopped waits for nothing.
-        moving.ok();
+        self.note(|kernel, now| kernel.handle_remote_moving(&peer, now));
     }
 
     fn remote_no_channel(&self, peer: PeerId) {
-        let told = self.call(|kernel, now| {
-            kernel.handle_remote_no_channel(&peer, now);
-            Ok(())
-        });
-        // A kernel that has stopped waits for nothing.
-        told.ok();
+        self.note(|kernel, now| kernel.handle_remote_no_channel(&peer, now));
     }
 
     fn remote_give_up(&self, peer: PeerId) -> Reply<()> {
