@@ -23,6 +23,7 @@ mod host;
 mod identity;
 mod issuer;
 mod ocap_url;
+mod order;
 mod program;
 mod queue;
 mod remote;

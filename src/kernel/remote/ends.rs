@@ -48,9 +48,14 @@ impl RemoteHandle {
         self.session.epoch().map(Epoch::next)
     }
 
-    fn begin_anew(&mut self) {
+    /// The message at the head is not the one any more of which some was done.
+    fn leave_head(&mut self) {
         self.opening = Opening::Idle;
         self.portions = Portions::default();
+    }
+
+    fn begin_anew(&mut self) {
+        self.leave_head();
         self.given.forget_all();
         self.retired = Retired::default();
         self.reap_is_the_peers = false;
@@ -93,8 +98,7 @@ impl RemoteHandle {
         self.session.heard(message, heard);
         if matches!(heard, Heard::Joined(_) | Heard::Raised(_)) {
             // What was at the head is forgotten too.
-            self.opening = Opening::Idle;
-            self.portions = Portions::default();
+            self.leave_head();
         }
         if matches!(heard, Heard::Forgotten(_)) {
             self.begin_anew();
@@ -153,8 +157,7 @@ impl RemoteHandle {
         self.given = Given::restore(host, self.id, &saved)?;
         self.asked = Asked::restore(&saved)?;
         self.session.go_back(saved, now);
-        self.opening = Opening::Idle;
-        self.portions = Portions::default();
+        self.leave_head();
         Ok(())
     }
 

@@ -4,7 +4,6 @@ use std::cell::Cell;
 
 use super::{
     super::{KernelError, host::HostKernel, store::RemoteInfo},
-    RemoteManagerConfig,
     counters::RemoteCounters,
     ends::{Damage, first_epoch, recover},
     flow::{MAX_UNANSWERED, Requests},
@@ -16,7 +15,7 @@ use super::{
 };
 use crate::{
     runtime::Timestamp,
-    session::{Session, TimerOutcome, Write, WriteOutcome, WriteToken},
+    session::{Session, SessionConfig, TimerOutcome, Write, WriteOutcome, WriteToken},
     wire::{EndpointId, IncarnationId, Kref, MAX_SEQ, PeerId, Resume, Seq},
 };
 
@@ -50,8 +49,6 @@ pub struct RemoteHandle {
     pub(super) former: Option<IncarnationId>,
     pub(super) counters: RemoteCounters,
     pub(super) max_message_bytes: usize,
-    /// How many references of a long message are processed in one turn.
-    pub(super) portion: usize,
     /// The message at the head.
     pub(super) portions: Portions,
     /// What was given to the peer, and when.
@@ -96,10 +93,10 @@ impl RemoteHandle {
         host: &mut dyn HostKernel,
         id: EndpointId,
         info: RemoteInfo,
-        config: RemoteManagerConfig,
+        config: SessionConfig,
+        max_message_bytes: usize,
         now: Timestamp,
     ) -> Result<Self, KernelError> {
-        let RemoteManagerConfig { session: config, max_message_bytes, portion, .. } = config;
         let (saved, damage) = host.transaction("restoreRemote", |host| recover(host, id, now))?;
         let given = Given::restore(host, id, &saved)?;
         let asked = Asked::restore(&saved)?;
@@ -119,7 +116,6 @@ impl RemoteHandle {
             former,
             counters: RemoteCounters::default(),
             max_message_bytes,
-            portion,
             portions: Portions::default(),
             given,
             retired: Retired::default(),

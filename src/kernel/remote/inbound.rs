@@ -48,6 +48,8 @@ pub(super) struct Inbound<'a> {
     pub(super) redemptions: &'a Redemptions,
     /// The kernel gave the peer nothing, and nobody has spoken of it.
     pub(super) is_stranger: bool,
+    /// How many references of a long list are processed in one turn.
+    pub(super) portion: usize,
 }
 
 impl RemoteHandle {
@@ -123,14 +125,6 @@ impl RemoteHandle {
         }
     }
 
-    /// Goes on with the message at the head, of which some was processed.
-    ///
-    /// # Errors
-    /// A failure of the store, after which the rest of the message is still to be processed.
-    pub(super) fn go_on(&mut self, context: &mut Inbound<'_>, outcomes: &mut Vec<Outcome>) -> Result<(), KernelError> {
-        self.process_ready(context, outcomes)
-    }
-
     fn begin_opening(&mut self, url: &str) -> Option<Outcome> {
         if self.opening != Opening::Idle {
             return None;
@@ -141,8 +135,15 @@ impl RemoteHandle {
         Some(Outcome::OpenUrl { ticket, url: url.to_owned() })
     }
 
-    /// Processes what is ready, and adds what came of it to `outcomes`.
-    fn process_ready(&mut self, context: &mut Inbound<'_>, outcomes: &mut Vec<Outcome>) -> Result<(), KernelError> {
+    /// Processes what is ready, of a long list one portion, and adds what came of it to `outcomes`.
+    ///
+    /// # Errors
+    /// A failure of the store, after which what is left of the message at the head is still to be processed.
+    pub(super) fn process_ready(
+        &mut self,
+        context: &mut Inbound<'_>,
+        outcomes: &mut Vec<Outcome>,
+    ) -> Result<(), KernelError> {
         loop {
             if let Some(lost) = self.session.lost() {
                 let outcome = self.pass_over(context, lost)?;
@@ -161,7 +162,7 @@ impl RemoteHandle {
                     outcomes.extend(self.overtake(context)?);
                     return Ok(());
                 }
-                let (portion, is_last) = self.portions.next(message, self.portion);
+                let (portion, is_last) = self.portions.next(message, context.portion);
                 let outcome = match self.process_one(context, seq, &portion, is_last) {
                     Ok(outcome) => outcome,
                     Err(failure) => {
@@ -205,7 +206,7 @@ impl RemoteHandle {
         message: &Arrived,
         is_last: bool,
     ) -> Result<Outcome, KernelError> {
-        let Inbound { host, redemptions, is_stranger } = context;
+        let Inbound { host, redemptions, is_stranger, .. } = context;
         let host = &mut **host;
         let attempt: Result<_, KernelError> = host.transaction("receive", |host| {
             self.insist_on_room(&message.command, *is_stranger)?;

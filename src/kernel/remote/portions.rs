@@ -6,7 +6,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{super::KernelError, outbound::MAX_REFERENCES};
+use super::{
+    super::{KernelError, order::last_first},
+    outbound::MAX_REFERENCES,
+};
 use crate::{
     session::Arrived,
     wire::{Delivery, Eref, RemoteCommand, Resolution},
@@ -94,26 +97,7 @@ fn what_leads_on_first(resolutions: Vec<Resolution<Eref>>) -> Vec<Resolution<Ere
         let slots = resolutions.get(place).map_or(&[][..], |resolution| &resolution.value.slots);
         slots.iter().filter_map(|slot| places.get(slot).copied())
     };
-    let mut seen = vec![false; resolutions.len()];
-    let mut last_first = Vec::with_capacity(resolutions.len());
-    for first in (0..resolutions.len()).rev() {
-        let mut path = Vec::new();
-        let mut next = Some(first);
-        loop {
-            if let Some(place) = next
-                && let Some(seen) = seen.get_mut(place)
-                && !std::mem::replace(seen, true)
-            {
-                path.push((place, leads_to(place)));
-            }
-            let Some((place, others)) = path.last_mut() else { break };
-            next = others.next();
-            if next.is_none() {
-                last_first.push(*place);
-                path.pop();
-            }
-        }
-    }
+    let last_first = last_first(0..resolutions.len(), leads_to);
     let mut resolutions: Vec<_> = resolutions.into_iter().map(Some).collect();
     let take = |place: usize| resolutions.get_mut(place).and_then(Option::take);
     last_first.into_iter().rev().filter_map(take).collect()

@@ -129,13 +129,13 @@ impl RemoteManager {
         info: RemoteInfo,
         now: Timestamp,
     ) -> Result<RemoteHandle, KernelError> {
-        RemoteHandle::restore(host, id, info, self.config.clone(), now)
+        let RemoteManagerConfig { session, max_message_bytes, .. } = self.config.clone();
+        RemoteHandle::restore(host, id, info, session, max_message_bytes, now)
     }
 
     /// Changes how many references of a long list are processed in one turn.
     pub(in crate::kernel) fn take_portions_of(&mut self, references: usize) {
         self.config.portion = references;
-        self.remotes.values_mut().for_each(|remote| remote.portion = references);
     }
 
     fn take_up(&mut self, handle: RemoteHandle) {

@@ -32,13 +32,10 @@ impl RemoteManager {
         now: Timestamp,
     ) -> Result<(), KernelError> {
         let Some(id) = self.remote_of_sender(host, from, message, now)? else { return Ok(()) };
-        let remote = self.remotes.get_mut(&id).ok_or(KernelError::UnknownRemote(id))?;
         let is_stranger = self.strangers.contains(id);
-        let mut context = Inbound { host, redemptions: &self.redemptions, is_stranger };
-        let mut outcomes = Vec::new();
-        let handled = remote.handle_remote_message(now, &mut context, message, &mut outcomes);
-        self.finish(id, from, outcomes);
-        handled.and_then(|()| self.review(host, id))?;
+        self.process(host, id, |remote, context, outcomes| {
+            remote.handle_remote_message(now, context, message, outcomes)
+        })?;
         if self.remotes.get(&id).is_some_and(|remote| remote.load(is_stranger) == Load::Hopeless) {
             self.handle_remote_give_up(host, from, "it asks, and does not read the answers")?;
             self.reads_nothing = true;
@@ -79,14 +76,9 @@ impl RemoteManager {
         ticket: UrlTicket,
         result: Result<Kref, String>,
     ) -> Result<(), KernelError> {
-        let Some(remote) = self.remotes.get_mut(&ticket.remote) else { return Ok(()) };
-        let peer = remote.peer().clone();
-        let is_stranger = self.strangers.contains(ticket.remote);
-        let mut context = Inbound { host, redemptions: &self.redemptions, is_stranger };
-        let mut outcomes = Vec::new();
-        let handled = remote.url_opened(&mut context, ticket, result, &mut outcomes);
-        self.finish(ticket.remote, &peer, outcomes);
-        handled.and_then(|()| self.review(host, ticket.remote))
+        self.process(host, ticket.remote, |remote, context, outcomes| {
+            remote.url_opened(context, ticket, result, outcomes)
+        })
     }
 
     /// Whether long messages are to be [gone on](Self::go_on) with.
@@ -98,15 +90,26 @@ impl RemoteManager {
     pub(in crate::kernel) fn go_on(&mut self, host: &mut dyn HostKernel) -> Result<(), KernelError> {
         let behind = (Bound::Excluded(self.went_on), Bound::Unbounded);
         let next = self.remotes.range(behind).chain(&self.remotes).find(|(_, remote)| remote.has_more());
-        let Some((id, peer)) = next.map(|(id, remote)| (*id, remote.peer().clone())) else { return Ok(()) };
+        let Some(id) = next.map(|(id, _)| *id) else { return Ok(()) };
         self.went_on = id;
+        self.process(host, id, RemoteHandle::process_ready)
+    }
+
+    /// Has a remote process messages. One that is forgotten has none.
+    fn process(
+        &mut self,
+        host: &mut dyn HostKernel,
+        id: EndpointId,
+        work: impl FnOnce(&mut RemoteHandle, &mut Inbound<'_>, &mut Vec<Outcome>) -> Result<(), KernelError>,
+    ) -> Result<(), KernelError> {
         let Some(remote) = self.remotes.get_mut(&id) else { return Ok(()) };
-        let is_stranger = self.strangers.contains(id);
-        let mut context = Inbound { host, redemptions: &self.redemptions, is_stranger };
+        let (peer, is_stranger) = (remote.peer().clone(), self.strangers.contains(id));
+        let portion = self.config.portion;
+        let mut context = Inbound { host, redemptions: &self.redemptions, is_stranger, portion };
         let mut outcomes = Vec::new();
-        let handled = remote.go_on(&mut context, &mut outcomes);
+        let processed = work(remote, &mut context, &mut outcomes);
         self.finish(id, &peer, outcomes);
-        handled.and_then(|()| self.review(host, id))
+        processed.and_then(|()| self.review(host, id))
     }
 
     /// What was processed has its consequences, whatever came of the next message.
