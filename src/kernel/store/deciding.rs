@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::{KernelStore, Party, RefError, StoreError};
+use super::{KernelStore, Party, RefError, StoreError, undo::Log};
 use crate::wire::{EndpointId, Kref};
 
 /// How many promises a remote may have yet to settle, when it makes another: more than one message names.
@@ -14,7 +14,7 @@ pub const MAX_UNSETTLED: usize = 1 << 16;
 pub(super) struct Deciding {
     counts: HashMap<EndpointId, usize, foldhash::fast::RandomState>,
     /// What came (true) and what went, since the outermost savepoint.
-    log: Vec<(EndpointId, bool)>,
+    pub(super) log: Log<(EndpointId, bool)>,
 }
 
 impl Deciding {
@@ -40,19 +40,9 @@ impl Deciding {
         self.counts.get(&endpoint).copied().unwrap_or(0)
     }
 
-    pub(super) fn mark(&self) -> usize {
-        self.log.len()
-    }
-
-    pub(super) fn forget_log(&mut self) {
-        self.log.clear();
-    }
-
     pub(super) fn roll_back(&mut self, mark: usize) {
-        while self.log.len() > mark {
-            if let Some((endpoint, came)) = self.log.pop() {
-                self.change(endpoint, !came);
-            }
+        while let Some((endpoint, came)) = self.log.pop_behind(mark) {
+            self.change(endpoint, !came);
         }
     }
 }

@@ -13,6 +13,7 @@ use std::{
     rc::Rc,
 };
 
+use super::{super::order::last_first, undo::Log};
 use crate::wire::{CapData, Kref};
 
 /// What a reference in a value needs, about.
@@ -67,7 +68,7 @@ struct Node {
 }
 
 #[derive(Debug)]
-enum Step {
+pub(super) enum Step {
     Settled(Kref),
     Forgotten(Kref, Rc<Outcome>),
 }
@@ -86,7 +87,7 @@ pub(super) struct Outcomes {
     nodes: HashMap<Kref, Node, foldhash::fast::RandomState>,
     arcs: usize,
     /// What was done since the outermost savepoint.
-    log: Vec<Step>,
+    pub(super) log: Log<Step>,
     /// How many arcs were followed, ever: what the search for circles costs.
     #[cfg(test)]
     followed: std::cell::Cell<u64>,
@@ -168,34 +169,17 @@ impl Outcomes {
     /// These promises and all settled ones that they lead to, each once, and before those that lead to it. Where that leaves it
     /// open, the last of `krefs` comes first.
     pub(super) fn last_first(&self, krefs: &[Kref]) -> Vec<Kref> {
-        let (mut done, mut seen) = (Vec::new(), BTreeSet::new());
-        let mut open: Vec<(Kref, bool)> = krefs.iter().map(|kref| (*kref, false)).collect();
-        while let Some((kref, is_seen)) = open.pop() {
-            if is_seen {
-                done.push(kref);
-            } else if seen.insert(kref) {
-                open.push((kref, true));
-                let promises = self.get(kref).into_iter().flat_map(|outcome| &outcome.promises);
-                open.extend(promises.filter(|promise| self.get(**promise).is_some()).map(|promise| (*promise, false)));
-            }
-        }
-        done
-    }
-
-    pub(super) fn mark(&self) -> usize {
-        self.log.len()
-    }
-
-    pub(super) fn forget_log(&mut self) {
-        self.log.clear();
+        last_first(krefs.iter().copied(), |kref| {
+            let promises = self.get(kref).into_iter().flat_map(|outcome| outcome.promises());
+            promises.filter(|promise| self.get(*promise).is_some())
+        })
     }
 
     pub(super) fn roll_back(&mut self, mark: usize) {
-        while self.log.len() > mark {
-            match self.log.pop() {
-                Some(Step::Settled(kpid)) => drop(self.drop_outcome(kpid)),
-                Some(Step::Forgotten(kpid, outcome)) => self.keep(kpid, outcome),
-                None => {}
+        while let Some(step) = self.log.pop_behind(mark) {
+            match step {
+                Step::Settled(kpid) => drop(self.drop_outcome(kpid)),
+                Step::Forgotten(kpid, outcome) => self.keep(kpid, outcome),
             }
         }
     }
@@ -375,7 +359,7 @@ mod tests {
             let mut next = numbers(seed);
             let mut outcomes = Outcomes::default();
             for _ in 0..400 {
-                let (mark, undo) = (outcomes.mark(), next(8) == 0);
+                let (mark, undo) = (outcomes.log.mark(), next(8) == 0);
                 for _ in 0..=next(4) {
                     let index = next(120);
                     if outcomes.get(Kref::promise(index)).is_some() {

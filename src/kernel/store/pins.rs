@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use super::{KernelStore, StoreError, objects::PINNED};
+use super::{KernelStore, StoreError, objects::PINNED, undo::Log};
 use crate::wire::Kref;
 
 /// The row, and what undoes the changes since the outermost savepoint.
@@ -13,7 +13,7 @@ pub(super) struct Pins {
     /// Whether the store has an older one.
     unwritten: bool,
     /// What was pinned (true) or unpinned.
-    log: Vec<(Kref, bool)>,
+    pub(super) log: Log<(Kref, bool)>,
 }
 
 impl Pins {
@@ -94,19 +94,9 @@ impl Pins {
         self.unwritten.then_some(&self.row)
     }
 
-    pub(super) fn mark(&self) -> usize {
-        self.log.len()
-    }
-
-    pub(super) fn forget_log(&mut self) {
-        self.log.clear();
-    }
-
     pub(super) fn roll_back(&mut self, mark: usize) {
-        while self.log.len() > mark {
-            if let Some((kref, pinned)) = self.log.pop() {
-                self.change(kref, !pinned);
-            }
+        while let Some((kref, pinned)) = self.log.pop_behind(mark) {
+            self.change(kref, !pinned);
         }
     }
 }
@@ -184,7 +174,7 @@ mod tests {
             let row = names.iter().map(String::as_str).collect::<Vec<_>>().join(",");
             assert_eq!(pins.row, row, "step {step}, {kref}, {changed}");
             if step % 7 == 0 {
-                let mark = pins.mark();
+                let mark = pins.log.mark();
                 pins.pin(Kref::object(step + 1));
                 pins.unpin(kref);
                 pins.roll_back(mark);

@@ -26,15 +26,15 @@ pub(super) struct Mark {
 impl KernelStore {
     pub(super) fn mark(&self) -> Mark {
         Mark {
-            maybe_free: self.uncollected.maybe_free.mark(),
-            untold: self.uncollected.untold.mark(),
+            maybe_free: self.uncollected.maybe_free.log.mark(),
+            untold: self.uncollected.untold.log.mark(),
             inherited: self.uncollected.inherited,
             fresh_items: self.fresh_items.mark(),
             stored_items: self.stored_items,
-            outcomes: self.outcomes.mark(),
-            pins: self.pins.mark(),
-            waiting: self.waiting.mark(),
-            deciding: self.deciding.mark(),
+            outcomes: self.outcomes.log.mark(),
+            pins: self.pins.log.mark(),
+            waiting: self.waiting.log.mark(),
+            deciding: self.deciding.log.mark(),
         }
     }
 
@@ -53,13 +53,43 @@ impl KernelStore {
 
     /// Nothing that was done so far can be undone any more.
     pub(super) fn forget_logs(&mut self) {
-        self.uncollected.maybe_free.forget_log();
-        self.uncollected.untold.forget_log();
-        self.fresh_items.forget_log();
-        self.outcomes.forget_log();
-        self.pins.forget_log();
-        self.waiting.forget_log();
-        self.deciding.forget_log();
+        self.uncollected.maybe_free.log.forget();
+        self.uncollected.untold.log.forget();
+        self.fresh_items.log.forget();
+        self.outcomes.log.forget();
+        self.pins.log.forget();
+        self.waiting.log.forget();
+        self.deciding.log.forget();
+    }
+}
+
+/// What would undo the changes since the outermost savepoint, the last one last.
+#[derive(Debug)]
+pub(super) struct Log<T>(Vec<T>);
+
+impl<T> Default for Log<T> {
+    fn default() -> Self {
+        Log(Vec::new())
+    }
+}
+
+impl<T> Log<T> {
+    pub(super) fn push(&mut self, change: T) {
+        self.0.push(change);
+    }
+
+    /// How far the changes have come.
+    pub(super) fn mark(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The last change behind the mark, which is to be undone.
+    pub(super) fn pop_behind(&mut self, mark: usize) -> Option<T> {
+        if self.0.len() > mark { self.0.pop() } else { None }
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
     }
 }
 
@@ -68,12 +98,12 @@ impl KernelStore {
 pub(super) struct Noted<T> {
     notes: BTreeSet<T>,
     /// What came (true) and what went, since the outermost savepoint.
-    log: Vec<(T, bool)>,
+    log: Log<(T, bool)>,
 }
 
 impl<T> Default for Noted<T> {
     fn default() -> Self {
-        Noted { notes: BTreeSet::new(), log: Vec::new() }
+        Noted { notes: BTreeSet::new(), log: Log::default() }
     }
 }
 
@@ -96,21 +126,13 @@ impl<T: Ord + Copy> Noted<T> {
         Some(note)
     }
 
-    pub(super) fn mark(&self) -> usize {
-        self.log.len()
-    }
-
-    pub(super) fn forget_log(&mut self) {
-        self.log.clear();
-    }
-
     pub(super) fn roll_back(&mut self, mark: usize) {
-        while self.log.len() > mark {
-            match self.log.pop() {
-                Some((note, true)) => drop(self.notes.remove(&note)),
-                Some((note, false)) => drop(self.notes.insert(note)),
-                None => {}
-            }
+        while let Some((note, came)) = self.log.pop_behind(mark) {
+            if came {
+                self.notes.remove(&note)
+            } else {
+                self.notes.insert(note)
+            };
         }
     }
 }
@@ -130,7 +152,7 @@ pub(super) struct FreshItems {
     /// How many at the front are in the order in which they are to be taken.
     pub(super) ordered: usize,
     /// What was done since the outermost savepoint.
-    log: Vec<Step>,
+    log: Log<Step>,
 }
 
 #[derive(Debug)]
@@ -174,20 +196,15 @@ impl FreshItems {
     }
 
     fn mark(&self) -> FreshMark {
-        FreshMark { log: self.log.len(), ordered: self.ordered }
-    }
-
-    pub(super) fn forget_log(&mut self) {
-        self.log.clear();
+        FreshMark { log: self.log.mark(), ordered: self.ordered }
     }
 
     fn roll_back(&mut self, mark: FreshMark) {
-        while self.log.len() > mark.log {
-            match self.log.pop() {
-                Some(Step::Taken(item)) => self.items.push_front(item),
-                Some(Step::PutBack) => drop(self.items.pop_back()),
-                Some(Step::PutFront) => drop(self.items.pop_front()),
-                None => {}
+        while let Some(step) = self.log.pop_behind(mark.log) {
+            match step {
+                Step::Taken(item) => self.items.push_front(item),
+                Step::PutBack => drop(self.items.pop_back()),
+                Step::PutFront => drop(self.items.pop_front()),
             }
         }
         self.ordered = mark.ordered;

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{
     KernelMessage, KernelStore, RefError, StoreError,
     rows::{Key, key},
+    undo::Log,
 };
 use crate::wire::{EndpointId, Kref};
 
@@ -25,7 +26,7 @@ type Place = (Kref, u64);
 
 /// One message that waits.
 #[derive(Clone, Copy, Debug)]
-struct Wait {
+pub(super) struct Wait {
     sender: Option<EndpointId>,
     bytes: usize,
     result: Option<Kref>,
@@ -46,7 +47,7 @@ pub(super) struct Waiting {
     /// In which promise the message waits whose result is to be in this one.
     for_which: HashMap<Kref, Kref, foldhash::fast::RandomState>,
     /// What came (true) and what went, since the outermost savepoint.
-    log: Vec<(Place, Wait, bool)>,
+    pub(super) log: Log<(Place, Wait, bool)>,
 }
 
 impl Waiting {
@@ -88,19 +89,9 @@ impl Waiting {
         Some(wait)
     }
 
-    pub(super) fn mark(&self) -> usize {
-        self.log.len()
-    }
-
-    pub(super) fn forget_log(&mut self) {
-        self.log.clear();
-    }
-
     pub(super) fn roll_back(&mut self, mark: usize) {
-        while self.log.len() > mark {
-            if let Some((place, wait, came)) = self.log.pop() {
-                self.change(place, wait, !came);
-            }
+        while let Some((place, wait, came)) = self.log.pop_behind(mark) {
+            self.change(place, wait, !came);
         }
     }
 
